@@ -1,0 +1,1 @@
+//! The local database of applications, restore points and runs

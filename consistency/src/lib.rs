@@ -1,0 +1,1 @@
+//! The freeze of an application and the snapshot of all its volumes

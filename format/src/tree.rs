@@ -1,0 +1,136 @@
+//! Directories and files: entries, their metadata, and where their content lies.
+//!
+//! A directory is a stream of encoded [`Entry`] values in the order of their names, cut into
+//! chunks like any other content, so that a directory of a million files is nothing special.
+//! See docs/format.md#trees.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::ChunkId;
+use crate::raw::RawPath;
+
+/// A run of bytes of one chunk.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+pub struct Slice {
+    /// The chunk that holds the bytes.
+    pub chunk: ChunkId,
+    /// Where the run starts in the chunk's plaintext, in bytes.
+    pub offset: u32,
+    /// How many bytes the run has.
+    pub length: u32,
+}
+
+/// One part of a file's content.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+pub enum Extent {
+    /// Stored bytes.
+    Data(Slice),
+    /// Bytes that read as zero and take no space, `length` of them.
+    Hole {
+        /// How many bytes the hole has.
+        length: u64,
+    },
+}
+
+impl Extent {
+    /// How many bytes of the file this part covers.
+    pub fn length(&self) -> u64 {
+        match self {
+            Self::Data(slice) => u64::from(slice.length),
+            Self::Hole { length } => *length,
+        }
+    }
+}
+
+/// One name in a directory.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Entry {
+    /// The file name, without any slash; empty for the root of a volume.
+    pub name: RawPath,
+    /// What the file is.
+    pub kind: Kind,
+    /// Who owns it and how it is marked.
+    pub metadata: Metadata,
+}
+
+/// What a file is.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub enum Kind {
+    /// A regular file; its extents cover it from the first byte to the last.
+    File {
+        /// The parts of the content, in order.
+        content: Vec<Extent>,
+    },
+    /// A directory.
+    Directory {
+        /// Where the stream of its entries is stored.
+        listing: Vec<Slice>,
+    },
+    /// A symbolic link.
+    Symlink {
+        /// What it points to, as it was written.
+        target: RawPath,
+    },
+    /// A named pipe.
+    Fifo,
+    /// A Unix socket that was bound here.
+    Socket,
+    /// A character device.
+    CharacterDevice {
+        /// Major number.
+        major: u32,
+        /// Minor number.
+        minor: u32,
+    },
+    /// A block device.
+    BlockDevice {
+        /// Major number.
+        major: u32,
+        /// Minor number.
+        minor: u32,
+    },
+}
+
+/// Everything about a file that is neither its name nor its content.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Metadata {
+    /// Permission bits, set-id and sticky bits included (`07777`).
+    pub mode: u32,
+    /// Numeric owner.
+    pub uid: u32,
+    /// Numeric group.
+    pub gid: u32,
+    /// When the content last changed.
+    pub modified: FileTime,
+    /// Extended attributes in the order of their names; POSIX ACLs are among them.
+    pub attributes: Vec<Attribute>,
+    /// Set when the file has more than one name: equal values in one volume are one file.
+    pub hard_link: Option<HardLink>,
+}
+
+/// One extended attribute.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Attribute {
+    /// Its name, namespace included, such as `user.comment`.
+    pub name: RawPath,
+    /// Its value.
+    pub value: Vec<u8>,
+}
+
+/// A moment as filesystems keep it.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+pub struct FileTime {
+    /// Seconds since 1970, negative before.
+    pub seconds: i64,
+    /// Nanoseconds of that second, below 1,000,000,000.
+    pub nanoseconds: u32,
+}
+
+/// Names one of the files of a volume that have several names.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+pub struct HardLink {
+    /// Which of the filesystems below the volume, counted from 0 in the order of their paths.
+    pub filesystem: u32,
+    /// The inode number on it.
+    pub inode: u64,
+}

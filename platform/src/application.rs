@@ -1,0 +1,123 @@
+//! An application as it stands right now: its members, their volumes, how to stop them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use format::raw::RawPath;
+use serde::Serialize;
+
+/// A named set of containers (or host processes) that must be consistent with one another.
+#[derive(Clone, Debug)]
+pub struct Application {
+    /// Its name on the platform.
+    pub name: String,
+    /// What runs it, such as `docker`.
+    pub platform: &'static str,
+    /// Its containers, in the order of their names.
+    pub members: Vec<Member>,
+    /// Every volume that a member mounts, in the order of their names.
+    pub volumes: Vec<Volume>,
+    /// What a member mounts and a backup leaves out, with the reason; one sentence each.
+    pub left_out: Vec<String>,
+    /// The platform's own description, whole. It contains secrets: never print it.
+    pub definition: serde_json::Value,
+}
+
+/// One container of an application.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Member {
+    /// Its name, unique in the application.
+    pub name: String,
+    /// The platform's id for this very container; another container never has it.
+    pub id: String,
+    /// When it was started, in the platform's words; changes with every restart.
+    pub started: String,
+    /// What it is doing.
+    pub activity: Activity,
+    /// How its processes can be stopped; `None` when it has none or none can be found.
+    pub freezer: Option<FreezeTarget>,
+}
+
+/// What a container is doing.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Activity {
+    /// Its processes run.
+    Running,
+    /// Somebody paused it; that is not ours to undo.
+    Paused,
+    /// It has no processes.
+    Stopped,
+}
+
+impl fmt::Display for Activity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Stopped => "stopped",
+        })
+    }
+}
+
+/// What has to be written to, or signalled, so that every process of a container stands still.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum FreezeTarget {
+    /// The directory of its cgroup in a version 2 hierarchy, which has `cgroup.freeze`.
+    CgroupV2(PathBuf),
+    /// The directory of its cgroup in the version 1 `freezer` hierarchy.
+    CgroupV1(PathBuf),
+    /// A process and all its descendants, stopped by signals, for want of a cgroup of their own.
+    ProcessTree(u32),
+}
+
+impl FreezeTarget {
+    /// The name of the method in evidence and messages.
+    pub fn method(&self) -> &'static str {
+        match self {
+            Self::CgroupV2(_) => "cgroup-v2",
+            Self::CgroupV1(_) => "cgroup-v1",
+            Self::ProcessTree(_) => "signal",
+        }
+    }
+}
+
+/// A tree of files that at least one member writes.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Volume {
+    /// The name on the platform, or the path where it has none.
+    pub name: RawPath,
+    /// Where the tree lies on this host: a directory, or a single file.
+    pub source: PathBuf,
+    /// Who mounts it.
+    pub mounts: Vec<Mount>,
+    /// Running containers outside the application that may write it too.
+    pub outside_writers: Vec<String>,
+}
+
+/// One container's view of a volume.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Mount {
+    /// The container's name.
+    pub member: String,
+    /// The path inside it.
+    pub target: PathBuf,
+    /// Whether the container may only read.
+    pub read_only: bool,
+}
+
+/// A tree of files as a backup reads it: a root, with other trees in the place of some of its
+/// directories.
+///
+/// The snapshot of a filesystem has empty directories where other filesystems are mounted and
+/// where nested subvolumes lie; the grafts say where those were snapshotted to.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct FileTree {
+    /// The directory, or the single file, to read.
+    pub root: PathBuf,
+    /// Path below the root → the directory that stands in its place.
+    pub grafts: BTreeMap<PathBuf, PathBuf>,
+    /// Paths below the root that are no part of the volume, such as our own snapshots.
+    pub hidden: Vec<PathBuf>,
+}

@@ -1,0 +1,25 @@
+//! What runs: applications, their containers, volumes and files.
+//!
+//! [`Platform`] is the port; [`docker`] and [`host`] are the platforms. [`files`] reads and
+//! writes files with everything that a POSIX filesystem knows about them.
+
+pub mod application;
+pub mod error;
+
+use async_trait::async_trait;
+
+use crate::application::Application;
+use crate::error::PlatformError;
+
+/// Something that runs applications: a container engine, an orchestrator, this host.
+#[async_trait]
+pub trait Platform: Send + Sync {
+    /// The platform's name in configuration, manifests and messages, such as `docker`.
+    fn name(&self) -> &'static str;
+
+    /// Every application that can be seen, in the order of their names.
+    async fn applications(&self) -> Result<Vec<Application>, PlatformError>;
+
+    /// One application as it stands right now, or [`PlatformError::UnknownApplication`].
+    async fn application(&self, name: &str) -> Result<Application, PlatformError>;
+}

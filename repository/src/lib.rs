@@ -1,0 +1,1 @@
+//! What is stored: stores, sessions, packs and the index

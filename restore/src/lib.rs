@@ -1,0 +1,1 @@
+//! A restore point becomes files again

@@ -1,0 +1,1 @@
+//! A snapshot becomes chunks in a repository
