@@ -79,7 +79,8 @@ impl FromStr for RawPath {
                 bytes.push(b'\\');
                 rest = tail;
             } else {
-                let digits = rest.strip_prefix(b"x").and_then(|r| r.get(..2)).ok_or_else(refused)?;
+                let digits =
+                    rest.strip_prefix(b"x").and_then(|r| r.get(..2)).ok_or_else(refused)?;
                 let digits = std::str::from_utf8(digits).map_err(|_| refused())?;
                 bytes.push(u8::from_str_radix(digits, 16).map_err(|_| refused())?);
                 rest = rest.get(3..).unwrap_or_default();

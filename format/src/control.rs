@@ -1,0 +1,139 @@
+//! Control objects: small sealed records such as outcomes and index segments.
+//!
+//! See docs/format.md#control-objects.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use thiserror::Error;
+
+use crate::keys::Keys;
+use crate::names::ObjectName;
+use crate::seal::{BrokenSeal, Seal};
+
+const MAGIC: [u8; 8] = *b"SPctrl\0\0";
+const HEADER_BYTES: usize = MAGIC.len() + 32 + 32;
+/// No control object has more plaintext: an index segment of a million chunks has 40 MiB.
+const PLAINTEXT_BYTES_MAX: u64 = 1 << 30;
+const LEVEL: i32 = 3;
+
+/// Why a control object cannot be read.
+#[derive(Debug, Error)]
+pub enum ControlError {
+    /// It opened, and what is inside makes no sense to this version.
+    #[error("the object's content is not understood")]
+    Content(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// It is too short, or something else altogether.
+    #[error("the object is torn, or not a control object")]
+    Malformed,
+    /// It is not what was written under this name.
+    #[error("the object was altered, or belongs elsewhere")]
+    Seal(#[from] BrokenSeal),
+}
+
+/// The bytes of the control object `name` with this content.
+///
+/// `random` makes the object's key its own even where the same content is sealed twice.
+pub fn seal<T: Serialize>(
+    keys: &Keys,
+    name: ObjectName,
+    content: &T,
+    random: [u8; 16],
+) -> Result<Vec<u8>, ControlError> {
+    let plaintext = encode(name, content)?;
+    let plaintext = zstd::bulk::compress(&plaintext, LEVEL).map_err(content_error)?;
+    let name = name.to_string();
+    let salt = keys.salt([name.as_bytes(), &random, &plaintext]);
+    let seal = Seal::new(keys, &salt);
+    let mut bytes = MAGIC.to_vec();
+    bytes.extend_from_slice(&salt);
+    bytes.extend_from_slice(seal.commitment());
+    seal.seal(0, &binding(keys, &name), &plaintext, &mut bytes);
+    Ok(bytes)
+}
+
+/// The content of the control object `name`.
+pub fn open<T: DeserializeOwned>(
+    keys: &Keys,
+    name: ObjectName,
+    bytes: &[u8],
+) -> Result<T, ControlError> {
+    let (header, sealed) = bytes.split_at_checked(HEADER_BYTES).ok_or(ControlError::Malformed)?;
+    let (magic, rest) = header.split_at(MAGIC.len());
+    let (salt, commitment) = rest.split_at(32);
+    let salt = salt.try_into().map_err(|_| ControlError::Malformed)?;
+    if magic != MAGIC {
+        return Err(ControlError::Malformed);
+    }
+    let seal = Seal::new(keys, &salt);
+    seal.check(commitment)?;
+    let compressed = seal.open(0, &binding(keys, &name.to_string()), sealed)?;
+    let plaintext = decompress(&compressed).map_err(content_error)?;
+    decode(name, &plaintext)
+}
+
+// The index is most of the metadata and for machines alone; all else should be readable by hand.
+fn encode<T: Serialize>(name: ObjectName, content: &T) -> Result<Vec<u8>, ControlError> {
+    match name {
+        ObjectName::Index(..) => postcard::to_allocvec(content).map_err(content_error),
+        _ => serde_json::to_vec(content).map_err(content_error),
+    }
+}
+
+fn decode<T: DeserializeOwned>(name: ObjectName, plaintext: &[u8]) -> Result<T, ControlError> {
+    match name {
+        ObjectName::Index(..) => postcard::from_bytes(plaintext).map_err(content_error),
+        _ => serde_json::from_slice(plaintext).map_err(content_error),
+    }
+}
+
+fn content_error(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> ControlError {
+    ControlError::Content(source.into())
+}
+
+fn decompress(compressed: &[u8]) -> std::io::Result<Vec<u8>> {
+    use std::io::Read as _;
+    let mut plaintext = Vec::new();
+    zstd::stream::Decoder::new(compressed)?
+        .take(PLAINTEXT_BYTES_MAX)
+        .read_to_end(&mut plaintext)?;
+    Ok(plaintext)
+}
+
+fn binding(keys: &Keys, name: &str) -> Vec<u8> {
+    let mut bound = b"stillpoint control".to_vec();
+    bound.extend_from_slice(keys.repository().as_bytes());
+    bound.extend_from_slice(name.as_bytes());
+    bound
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{PointId, RepositoryId};
+    use crate::keys::RootKey;
+
+    const NAME: ObjectName = ObjectName::Outcome(PointId::new([4; 16]));
+
+    fn keys() -> Keys {
+        Keys::derive(&RootKey::new([1; 32]), RepositoryId::new([2; 16]))
+    }
+
+    #[test]
+    fn an_object_opens_under_its_own_name_only() {
+        let bytes = seal(&keys(), NAME, &["a", "b"], [0; 16]).unwrap();
+        assert_eq!(open::<Vec<String>>(&keys(), NAME, &bytes).unwrap(), ["a", "b"]);
+        let other = ObjectName::Outcome(PointId::new([5; 16]));
+        assert!(matches!(open::<Vec<String>>(&keys(), other, &bytes), Err(ControlError::Seal(_))));
+    }
+
+    #[test]
+    fn every_flipped_byte_and_every_truncation_is_found() {
+        let bytes = seal(&keys(), NAME, &17, [0; 16]).unwrap();
+        for at in 0..bytes.len() {
+            let mut bad = bytes.clone();
+            bad[at] ^= 1;
+            assert!(open::<u32>(&keys(), NAME, &bad).is_err(), "byte {at}");
+            assert!(open::<u32>(&keys(), NAME, &bytes[..at]).is_err(), "{at} bytes");
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! The names of the objects in a repository.
+//!
+//! A name is used once: nothing is ever overwritten. See docs/format.md#objects.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::ids::{ObjectId, PointId, SlotId};
+
+/// The name of an object, relative to the repository's root.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum ObjectName {
+    /// `config`: which repository this is, in which version of the format.
+    Descriptor,
+    /// `key/<slot>`: one way to unlock it.
+    Slot(SlotId),
+    /// `gen/<n>`: what a prune condemned from this generation on.
+    Generation(u64),
+    /// `ses/<n>/<point>`: a writer at work, registered under generation `n`.
+    Session(u64, PointId),
+    /// `out/<point>`: how the session ended; for a commit, the manifest.
+    Outcome(PointId),
+    /// `pack/<point>/<id>`: frames full of chunks.
+    Pack(PackName),
+    /// `idx/<point>/<id>`: where the chunks of a session's packs are.
+    Index(PointId, ObjectId),
+}
+
+/// The name of a pack.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+pub struct PackName {
+    /// The session that wrote it.
+    pub session: PointId,
+    /// Its own random part.
+    pub id: ObjectId,
+}
+
+/// A folder of objects, for listing.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Folder {
+    /// `key/`
+    Slots,
+    /// `gen/`
+    Generations,
+    /// `ses/`
+    Sessions,
+    /// `out/`
+    Outcomes,
+    /// `pack/`
+    Packs,
+    /// `idx/`
+    Indexes,
+}
+
+/// A text that names no object of a repository.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+#[error("`{0}` is not the name of an object of a repository")]
+pub struct ParseNameError(String);
+
+impl Folder {
+    /// The folder's name, without a slash.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Slots => "key",
+            Self::Generations => "gen",
+            Self::Sessions => "ses",
+            Self::Outcomes => "out",
+            Self::Packs => "pack",
+            Self::Indexes => "idx",
+        }
+    }
+}
+
+impl fmt::Display for ObjectName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Descriptor => f.write_str("config"),
+            Self::Slot(slot) => write!(f, "key/{slot}"),
+            Self::Generation(number) => write!(f, "gen/{number}"),
+            Self::Session(generation, point) => write!(f, "ses/{generation}/{point}"),
+            Self::Outcome(point) => write!(f, "out/{point}"),
+            Self::Pack(pack) => write!(f, "{pack}"),
+            Self::Index(point, id) => write!(f, "idx/{point}/{id}"),
+        }
+    }
+}
+
+impl fmt::Display for PackName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "pack/{}/{}", self.session, self.id)
+    }
+}
+
+impl FromStr for ObjectName {
+    type Err = ParseNameError;
+
+    fn from_str(text: &str) -> Result<Self, ParseNameError> {
+        let refused = || ParseNameError(text.to_owned());
+        let parts: Vec<&str> = text.split('/').collect();
+        let name = match parts.as_slice() {
+            ["config"] => Some(Self::Descriptor),
+            ["key", slot] => slot.parse().ok().map(Self::Slot),
+            ["gen", number] => number.parse().ok().map(Self::Generation),
+            ["ses", number, point] => {
+                number.parse().ok().zip(point.parse().ok()).map(|(n, p)| Self::Session(n, p))
+            }
+            ["out", point] => point.parse().ok().map(Self::Outcome),
+            ["pack", session, id] => session
+                .parse()
+                .ok()
+                .zip(id.parse().ok())
+                .map(|(session, id)| Self::Pack(PackName { session, id })),
+            ["idx", point, id] => {
+                point.parse().ok().zip(id.parse().ok()).map(|(p, i)| Self::Index(p, i))
+            }
+            _ => None,
+        };
+        // A number has one spelling only: `gen/07` is nobody's name.
+        name.filter(|name| name.to_string() == text).ok_or_else(refused)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_survives_its_text() {
+        let (point, id) = (PointId::new([1; 16]), ObjectId::new([2; 16]));
+        for name in [
+            ObjectName::Descriptor,
+            ObjectName::Slot(SlotId::new([3; 8])),
+            ObjectName::Generation(17),
+            ObjectName::Session(u64::MAX, point),
+            ObjectName::Outcome(point),
+            ObjectName::Pack(PackName { session: point, id }),
+            ObjectName::Index(point, id),
+        ] {
+            assert_eq!(name.to_string().parse(), Ok(name));
+        }
+    }
+
+    #[test]
+    fn foreign_and_ambiguous_names_are_refused() {
+        for text in ["", "config/", "/config", "gen/07", "gen/+7", "gen/-1", "out/..", "pack/x"] {
+            assert!(text.parse::<ObjectName>().is_err(), "{text}");
+        }
+    }
+}
