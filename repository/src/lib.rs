@@ -1,1 +1,18 @@
-//! What is stored: stores, sessions, packs and the index
+//! What is stored: stores, sessions, packs and the index.
+//!
+//! [`store`] is the port to where the objects lie. [`create`](unlock::create) makes a repository;
+//! a [`Reader`](reader::Reader) reads one and cannot do more; a [`Writer`](writer::Writer) adds
+//! one restore point in one session. [`check`] says whether what is there is whole.
+
+pub mod check;
+pub mod chunks;
+pub mod contract;
+pub mod error;
+pub mod index;
+pub mod location;
+pub mod reader;
+pub mod store;
+pub mod unlock;
+pub mod writer;
+
+mod random;

@@ -1,0 +1,231 @@
+//! Whether a repository is whole: every restore point readable down to the last chunk.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use format::ids::PointId;
+use format::listing;
+use format::manifest::{Manifest, VolumeRecord};
+use format::names::{ObjectName, PackName};
+use format::pack;
+use format::raw::RawPath;
+use format::tree::{Entry, Extent, Kind, Slice};
+use serde::Serialize;
+
+use crate::chunks::Chunks;
+use crate::error::RepositoryError;
+use crate::reader::Reader;
+
+/// What a check looked at and what it found.
+#[derive(Debug, Default, Serialize)]
+pub struct CheckReport {
+    /// How many restore points there are.
+    pub points: u64,
+    /// How many packs there are.
+    pub packs: u64,
+    /// Of those, how many were read and checked byte by byte.
+    pub packs_read: u64,
+    /// How many chunks the index knows.
+    pub chunks: u64,
+    /// What is wrong; nothing, when the repository is whole.
+    pub findings: Vec<Finding>,
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Finding {
+    /// An index segment cannot be read.
+    DamagedIndex {
+        /// Its name.
+        object: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A pack that the index names is not there, or not of the right size.
+    MissingPack {
+        /// Its name.
+        object: String,
+    },
+    /// A pack has other bytes than were written.
+    DamagedPack {
+        /// Its name.
+        object: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A restore point cannot be read at all.
+    DamagedPoint {
+        /// Its id.
+        point: PointId,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A file or directory of a restore point is lost.
+    LostFile {
+        /// The restore point's id.
+        point: PointId,
+        /// The volume.
+        volume: RawPath,
+        /// The path below its root.
+        path: RawPath,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// Checks the structure of the repository, and with `read_data` every byte of every pack.
+///
+/// # Errors
+/// Only when the store cannot be read; what is wrong with the repository is in the report.
+pub async fn check(reader: &Reader, read_data: bool) -> Result<CheckReport, RepositoryError> {
+    let mut report = CheckReport::default();
+    let packs = reader.packs().await?;
+    report.packs = packs.len() as u64;
+    check_index(reader, &packs, &mut report).await?;
+    if report.findings.iter().any(|f| matches!(f, Finding::DamagedIndex { .. })) {
+        // Without the index no chunk can be told to be lost or not.
+        return Ok(report);
+    }
+    let chunks = Chunks::load(reader).await?;
+    report.chunks = chunks.index().len() as u64;
+    for point in reader.sessions().await? {
+        match reader.point(point).await {
+            Ok(Some(manifest)) => check_point(&chunks, &manifest, &mut report).await,
+            Ok(None) => {}
+            Err(error @ RepositoryError::Store(_)) => return Err(error),
+            Err(error) => {
+                report.findings.push(Finding::DamagedPoint { point, reason: reason(&error) });
+            }
+        }
+    }
+    if read_data {
+        read_packs(reader, packs.keys().copied(), &mut report).await?;
+    }
+    Ok(report)
+}
+
+async fn check_index(
+    reader: &Reader,
+    packs: &BTreeMap<PackName, u64>,
+    report: &mut CheckReport,
+) -> Result<(), RepositoryError> {
+    for (name, segment) in reader.index_segments().await? {
+        match segment {
+            Ok(segment) => {
+                let gone = segment.packs.iter().filter(|p| packs.get(&p.name) != Some(&p.size));
+                let gone = gone.map(|p| Finding::MissingPack { object: p.name.to_string() });
+                report.findings.extend(gone);
+            }
+            Err(error) => report
+                .findings
+                .push(Finding::DamagedIndex { object: name.to_string(), reason: reason(&error) }),
+        }
+    }
+    Ok(())
+}
+
+async fn read_packs(
+    reader: &Reader,
+    packs: impl Iterator<Item = PackName>,
+    report: &mut CheckReport,
+) -> Result<(), RepositoryError> {
+    for pack in packs {
+        let bytes = reader.store().get(ObjectName::Pack(pack)).await?;
+        report.packs_read += 1;
+        if let Err(error) = pack::verify(reader.keys(), pack, &bytes) {
+            let finding = Finding::DamagedPack { object: pack.to_string(), reason: reason(&error) };
+            report.findings.push(finding);
+        }
+    }
+    Ok(())
+}
+
+async fn check_point(chunks: &Chunks, manifest: &Manifest, report: &mut CheckReport) {
+    report.points += 1;
+    for volume in &manifest.volumes {
+        let mut walk = Walk { chunks, manifest, volume, report, seen: HashSet::new() };
+        walk.run().await;
+    }
+}
+
+/// One volume of one point, from its root down.
+struct Walk<'a> {
+    chunks: &'a Chunks,
+    manifest: &'a Manifest,
+    volume: &'a VolumeRecord,
+    report: &'a mut CheckReport,
+    /// Listings already looked at: a damaged tree must not lead in circles.
+    seen: HashSet<Vec<Slice>>,
+}
+
+impl Walk<'_> {
+    async fn run(&mut self) {
+        let root = match self.chunks.read_all(&self.volume.root).await {
+            Ok(bytes) => listing::read_root(&bytes).map_err(|e| reason(&e)),
+            Err(error) => Err(reason(&error)),
+        };
+        let mut open = match root {
+            Ok(root) => vec![(RawPath::default(), vec![root])],
+            Err(why) => return self.lost(RawPath::default(), why),
+        };
+        while let Some((path, entries)) = open.pop() {
+            for entry in entries {
+                let path = path.join(entry.name.as_bytes());
+                if let Some(entries) = self.visit(&path, entry).await {
+                    open.push((path, entries));
+                }
+            }
+        }
+    }
+
+    // Checks one entry, and returns what is in it when it is a directory not seen before.
+    async fn visit(&mut self, path: &RawPath, entry: Entry) -> Option<Vec<Entry>> {
+        match entry.kind {
+            Kind::File { content } => {
+                self.check_content(path, &content);
+                None
+            }
+            Kind::Directory { listing } => {
+                if !self.seen.insert(listing.clone()) {
+                    return None;
+                }
+                let entries = match self.chunks.read_all(&listing).await {
+                    Ok(bytes) => listing::read(&bytes).map_err(|e| reason(&e)),
+                    Err(error) => Err(reason(&error)),
+                };
+                entries.map_err(|why| self.lost(path.clone(), why)).ok()
+            }
+            _ => None,
+        }
+    }
+
+    fn check_content(&mut self, path: &RawPath, content: &[Extent]) {
+        let missing: BTreeSet<_> = content
+            .iter()
+            .filter_map(|extent| match extent {
+                Extent::Data(slice) => Some(slice.chunk),
+                Extent::Hole { .. } => None,
+            })
+            .filter(|chunk| !self.chunks.index().contains(*chunk))
+            .collect();
+        if let Some(chunk) = missing.first() {
+            let why = format!("{} of its chunks are in no pack, such as {chunk}", missing.len());
+            self.lost(path.clone(), why);
+        }
+    }
+
+    fn lost(&mut self, path: RawPath, reason: String) {
+        self.report.findings.push(Finding::LostFile {
+            point: self.manifest.point,
+            volume: self.volume.name.clone(),
+            path,
+            reason,
+        });
+    }
+}
+
+// A finding is data for people and programs, so it carries the whole chain of causes as a text.
+fn reason(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |e| e.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

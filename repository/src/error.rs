@@ -1,0 +1,72 @@
+//! What can go wrong with a repository.
+
+use format::descriptor::DescriptorError;
+use format::ids::{ChunkId, PointId};
+use format::names::ObjectName;
+use format::slot::SlotError;
+use thiserror::Error;
+
+use crate::store::StoreError;
+
+/// Why a repository did not do what it was asked.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum RepositoryError {
+    /// A repository is to be made where one is.
+    #[error("there is a repository in {0} already")]
+    AlreadyExists(String),
+    /// An object is there and cannot be what was written.
+    #[error("object `{name}` is damaged")]
+    Damaged {
+        /// Which object.
+        name: ObjectName,
+        /// What is wrong with it.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A prune ended the session, because it stood still for too long.
+    #[error("the session {0} was ended by a prune")]
+    Fenced(PointId),
+    /// No pack of the repository holds this chunk.
+    #[error("chunk {0} is in no pack")]
+    MissingChunk(ChunkId),
+    /// There is no repository.
+    #[error("there is no repository in {0}")]
+    NotFound(String),
+    /// No key slot can be used at all.
+    #[error("the repository in {location} cannot be unlocked")]
+    Slots {
+        /// Where.
+        location: String,
+        /// What is wrong with the last slot that was tried; absent where there is none.
+        source: Option<SlotError>,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// There is no such restore point.
+    #[error("there is no restore point {0}")]
+    UnknownPoint(PointId),
+    /// The repository is not one that this program can handle.
+    #[error("the repository in {location} cannot be used")]
+    Unusable {
+        /// Where.
+        location: String,
+        /// Why not.
+        source: DescriptorError,
+    },
+    /// A pack, just made, does not read back; nothing was sent.
+    #[error("a new pack failed its check before it was sent")]
+    Verification(#[source] format::pack::PackError),
+    /// The passphrase opens no key slot.
+    #[error("the passphrase does not open the repository in {0}")]
+    WrongPassphrase(String),
+}
+
+impl RepositoryError {
+    pub(crate) fn damaged(
+        name: ObjectName,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self::Damaged { name, source: source.into() }
+    }
+}

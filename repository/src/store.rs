@@ -1,0 +1,110 @@
+//! The port to where the objects of a repository lie.
+//!
+//! What a store must provide: [`Store::create`] is atomic and never replaces an object; what was
+//! created can be read and is listed at once. [`crate::contract`] tries all of it.
+
+pub mod local;
+pub mod remote;
+
+use std::fmt::Debug;
+use std::ops::Range;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use format::names::{Folder, ObjectName};
+use thiserror::Error;
+
+/// One object in a listing.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Listed {
+    /// Its name.
+    pub name: ObjectName,
+    /// Its length in bytes.
+    pub size: u64,
+}
+
+/// Reads objects.
+#[async_trait]
+pub trait ReadStore: Debug + Send + Sync {
+    /// Where the objects lie, for messages; it holds no secret.
+    fn location(&self) -> String;
+
+    /// The whole object, or [`StoreError::Missing`].
+    async fn get(&self, name: ObjectName) -> Result<Bytes, StoreError>;
+
+    /// Exactly these bytes of an object; an object that ends before them is an error.
+    async fn get_range(&self, name: ObjectName, range: Range<u64>) -> Result<Bytes, StoreError>;
+
+    /// Every object in a folder, in no particular order. Names that no repository writes are
+    /// passed over.
+    async fn list(&self, folder: Folder) -> Result<Vec<Listed>, StoreError>;
+}
+
+/// Reads and creates objects.
+#[async_trait]
+pub trait Store: ReadStore {
+    /// Stores a whole object under a name that was free, or fails with [`StoreError::Exists`].
+    ///
+    /// When it returns, the object outlives a power cut. When it fails, the object may exist all
+    /// the same: an acknowledgement can be lost. [`create_own`] settles that.
+    async fn create(&self, name: ObjectName, bytes: Bytes) -> Result<(), StoreError>;
+}
+
+/// Why a store did not do what it was asked.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The name is taken.
+    #[error("object `{name}` exists already in {location}")]
+    Exists {
+        /// Which object.
+        name: ObjectName,
+        /// Where.
+        location: String,
+    },
+    /// The store could not be used; the source says why.
+    #[error("cannot {action} in {location}")]
+    Failed {
+        /// What was tried, such as ``read object `config` ``.
+        action: String,
+        /// Where.
+        location: String,
+        /// What the system or the service said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// There is no such object.
+    #[error("object `{name}` does not exist in {location}")]
+    Missing {
+        /// Which object.
+        name: ObjectName,
+        /// Where.
+        location: String,
+    },
+    /// An object is shorter than it should be.
+    #[error("object `{name}` in {location} ends before byte {end}")]
+    Short {
+        /// Which object.
+        name: ObjectName,
+        /// Where.
+        location: String,
+        /// The last byte that was asked for, plus one.
+        end: u64,
+    },
+}
+
+/// Stores an object whose bytes nobody else could have written, whatever became of the
+/// acknowledgement.
+///
+/// Stores retry by themselves: when the first answer is lost, the second try finds the object and
+/// calls it somebody else's. So on any error the object is read back: equal bytes are ours.
+pub async fn create_own(
+    store: &dyn Store,
+    name: ObjectName,
+    bytes: Bytes,
+) -> Result<(), StoreError> {
+    let Err(error) = store.create(name, bytes.clone()).await else { return Ok(()) };
+    match store.get(name).await {
+        Ok(found) if found == bytes => Ok(()),
+        _ => Err(error),
+    }
+}

@@ -1,0 +1,214 @@
+//! A directory as a store: every object a file, synced before it counts.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::ops::Range;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use format::names::{Folder, ObjectName};
+use rustix::fs::RenameFlags;
+
+use crate::random;
+use crate::store::{Listed, ReadStore, Store, StoreError};
+
+/// What an unfinished object is called; no repository writes such names.
+const UNFINISHED_PREFIX: &str = ".unfinished-";
+
+/// A store in a local directory.
+#[derive(Clone, Debug)]
+pub struct LocalStore {
+    root: PathBuf,
+}
+
+impl LocalStore {
+    /// The store in this directory, which is made when the first object is created.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    fn path(&self, name: ObjectName) -> PathBuf {
+        self.root.join(name.to_string())
+    }
+
+    // File I/O blocks, so it runs where blocking is allowed.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let this = self.clone();
+        let location = self.location();
+        tokio::task::spawn_blocking(move || work(&this)).await.unwrap_or_else(|e| {
+            Err(StoreError::Failed {
+                action: "wait for a thread".into(),
+                location,
+                source: e.into(),
+            })
+        })
+    }
+
+    fn failed(&self, action: &str, name: impl std::fmt::Display, source: io::Error) -> StoreError {
+        StoreError::Failed {
+            action: format!("{action} `{name}`"),
+            location: self.location(),
+            source: source.into(),
+        }
+    }
+
+    fn unreadable(&self, name: ObjectName, error: io::Error) -> StoreError {
+        match error.kind() {
+            io::ErrorKind::NotFound => StoreError::Missing { name, location: self.location() },
+            _ => self.failed("read object", name, error),
+        }
+    }
+
+    fn create_blocking(&self, name: ObjectName, bytes: &[u8]) -> Result<(), StoreError> {
+        let path = self.path(name);
+        let folder = path.parent().unwrap_or(&self.root);
+        let failed = |e| self.failed("create object", name, e);
+        create_folder(folder).map_err(failed)?;
+        let unfinished = folder.join(format!("{UNFINISHED_PREFIX}{}", random::object_id()));
+        let written = write_synced(&unfinished, bytes).and_then(|()| publish(&unfinished, &path));
+        if let Err(error) = written {
+            // Whatever is left of it only takes space, and is never read.
+            let _ = fs::remove_file(&unfinished);
+            return Err(match error.kind() {
+                io::ErrorKind::AlreadyExists => {
+                    StoreError::Exists { name, location: self.location() }
+                }
+                _ => failed(error),
+            });
+        }
+        sync_folder(folder).map_err(failed)
+    }
+
+    fn list_blocking(&self, folder: Folder) -> Result<Vec<Listed>, StoreError> {
+        let mut listed = Vec::new();
+        list_below(&self.root.join(folder.as_str()), folder.as_str(), &mut listed)
+            .map_err(|e| self.failed("list folder", folder.as_str(), e))?;
+        Ok(listed)
+    }
+}
+
+#[async_trait]
+impl ReadStore for LocalStore {
+    fn location(&self) -> String {
+        self.root.display().to_string()
+    }
+
+    async fn get(&self, name: ObjectName) -> Result<Bytes, StoreError> {
+        self.blocking(move |this| {
+            fs::read(this.path(name)).map(Bytes::from).map_err(|e| this.unreadable(name, e))
+        })
+        .await
+    }
+
+    async fn get_range(&self, name: ObjectName, range: Range<u64>) -> Result<Bytes, StoreError> {
+        self.blocking(move |this| {
+            let read = || -> io::Result<Vec<u8>> {
+                let mut file = File::open(this.path(name))?;
+                file.seek(SeekFrom::Start(range.start))?;
+                let mut bytes = Vec::new();
+                file.take(range.end.saturating_sub(range.start)).read_to_end(&mut bytes)?;
+                Ok(bytes)
+            };
+            let bytes = read().map_err(|e| this.unreadable(name, e))?;
+            if bytes.len() as u64 == range.end.saturating_sub(range.start) {
+                Ok(bytes.into())
+            } else {
+                Err(StoreError::Short { name, location: this.location(), end: range.end })
+            }
+        })
+        .await
+    }
+
+    async fn list(&self, folder: Folder) -> Result<Vec<Listed>, StoreError> {
+        self.blocking(move |this| this.list_blocking(folder)).await
+    }
+}
+
+#[async_trait]
+impl Store for LocalStore {
+    async fn create(&self, name: ObjectName, bytes: Bytes) -> Result<(), StoreError> {
+        self.blocking(move |this| this.create_blocking(name, &bytes)).await
+    }
+}
+
+fn list_below(path: &Path, name: &str, listed: &mut Vec<Listed>) -> io::Result<()> {
+    let entries = match fs::read_dir(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let Ok(file_name) = entry.file_name().into_string() else { continue };
+        let name = format!("{name}/{file_name}");
+        if entry.file_type()?.is_dir() {
+            list_below(&entry.path(), &name, listed)?;
+        } else if let Ok(name) = name.parse() {
+            listed.push(Listed { name, size: entry.metadata()?.len() });
+        }
+    }
+    Ok(())
+}
+
+// Every folder on the way is synced into its parent, or a power cut could lose it with all in it.
+fn create_folder(folder: &Path) -> io::Result<()> {
+    if folder.as_os_str().is_empty() || folder.is_dir() {
+        return Ok(());
+    }
+    let parent = folder.parent().unwrap_or(Path::new("/"));
+    create_folder(parent)?;
+    match fs::DirBuilder::new().mode(0o700).create(folder) {
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        result => result,
+    }?;
+    sync_folder(parent)
+}
+
+fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o400).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+// Gives a finished file its name, unless the name is taken.
+fn publish(unfinished: &Path, path: &Path) -> io::Result<()> {
+    let here = rustix::fs::CWD;
+    match rustix::fs::renameat_with(here, unfinished, here, path, RenameFlags::NOREPLACE) {
+        // Some filesystems cannot rename without replacing; a hard link never replaces.
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
+            fs::hard_link(unfinished, path)?;
+            fs::remove_file(unfinished)
+        }
+        result => Ok(result?),
+    }
+}
+
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract;
+
+    #[tokio::test]
+    async fn a_directory_keeps_the_contract() {
+        let folder = tempfile::tempdir().unwrap();
+        contract::check(&LocalStore::new(folder.path().join("new/repository"))).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn unfinished_objects_are_not_listed() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("gen")).unwrap();
+        fs::write(folder.path().join("gen").join(format!("{UNFINISHED_PREFIX}1")), "torn").unwrap();
+        let store = LocalStore::new(folder.path());
+        assert_eq!(store.list(Folder::Generations).await.unwrap(), []);
+    }
+}
