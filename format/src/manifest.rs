@@ -80,6 +80,8 @@ pub struct VolumeRecord {
     pub files: u64,
     /// The sum of the sizes of its regular files, holes included.
     pub bytes: u64,
+    /// The bytes of those that take space when they are restored.
+    pub data: u64,
 }
 
 /// One container's view of a volume.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use format::names::{ObjectName, PackName};
-use format::pack;
+use format::pack::{self, PackRecord};
 use format::tree::Slice;
 
 use crate::error::RepositoryError;
@@ -44,7 +44,7 @@ impl Chunks {
         let frame = if let Some(frame) = cached {
             frame
         } else {
-            let frame = self.fetch(pack, place.frame).await?;
+            let frame = self.fetch(Arc::clone(&pack), place.frame).await?;
             self.cache().insert(key, frame.clone());
             frame
         };
@@ -69,11 +69,7 @@ impl Chunks {
         Ok(bytes)
     }
 
-    async fn fetch(
-        &self,
-        record: &pack::PackRecord,
-        number: u32,
-    ) -> Result<Bytes, RepositoryError> {
+    async fn fetch(&self, record: Arc<PackRecord>, number: u32) -> Result<Bytes, RepositoryError> {
         let name = ObjectName::Pack(record.name);
         let frame = record.frames.get(number as usize).ok_or_else(|| {
             RepositoryError::damaged(name, "it has fewer frames than the index says")
@@ -81,9 +77,13 @@ impl Chunks {
         let range = frame.offset..frame.offset.saturating_add(u64::from(frame.length));
         let sealed = self.reader.store().get_range(name, range).await?;
         let keys = Arc::clone(self.reader.keys());
-        let plaintext = pack::open_frame(&keys, record, number, &sealed)
-            .map_err(|e| RepositoryError::damaged(name, e))?;
-        Ok(plaintext.into())
+        // Opening takes milliseconds of computing, so several frames are opened on several cores.
+        let opening =
+            tokio::task::spawn_blocking(move || pack::open_frame(&keys, &record, number, &sealed));
+        match opening.await {
+            Ok(plaintext) => Ok(plaintext.map_err(|e| RepositoryError::damaged(name, e))?.into()),
+            Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+        }
     }
 
     fn cache(&self) -> std::sync::MutexGuard<'_, Cache> {

@@ -1,6 +1,7 @@
 //! The index in memory: which frame of which pack holds a chunk.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use format::ids::ChunkId;
 use format::names::PackName;
@@ -12,7 +13,7 @@ use crate::reader::Reader;
 /// Where the chunks of a repository are.
 #[derive(Debug, Default)]
 pub struct Index {
-    packs: Vec<PackRecord>,
+    packs: Vec<Arc<PackRecord>>,
     places: HashMap<ChunkId, Place>,
 }
 
@@ -59,7 +60,7 @@ impl Index {
                 offset = offset.saturating_add(chunk.length);
             }
         }
-        self.packs.push(record);
+        self.packs.push(Arc::new(record));
     }
 
     /// Whether a chunk is stored.
@@ -78,8 +79,8 @@ impl Index {
     }
 
     /// The pack and the place of a chunk.
-    pub(crate) fn find(&self, chunk: ChunkId) -> Option<(&PackRecord, Place)> {
+    pub(crate) fn find(&self, chunk: ChunkId) -> Option<(Arc<PackRecord>, Place)> {
         let place = *self.places.get(&chunk)?;
-        Some((self.packs.get(place.pack as usize)?, place))
+        Some((Arc::clone(self.packs.get(place.pack as usize)?), place))
     }
 }

@@ -1,0 +1,89 @@
+//! A cleared plan, carried out.
+
+use std::sync::Arc;
+
+use format::manifest::Manifest;
+use format::raw::RawPath;
+use repository::chunks::Chunks;
+use serde::Serialize;
+use tokio::runtime::Handle;
+
+use crate::error::RestoreError;
+use crate::plan::ClearedPlan;
+use crate::progress::Progress;
+use crate::target::Target;
+use crate::tree::TreeWriter;
+
+/// What a restore did.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct RestoreReport {
+    /// How many files of all kinds were made.
+    pub files: u64,
+    /// The sum of the sizes of the regular files.
+    pub bytes: u64,
+    /// What the repository could not give back.
+    pub lost: Vec<Lost>,
+    /// What was restored, but not with all its metadata.
+    pub unset: Vec<Unset>,
+}
+
+/// A file, or a directory with all in it, that the repository could not give back.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Lost {
+    /// The volume.
+    pub volume: RawPath,
+    /// The path below its root.
+    pub path: RawPath,
+    /// What is wrong.
+    pub reason: String,
+}
+
+/// A piece of metadata that the system refused.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Unset {
+    /// The volume.
+    pub volume: RawPath,
+    /// The path below its root.
+    pub path: RawPath,
+    /// What was refused and why.
+    pub reason: String,
+}
+
+/// Restores every volume of the plan.
+///
+/// What the repository has lost is reported and left out; everything else is restored.
+///
+/// # Cancellation
+/// A dropped future leaves the thread that writes at work until its volume is done.
+pub async fn execute(
+    plan: ClearedPlan,
+    manifest: Manifest,
+    chunks: Arc<Chunks>,
+    progress: Arc<Progress>,
+) -> Result<RestoreReport, RestoreError> {
+    let runtime = Handle::current();
+    let writing = tokio::task::spawn_blocking(move || {
+        let mut report = RestoreReport::default();
+        for (planned, stored) in plan.plan().volumes.iter().zip(&manifest.volumes) {
+            let target =
+                Target::make(&plan.plan().target, &planned.destination).map_err(|source| {
+                    let (volume, path) = (planned.name.clone(), RawPath::default());
+                    RestoreError::Write { volume, path, source }
+                })?;
+            let mut writer = TreeWriter {
+                volume: planned.name.clone(),
+                chunks: &chunks,
+                runtime: runtime.clone(),
+                target,
+                progress: Arc::clone(&progress),
+                report: &mut report,
+            };
+            writer.run(&stored.root)?;
+        }
+        Ok(report)
+    });
+    match writing.await {
+        Ok(report) => report,
+        Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+    }
+}

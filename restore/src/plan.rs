@@ -1,0 +1,238 @@
+//! What a restore would do, before it does anything.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Component, Path, PathBuf};
+
+use format::ids::PointId;
+use format::manifest::{Level, Manifest};
+use format::raw::RawPath;
+use serde::Serialize;
+
+use crate::error::RestoreError;
+
+/// What goes where, and what stands in the way.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Plan {
+    /// The restore point.
+    pub point: PointId,
+    /// The application it is of.
+    pub application: String,
+    /// What it proves.
+    pub level: Level,
+    /// Where the volumes go.
+    pub target: PathBuf,
+    /// Every volume.
+    pub volumes: Vec<PlannedVolume>,
+    /// How many files of all kinds will be made.
+    pub files: u64,
+    /// How many bytes of space they need.
+    pub bytes: u64,
+    /// How many bytes are free at the target.
+    pub free: u64,
+    /// What was missing from the restore point when it was taken, and stays missing.
+    pub omissions: u64,
+    /// What stands in the way; nothing, when the restore can begin.
+    pub conflicts: Vec<Conflict>,
+}
+
+/// Where one volume goes.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PlannedVolume {
+    /// The volume.
+    pub name: RawPath,
+    /// Its place, relative to the target.
+    pub destination: RawPath,
+    /// How many files of all kinds it has.
+    pub files: u64,
+    /// How many bytes of space they need.
+    pub bytes: u64,
+}
+
+/// A reason not to begin.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Conflict {
+    /// The volume's name would lead out of the target.
+    Name {
+        /// The volume.
+        volume: RawPath,
+    },
+    /// The target is something else than a directory.
+    NotADirectory,
+    /// The target has files in it.
+    NotEmpty,
+    /// The target's filesystem has too little space.
+    Space {
+        /// How many bytes are missing.
+        missing: u64,
+    },
+}
+
+/// A plan with nothing in its way.
+#[derive(Clone, Debug)]
+pub struct ClearedPlan(Plan);
+
+impl Plan {
+    /// Looks at `target` and says what restoring `manifest` there would do.
+    pub fn make(manifest: &Manifest, target: &Path) -> Result<Self, RestoreError> {
+        let failed = |source| RestoreError::Target { path: target.to_owned(), source };
+        let state = look_at(target).map_err(failed)?;
+        let free = free_bytes(target).map_err(failed)?;
+        Ok(Self::from_facts(manifest, target, state, free))
+    }
+
+    /// The plan to carry out, if nothing stands in its way.
+    pub fn clear(self) -> Result<ClearedPlan, RestoreError> {
+        if self.conflicts.is_empty() {
+            Ok(ClearedPlan(self))
+        } else {
+            Err(RestoreError::Conflicts { target: self.target, conflicts: self.conflicts })
+        }
+    }
+
+    fn from_facts(manifest: &Manifest, target: &Path, state: TargetState, free: u64) -> Self {
+        let mut conflicts = Vec::new();
+        match state {
+            TargetState::Free => {}
+            TargetState::NotADirectory => conflicts.push(Conflict::NotADirectory),
+            TargetState::NotEmpty => conflicts.push(Conflict::NotEmpty),
+        }
+        let mut volumes = Vec::new();
+        for volume in &manifest.volumes {
+            match destination(&volume.name) {
+                Some(destination) => volumes.push(PlannedVolume {
+                    name: volume.name.clone(),
+                    destination,
+                    files: volume.files,
+                    bytes: volume.data,
+                }),
+                None => conflicts.push(Conflict::Name { volume: volume.name.clone() }),
+            }
+        }
+        let bytes = volumes.iter().map(|v| v.bytes).sum();
+        if bytes > free {
+            conflicts.push(Conflict::Space { missing: bytes - free });
+        }
+        Self {
+            point: manifest.point,
+            application: manifest.application.clone(),
+            level: manifest.level,
+            target: target.to_owned(),
+            files: volumes.iter().map(|v| v.files).sum(),
+            bytes,
+            free,
+            volumes,
+            omissions: manifest.omissions.len() as u64,
+            conflicts,
+        }
+    }
+}
+
+impl ClearedPlan {
+    /// The plan.
+    pub fn plan(&self) -> &Plan {
+        &self.0
+    }
+}
+
+impl fmt::Display for Conflict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name { volume } => {
+                write!(f, "the volume name `{volume}` leads out of the target")
+            }
+            Self::NotADirectory => f.write_str("the target is not a directory"),
+            Self::NotEmpty => f.write_str("the target is not empty"),
+            Self::Space { missing } => write!(f, "the target lacks {missing} bytes of free space"),
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum TargetState {
+    /// Nothing, or an empty directory.
+    Free,
+    NotADirectory,
+    NotEmpty,
+}
+
+fn look_at(target: &Path) -> io::Result<TargetState> {
+    match fs::read_dir(target) {
+        Ok(mut entries) => Ok(match entries.next().transpose()? {
+            Some(_) => TargetState::NotEmpty,
+            None => TargetState::Free,
+        }),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(TargetState::Free),
+        Err(e) if e.kind() == io::ErrorKind::NotADirectory => Ok(TargetState::NotADirectory),
+        Err(e) => Err(e),
+    }
+}
+
+// Of the nearest directory that exists: the target itself need not be there yet.
+fn free_bytes(target: &Path) -> io::Result<u64> {
+    let absolute = std::path::absolute(target)?;
+    for directory in absolute.ancestors() {
+        match rustix::fs::statvfs(directory) {
+            Ok(stat) => return Ok(stat.f_bavail.saturating_mul(stat.f_frsize)),
+            Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(io::ErrorKind::NotFound.into())
+}
+
+// A volume named by its path goes to that path below the target, and `/` to `rootfs`.
+fn destination(name: &RawPath) -> Option<RawPath> {
+    use std::os::unix::ffi::OsStrExt as _;
+    let path = Path::new(std::ffi::OsStr::from_bytes(name.as_bytes()));
+    if name.as_bytes() == b"/" {
+        return Some(RawPath::new("rootfs"));
+    }
+    let mut destination = RawPath::default();
+    for component in path.components() {
+        match component {
+            Component::RootDir | Component::CurDir => {}
+            Component::Normal(part) => destination = destination.join(part.as_bytes()),
+            Component::ParentDir | Component::Prefix(_) => return None,
+        }
+    }
+    let usable = !destination.as_bytes().is_empty() && !destination.as_bytes().contains(&0);
+    usable.then_some(destination)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn volumes_go_below_the_target_and_nowhere_else() {
+        let place = |name: &str| destination(&RawPath::new(name)).map(|d| d.to_string());
+        assert_eq!(place("shop_data").as_deref(), Some("shop_data"));
+        assert_eq!(place("/srv/db").as_deref(), Some("srv/db"));
+        assert_eq!(place("/srv/./db/").as_deref(), Some("srv/db"));
+        assert_eq!(place("/").as_deref(), Some("rootfs"));
+        for bad in ["", ".", "..", "/srv/../..", "a/..", "a\0b"] {
+            assert_eq!(place(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn free_space_is_that_of_the_nearest_directory() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(free_bytes(&folder.path().join("not/yet/there")).unwrap() > 0);
+    }
+
+    #[test]
+    fn a_target_with_files_is_not_free() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(matches!(look_at(folder.path()).unwrap(), TargetState::Free));
+        fs::write(folder.path().join("file"), "").unwrap();
+        assert!(matches!(look_at(folder.path()).unwrap(), TargetState::NotEmpty));
+        assert!(matches!(
+            look_at(&folder.path().join("file")).unwrap(),
+            TargetState::NotADirectory
+        ));
+    }
+}

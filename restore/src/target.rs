@@ -1,0 +1,70 @@
+//! The target of a restore: everything is made beneath it, through open directories.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use format::raw::RawPath;
+use format::tree::HardLink;
+use platform::files::Dir;
+
+/// The directory that one volume is restored into.
+pub(crate) struct Target {
+    /// Where the volume's own name is made.
+    pub(crate) parent: Dir,
+    /// That name.
+    pub(crate) name: Vec<u8>,
+    /// The first name of each file that has several, as path below `parent`.
+    first_names: HashMap<HardLink, Vec<Vec<u8>>>,
+}
+
+impl Target {
+    /// Makes the target, and in it the directories above `destination`, where they are missing.
+    pub(crate) fn make(target: &Path, destination: &RawPath) -> io::Result<Self> {
+        fs::create_dir_all(target)?;
+        let mut parent = Dir::open(target)?;
+        let mut parts: Vec<&[u8]> = destination.as_bytes().split(|b| *b == b'/').collect();
+        let name = parts.pop().unwrap_or_default().to_vec();
+        for part in parts {
+            parent = match parent.create_dir(part) {
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => parent.open_dir(part)?,
+                made => made?,
+            };
+        }
+        Ok(Self { parent, name, first_names: HashMap::new() })
+    }
+
+    /// Gives an already restored file one more name; `false` when it is not restored yet, and then
+    /// `path` is remembered as its first name.
+    pub(crate) fn link(
+        &mut self,
+        file: HardLink,
+        dir: &Dir,
+        name: &[u8],
+        path: impl FnOnce() -> Vec<Vec<u8>>,
+    ) -> io::Result<bool> {
+        let Some(first) = self.first_names.get(&file) else {
+            self.first_names.insert(file, path());
+            return Ok(false);
+        };
+        let Some((last, above)) = first.split_last() else { return Ok(false) };
+        // Step by step from the parent, so that nothing made meanwhile can lead elsewhere.
+        let mut above = above.iter();
+        let Some(top) = above.next() else {
+            dir.create_link(name, &self.parent, last)?;
+            return Ok(true);
+        };
+        let mut source = self.parent.open_dir(top)?;
+        for part in above {
+            source = source.open_dir(part)?;
+        }
+        dir.create_link(name, &source, last)?;
+        Ok(true)
+    }
+
+    /// Forgets a first name that turned out to be no file.
+    pub(crate) fn forget(&mut self, file: HardLink) {
+        self.first_names.remove(&file);
+    }
+}

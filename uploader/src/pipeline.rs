@@ -1,0 +1,148 @@
+//! From batches of chunks to stored packs: every queue of an upload and its depth.
+//!
+//! ```text
+//! walk, read, cut, hash        encode               seal, verify, store
+//! one thread            ──4──▶ a thread a core ──8──▶ one task, 3 packs in flight
+//! ```
+//! A batch has about 1 MiB, a pack 16 MiB: at most some 12 MiB wait in the queues and 64 MiB are
+//! being sealed and sent, whatever the size of the volume.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use format::frame::{ChunkKind, ChunkRecord, Encoder, Frame};
+use format::pack::{PACK_BYTES_TARGET, PackRecord};
+use repository::writer::Writer;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::error::UploadError;
+use crate::progress::Progress;
+
+const BATCHES_WAITING: usize = 4;
+const FRAMES_WAITING: usize = 8;
+const PACKS_IN_FLIGHT: usize = 3;
+
+/// Chunks that become one frame.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    pub(crate) kind: ChunkKind,
+    pub(crate) chunks: Vec<ChunkRecord>,
+    pub(crate) plaintext: Vec<u8>,
+}
+
+/// The way of the batches into the pipeline.
+#[derive(Clone, Debug)]
+pub(crate) struct Inlet(mpsc::Sender<Batch>);
+
+/// The running pipeline.
+#[derive(Debug)]
+pub(crate) struct Pipeline {
+    encoders: JoinSet<Result<(), UploadError>>,
+    packer: JoinSet<Result<Vec<PackRecord>, UploadError>>,
+}
+
+impl Inlet {
+    /// Hands a batch over; waits while the pipeline is full. Blocks: not for async code.
+    pub(crate) fn put(&self, batch: Batch) -> Result<(), UploadError> {
+        self.0.blocking_send(batch).map_err(|_| UploadError::Stopped)
+    }
+}
+
+impl Pipeline {
+    /// Starts the pipeline; it ends when the inlet is dropped.
+    pub(crate) fn start(
+        writer: &Writer,
+        progress: &Arc<Progress>,
+    ) -> Result<(Inlet, Self), UploadError> {
+        let (inlet, batches) = mpsc::channel(BATCHES_WAITING);
+        let (outlet, frames) = mpsc::channel(FRAMES_WAITING);
+        let batches = Arc::new(Mutex::new(batches));
+        let mut encoders = JoinSet::new();
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        for _ in 0..cores {
+            let encoder = Encoder::new().map_err(UploadError::Compressor)?;
+            let (batches, outlet) = (Arc::clone(&batches), outlet.clone());
+            encoders.spawn_blocking(move || encode(encoder, &batches, &outlet));
+        }
+        let mut packer = JoinSet::new();
+        packer.spawn(pack(writer.clone(), frames, Arc::clone(progress)));
+        Ok((Inlet(inlet), Self { encoders, packer }))
+    }
+
+    /// Waits until everything is stored; the inlet must be gone. Returns the packs.
+    pub(crate) async fn finish(mut self) -> Result<Vec<PackRecord>, UploadError> {
+        let packs = joined(self.packer.join_next().await)?;
+        while let Some(ended) = self.encoders.join_next().await {
+            joined(Some(ended))?;
+        }
+        Ok(packs)
+    }
+}
+
+fn encode(
+    mut encoder: Encoder,
+    batches: &Mutex<mpsc::Receiver<Batch>>,
+    outlet: &mpsc::Sender<Frame>,
+) -> Result<(), UploadError> {
+    loop {
+        // One encoder waits for a batch, the others wait for that one; no batch is held meanwhile.
+        let batch = batches.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
+        let Some(Batch { kind, chunks, plaintext }) = batch else { return Ok(()) };
+        let frame = encoder.encode(kind, chunks, plaintext);
+        outlet.blocking_send(frame).map_err(|_| UploadError::Stopped)?;
+    }
+}
+
+async fn pack(
+    writer: Writer,
+    mut frames: mpsc::Receiver<Frame>,
+    progress: Arc<Progress>,
+) -> Result<Vec<PackRecord>, UploadError> {
+    // Files and directories lie in packs of their own, so that reading a tree touches few packs.
+    let (mut data, mut tree) = (Vec::new(), Vec::new());
+    let mut in_flight = JoinSet::new();
+    let mut stored = Vec::new();
+    while let Some(frame) = frames.recv().await {
+        let open = if frame.kind == ChunkKind::Data { &mut data } else { &mut tree };
+        open.push(frame);
+        if open.iter().map(|f| f.bytes.len()).sum::<usize>() < PACK_BYTES_TARGET {
+            continue;
+        }
+        let full = std::mem::take(open);
+        if in_flight.len() >= PACKS_IN_FLIGHT {
+            stored.push(joined(in_flight.join_next().await)?);
+        }
+        in_flight.spawn(seal_and_store(writer.clone(), full, Arc::clone(&progress)));
+    }
+    for rest in [data, tree].into_iter().filter(|rest| !rest.is_empty()) {
+        in_flight.spawn(seal_and_store(writer.clone(), rest, Arc::clone(&progress)));
+    }
+    while let Some(ended) = in_flight.join_next().await {
+        stored.push(joined(Some(ended))?);
+    }
+    Ok(stored)
+}
+
+async fn seal_and_store(
+    writer: Writer,
+    frames: Vec<Frame>,
+    progress: Arc<Progress>,
+) -> Result<PackRecord, UploadError> {
+    let thread_writer = writer.clone();
+    let sealing = tokio::task::spawn_blocking(move || thread_writer.seal(&frames));
+    let pack = sealing.await.map_err(|_| UploadError::Stopped)??;
+    let record = writer.store_pack(pack).await?;
+    progress.add_sent(record.size);
+    Ok(record)
+}
+
+// A task that panicked takes the upload down with its own message.
+fn joined<T>(
+    ended: Option<Result<Result<T, UploadError>, tokio::task::JoinError>>,
+) -> Result<T, UploadError> {
+    match ended {
+        Some(Ok(result)) => result,
+        Some(Err(error)) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Some(Err(_)) | None => Err(UploadError::Stopped),
+    }
+}
