@@ -1,1 +1,162 @@
-//! The local database of applications, restore points and runs
+//! The local database of applications, restore points and runs.
+//!
+//! It is a cache of the repositories (points) and the state of this host (runs, applications
+//! seen). Deleting the file loses nothing that is in a repository: [`Catalog::insert_point`] for
+//! every manifest brings the points back. Nothing secret is stored, and nothing here reads a
+//! clock.
+
+mod application;
+mod column;
+mod error;
+mod open;
+mod point;
+mod run;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use format::ids::{PointId, RepositoryId};
+use format::manifest::Manifest;
+use jiff::Timestamp;
+use sqlx::SqlitePool;
+
+pub use crate::application::ApplicationRow;
+pub use crate::error::CatalogError;
+pub use crate::point::{PointFilter, PointRow, VolumeRow};
+pub use crate::run::{NewRun, Process, RunEnd, RunId, RunOutcome, RunRow};
+use crate::writer::{Change, Writer};
+
+/// The local database, open for reading and writing. Other processes may have it open too.
+///
+/// # Cancellation
+/// A write whose future is dropped happens whole or not at all. Writes happen in the order in
+/// which they were asked for.
+#[derive(Debug)]
+pub struct Catalog {
+    path: PathBuf,
+    readers: SqlitePool,
+    writer: Writer,
+}
+
+impl Catalog {
+    /// Opens the database at `path`, with the directories (mode 0700) and the file (mode 0600)
+    /// made if they are missing, and its schema brought up to date.
+    ///
+    /// A file that is damaged, newer than this program or something else is left as it is.
+    pub async fn open(path: &Path) -> Result<Self, CatalogError> {
+        let connection = open::writer(path).await?;
+        Ok(Self {
+            path: path.to_owned(),
+            readers: open::readers(path),
+            writer: Writer::start(connection),
+        })
+    }
+
+    /// Ends all writes that were asked for and closes the file. Later calls give
+    /// [`CatalogError::Closed`].
+    ///
+    /// A catalog that is dropped instead has lost at most writes that nobody was told of.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+
+    /// Remembers a restore point; one that is known already stays as it is.
+    pub async fn insert_point(
+        &self,
+        repository: RepositoryId,
+        manifest: &Manifest,
+    ) -> Result<(), CatalogError> {
+        let point = Box::new(PointRow::of(repository, manifest));
+        self.write("insert a restore point", Change::InsertPoint(point)).await?;
+        Ok(())
+    }
+
+    /// Drops restore points that the repository no longer has; answers how many were known.
+    pub async fn forget_points(
+        &self,
+        repository: RepositoryId,
+        points: &[PointId],
+    ) -> Result<u64, CatalogError> {
+        let change = Change::ForgetPoints { repository, points: points.to_owned() };
+        Ok(self.write("forget restore points", change).await?.cast_unsigned())
+    }
+
+    /// Every point of a repository that is known.
+    pub async fn known_points(
+        &self,
+        repository: RepositoryId,
+    ) -> Result<BTreeSet<PointId>, CatalogError> {
+        let points = point::known(&self.readers, repository).await;
+        points.map_err(|source| self.failed("list known restore points", source))
+    }
+
+    /// The restore points that pass the filter, the newest first.
+    pub async fn points(&self, filter: &PointFilter) -> Result<Vec<PointRow>, CatalogError> {
+        let points = point::list(&self.readers, filter).await;
+        points.map_err(|source| self.failed("list restore points", source))
+    }
+
+    /// Records that a run began. It is unfinished until [`Catalog::finish_run`].
+    pub async fn begin_run(&self, run: NewRun) -> Result<RunId, CatalogError> {
+        self.write("begin a run", Change::BeginRun(run)).await.map(RunId::new)
+    }
+
+    /// Records how a run ended; a run ends once.
+    pub async fn finish_run(&self, run: RunId, end: RunEnd) -> Result<(), CatalogError> {
+        match self.write("finish a run", Change::FinishRun(run, end)).await? {
+            0 => Err(CatalogError::NoUnfinishedRun { run }),
+            _ => Ok(()),
+        }
+    }
+
+    /// The last runs, the newest first.
+    pub async fn runs(&self, limit: u32) -> Result<Vec<RunRow>, CatalogError> {
+        let runs = run::latest(&self.readers, limit).await;
+        runs.map_err(|source| self.failed("list runs", source))
+    }
+
+    /// The runs without an end, the oldest first. Whoever finds that the [`Process`] of one is
+    /// gone ends it with [`RunOutcome::Abandoned`].
+    pub async fn unfinished_runs(&self) -> Result<Vec<RunRow>, CatalogError> {
+        let runs = run::unfinished(&self.readers).await;
+        runs.map_err(|source| self.failed("list unfinished runs", source))
+    }
+
+    /// Remembers that an application was there at this moment.
+    pub async fn record_application(
+        &self,
+        name: &str,
+        platform: &str,
+        seen: Timestamp,
+    ) -> Result<(), CatalogError> {
+        let change = Change::RecordApplication {
+            name: name.to_owned(),
+            platform: platform.to_owned(),
+            seen,
+        };
+        self.write("record an application", change).await?;
+        Ok(())
+    }
+
+    /// Every application that was recorded or has a restore point, in the order of their names.
+    pub async fn applications(&self) -> Result<Vec<ApplicationRow>, CatalogError> {
+        let applications = application::list(&self.readers).await;
+        applications.map_err(|source| self.failed("list applications", source))
+    }
+
+    async fn write(&self, action: &'static str, change: Change) -> Result<i64, CatalogError> {
+        match self.writer.write(change).await {
+            Some(outcome) => outcome.map_err(|source| self.failed(action, source)),
+            None => Err(CatalogError::Closed { path: self.path.clone() }),
+        }
+    }
+
+    fn failed(&self, action: &'static str, source: sqlx::Error) -> CatalogError {
+        CatalogError::of(&self.path, action, source)
+    }
+}

@@ -40,7 +40,7 @@ pub struct Member {
 }
 
 /// What a container is doing.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Activity {
     /// Its processes run.
@@ -48,6 +48,7 @@ pub enum Activity {
     /// Somebody paused it; that is not ours to undo.
     Paused,
     /// It has no processes.
+    #[default]
     Stopped,
 }
 

@@ -4,7 +4,13 @@
 //! writes files with everything that a POSIX filesystem knows about them.
 
 pub mod application;
+pub mod docker;
 pub mod error;
+pub mod files;
+pub mod host;
+pub mod process;
+
+mod kernel;
 
 use async_trait::async_trait;
 

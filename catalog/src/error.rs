@@ -1,0 +1,109 @@
+//! What can go wrong with the catalog.
+
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use crate::run::RunId;
+
+/// Why the catalog could not answer.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum CatalogError {
+    /// The file or its directory cannot be made or looked at.
+    #[error("catalog `{path}` cannot be created")]
+    NotCreated {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// The file is no database, or not a whole one. It was left as it is: move it away and
+    /// rebuild the catalog from the repositories.
+    #[error("catalog `{path}` is damaged")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The file is the database of some other program. It was left as it is.
+    #[error("`{path}` is a database, but no catalog")]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A newer version of this program wrote the file. It was left as it is.
+    #[error("catalog `{path}` is newer than this program: it has schema {version}")]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// The number of the schema that is not known here.
+        version: i64,
+    },
+    /// Another process has kept the file locked for too long.
+    #[error("catalog `{path}` is locked by another process")]
+    Busy {
+        /// The file.
+        path: PathBuf,
+        /// What the database said.
+        source: sqlx::Error,
+    },
+    /// The catalog was closed before.
+    #[error("catalog `{path}` is closed")]
+    Closed {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The run was never begun, or it has ended before.
+    #[error("there is no unfinished run {run}")]
+    NoUnfinishedRun {
+        /// The run.
+        run: RunId,
+    },
+    /// The database refused for another reason, such as a full disk.
+    #[error("catalog `{path}` could not {action}")]
+    Refused {
+        /// The file.
+        path: PathBuf,
+        /// What was asked for, such as `list runs`.
+        action: &'static str,
+        /// What the database said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl CatalogError {
+    pub(crate) fn of(path: &Path, action: &'static str, source: sqlx::Error) -> Self {
+        let path = path.to_owned();
+        match source {
+            sqlx::Error::PoolClosed => Self::Closed { path },
+            // Rows that we cannot read were not written by us.
+            sqlx::Error::ColumnDecode { .. } => Self::Damaged { path, source: source.into() },
+            source => match primary_code(&source) {
+                Some(SQLITE_CORRUPT | SQLITE_NOTADB) => {
+                    Self::Damaged { path, source: source.into() }
+                }
+                Some(SQLITE_BUSY | SQLITE_LOCKED) => Self::Busy { path, source },
+                _ => Self::Refused { path, action, source: source.into() },
+            },
+        }
+    }
+}
+
+/// Whether the database could not be had because somebody else was using it.
+pub(crate) fn is_busy(error: &sqlx::Error) -> bool {
+    matches!(primary_code(error), Some(SQLITE_BUSY | SQLITE_LOCKED))
+}
+
+// SQLite's extended result codes have the primary one in their lowest byte.
+fn primary_code(error: &sqlx::Error) -> Option<u32> {
+    let code: u32 = error.as_database_error()?.code()?.parse().ok()?;
+    Some(code & 0xff)
+}
+
+// See https://sqlite.org/rescode.html
+const SQLITE_BUSY: u32 = 5;
+const SQLITE_LOCKED: u32 = 6;
+const SQLITE_CORRUPT: u32 = 11;
+const SQLITE_NOTADB: u32 = 26;

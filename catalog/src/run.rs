@@ -1,0 +1,204 @@
+//! Runs: what was started, by which process, and how it ended.
+
+use std::fmt;
+
+use format::ids::{PointId, RepositoryId};
+use jiff::Timestamp;
+use serde::Serialize;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection, SqlitePool};
+
+use crate::column;
+
+/// The number of a run in this catalog; it is not used again.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+pub struct RunId(i64);
+
+/// A run that begins.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct NewRun {
+    /// The application that is backed up.
+    pub application: String,
+    /// Where to, if that is known yet.
+    pub repository: Option<RepositoryId>,
+    /// When it began.
+    pub started: Timestamp,
+    /// Who runs it.
+    pub process: Process,
+}
+
+/// A process of this host, told from a later one with the same number.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+pub struct Process {
+    /// Its number.
+    pub pid: u32,
+    /// When it was started, in clock ticks since boot: field 22 of `/proc/PID/stat`.
+    pub start_ticks: u64,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct RunEnd {
+    /// When.
+    pub ended: Timestamp,
+    /// With what result.
+    pub outcome: RunOutcome,
+    /// The restore point that it made.
+    pub point: Option<PointId>,
+}
+
+/// The result of a run.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase", tag = "result")]
+pub enum RunOutcome {
+    /// Everything was saved.
+    Succeeded,
+    /// A restore point was made, and something is missing from it.
+    Partial,
+    /// No restore point was made.
+    Failed {
+        /// Why, in one line.
+        error: String,
+    },
+    /// Its process was gone before it could say how it ended.
+    Abandoned,
+}
+
+/// One run.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct RunRow {
+    /// Its number.
+    pub id: RunId,
+    /// The application that was backed up.
+    pub application: String,
+    /// Where to, if that was known when it began.
+    pub repository: Option<RepositoryId>,
+    /// When it began.
+    pub started: Timestamp,
+    /// Who ran it.
+    pub process: Process,
+    /// How it ended; `None` while it is unfinished.
+    pub end: Option<RunEnd>,
+}
+
+impl RunId {
+    pub(crate) const fn new(id: i64) -> Self {
+        Self(id)
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl RunOutcome {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Partial => "partial",
+            Self::Failed { .. } => "failed",
+            Self::Abandoned => "abandoned",
+        }
+    }
+
+    fn error(&self) -> Option<&str> {
+        match self {
+            Self::Failed { error } => Some(error),
+            Self::Succeeded | Self::Partial | Self::Abandoned => None,
+        }
+    }
+
+    fn read(row: &SqliteRow) -> sqlx::Result<Self> {
+        match row.try_get("outcome")? {
+            "succeeded" => Ok(Self::Succeeded),
+            "partial" => Ok(Self::Partial),
+            "failed" => Ok(Self::Failed { error: row.try_get("error")? }),
+            "abandoned" => Ok(Self::Abandoned),
+            other => Err(column::unreadable("outcome", format!("`{other}` is no outcome"))),
+        }
+    }
+}
+
+impl RunRow {
+    fn read(row: &SqliteRow) -> sqlx::Result<Self> {
+        let ended: Option<Timestamp> = column::parsed_option(row, "ended")?;
+        let end = match ended {
+            Some(ended) => Some(RunEnd {
+                ended,
+                outcome: RunOutcome::read(row)?,
+                point: column::parsed_option(row, "point")?,
+            }),
+            None => None,
+        };
+        Ok(Self {
+            id: RunId(row.try_get("id")?),
+            application: row.try_get("application")?,
+            repository: column::parsed_option(row, "repository")?,
+            started: column::parsed(row, "started")?,
+            process: Process {
+                pid: row.try_get("pid")?,
+                start_ticks: column::unsigned(row, "start_ticks")?,
+            },
+            end,
+        })
+    }
+}
+
+/// Stores a run that begins; answers its number.
+pub(crate) async fn begin(connection: &mut SqliteConnection, run: &NewRun) -> sqlx::Result<i64> {
+    let inserted = sqlx::query(
+        "INSERT INTO runs (application, repository, started, pid, start_ticks)
+         VALUES (?, ?, ?, ?, ?)",
+    )
+    .bind(&run.application)
+    .bind(run.repository.map(|id| id.to_string()))
+    .bind(column::time(run.started))
+    .bind(run.process.pid)
+    .bind(run.process.start_ticks.cast_signed())
+    .execute(connection)
+    .await?;
+    Ok(inserted.last_insert_rowid())
+}
+
+/// Ends an unfinished run; answers how many there were, 0 or 1.
+pub(crate) async fn finish(
+    connection: &mut SqliteConnection,
+    run: RunId,
+    end: &RunEnd,
+) -> sqlx::Result<u64> {
+    let updated = sqlx::query(
+        "UPDATE runs SET ended = ?, outcome = ?, error = ?, point = ?
+         WHERE id = ? AND ended IS NULL",
+    )
+    .bind(column::time(end.ended))
+    .bind(end.outcome.name())
+    .bind(end.outcome.error())
+    .bind(end.point.map(|id| id.to_string()))
+    .bind(run.0)
+    .execute(connection)
+    .await?;
+    Ok(updated.rows_affected())
+}
+
+/// The last runs, the newest first.
+pub(crate) async fn latest(readers: &SqlitePool, limit: u32) -> sqlx::Result<Vec<RunRow>> {
+    sqlx::query("SELECT * FROM runs ORDER BY started DESC, id DESC LIMIT ?")
+        .bind(limit)
+        .fetch_all(readers)
+        .await?
+        .iter()
+        .map(RunRow::read)
+        .collect()
+}
+
+/// The runs without an end, the oldest first.
+pub(crate) async fn unfinished(readers: &SqlitePool) -> sqlx::Result<Vec<RunRow>> {
+    sqlx::query("SELECT * FROM runs WHERE ended IS NULL ORDER BY id")
+        .fetch_all(readers)
+        .await?
+        .iter()
+        .map(RunRow::read)
+        .collect()
+}

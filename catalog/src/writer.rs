@@ -1,0 +1,107 @@
+//! The one task that writes.
+//!
+//! A caller hands over a change and waits for the answer. When it is cancelled it drops only the
+//! answer: the change, once handed over, is made whole by a task that the caller cannot reach.
+//!
+//! # Invariants
+//! - Every change is one transaction, begun with `BEGIN IMMEDIATE`, so that it never has to give
+//!   up half-way because another process wrote first.
+//! - No transaction is open while the task waits for the next change.
+
+use format::ids::{PointId, RepositoryId};
+use jiff::Timestamp;
+use sqlx::{Connection, SqliteConnection};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+
+use crate::point::PointRow;
+use crate::run::{NewRun, RunEnd, RunId};
+use crate::{application, point, run};
+
+/// Something to write.
+#[derive(Debug)]
+pub(crate) enum Change {
+    InsertPoint(Box<PointRow>),
+    ForgetPoints { repository: RepositoryId, points: Vec<PointId> },
+    BeginRun(NewRun),
+    FinishRun(RunId, RunEnd),
+    RecordApplication { name: String, platform: String, seen: Timestamp },
+}
+
+/// The task that writes, and the way to it.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    orders: mpsc::Sender<Order>,
+    // Ends the task when the catalog is dropped without having been closed.
+    _task: JoinSet<()>,
+}
+
+impl Writer {
+    /// Starts the task.
+    pub(crate) fn start(connection: SqliteConnection) -> Self {
+        let (orders, queue) = mpsc::channel(QUEUE_MAX);
+        let mut task = JoinSet::new();
+        task.spawn(serve(connection, queue));
+        Self { orders, _task: task }
+    }
+
+    /// Makes a change; answers the number of rows that changed, for a new run its id. `None` when
+    /// the writer was closed.
+    pub(crate) async fn write(&self, change: Change) -> Option<sqlx::Result<i64>> {
+        let (reply, answer) = oneshot::channel();
+        self.orders.send(Order::Write { change, reply }).await.ok()?;
+        answer.await.ok()
+    }
+
+    /// Makes all changes that were handed over and closes the connection.
+    pub(crate) async fn close(&self) {
+        let (reply, answer) = oneshot::channel();
+        if self.orders.send(Order::Close { reply }).await.is_ok() {
+            // An error says that another `close` came first.
+            let _ = answer.await;
+        }
+    }
+}
+
+enum Order {
+    Write { change: Change, reply: oneshot::Sender<sqlx::Result<i64>> },
+    Close { reply: oneshot::Sender<()> },
+}
+
+async fn serve(mut connection: SqliteConnection, mut queue: mpsc::Receiver<Order>) {
+    while let Some(order) = queue.recv().await {
+        match order {
+            Order::Write { change, reply } => {
+                let outcome = apply(&mut connection, &change).await;
+                // A cancelled caller does not wait any more; the change stands all the same.
+                let _ = reply.send(outcome);
+            }
+            Order::Close { reply } => {
+                // What was committed is in the log and stays there, whatever closing says.
+                let _ = connection.close().await;
+                let _ = reply.send(());
+                return;
+            }
+        }
+    }
+}
+
+async fn apply(connection: &mut SqliteConnection, change: &Change) -> sqlx::Result<i64> {
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    let answer = match change {
+        Change::InsertPoint(point) => point::insert(&mut transaction, point).await?.cast_signed(),
+        Change::ForgetPoints { repository, points } => {
+            point::forget(&mut transaction, *repository, points).await?.cast_signed()
+        }
+        Change::BeginRun(new) => run::begin(&mut transaction, new).await?,
+        Change::FinishRun(id, end) => run::finish(&mut transaction, *id, end).await?.cast_signed(),
+        Change::RecordApplication { name, platform, seen } => {
+            application::record(&mut transaction, name, platform, *seen).await?.cast_signed()
+        }
+    };
+    transaction.commit().await?;
+    Ok(answer)
+}
+
+/// Callers beyond this many wait for a place; a change takes a few milliseconds.
+const QUEUE_MAX: usize = 64;

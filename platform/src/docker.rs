@@ -1,0 +1,211 @@
+//! Docker: applications are Compose projects, and containers with the label `stillpoint.app`.
+
+mod container;
+mod definition;
+mod engine;
+mod place;
+mod volumes;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use async_trait::async_trait;
+use bollard::models::ContainerInspectResponse;
+use futures::{StreamExt, TryStreamExt, stream};
+
+use self::container::{Container, member_names};
+use self::definition::Inventory;
+use self::engine::Engine;
+use self::volumes::{Surroundings, volumes};
+use crate::Platform;
+use crate::application::{Activity, Application, FreezeTarget, Member};
+use crate::error::PlatformError;
+use crate::files::mounts::MountTable;
+use crate::kernel;
+use crate::kernel::cgroup::{Hierarchies, Memberships, of_container};
+
+/// The applications of the Docker engine on this host.
+#[derive(Clone, Debug)]
+pub struct Docker {
+    engine: Engine,
+}
+
+impl Docker {
+    /// Connects to the engine, by default at `unix:///var/run/docker.sock`.
+    ///
+    /// Only sockets of this host will do, for the containers' files and cgroups must be at hand.
+    pub async fn connect(host: Option<&str>) -> Result<Self, PlatformError> {
+        Ok(Self { engine: Engine::connect(host.unwrap_or(DEFAULT_SOCKET)).await? })
+    }
+
+    async fn containers(&self) -> Result<Vec<Found>, PlatformError> {
+        let ids = self.engine.container_ids().await?;
+        let mut found: Vec<Found> = stream::iter(ids)
+            .map(|id| async move { self.engine.container(&id).await })
+            .buffered(QUESTIONS_AT_ONCE)
+            .try_filter_map(|answer| async move { Ok(answer.map(Found::new)) })
+            .try_collect()
+            .await?;
+        found.sort_by(|a, b| a.container.name.cmp(&b.container.name));
+        Ok(found)
+    }
+
+    // All applications, or the one of that name if there is one.
+    async fn examine(&self, only: Option<&str>) -> Result<Vec<Application>, PlatformError> {
+        let found = self.containers().await?;
+        let mut groups: BTreeMap<&str, Vec<&Found>> = BTreeMap::new();
+        for found in &found {
+            if let Some(name) = found.container.application()
+                && only.is_none_or(|only| only == name)
+            {
+                groups.entry(name).or_default().push(found);
+            }
+        }
+        let used = groups.values().flatten().map(|found| &found.container);
+        let inventory = Inventory::fetch(&self.engine, used).await?;
+        let data_root = self.engine.data_root().await?;
+        let host = HostView::take()?;
+        let mut applications = Vec::new();
+        for (name, group) in groups {
+            let outside = |found: &&Found| found.container.application() != Some(name);
+            let surroundings = Surroundings {
+                mounts: host.mounts.clone(),
+                data_root: data_root.as_ref().and_then(|root| Path::new(root).canonicalize().ok()),
+                mounted_on_use: inventory.mounted_on_use.clone(),
+                outsiders: found.iter().filter(outside).map(|f| f.container.clone()).collect(),
+            };
+            applications.push(assemble(name, &group, &inventory, (&surroundings, &host))?);
+        }
+        Ok(applications)
+    }
+}
+
+#[async_trait]
+impl Platform for Docker {
+    fn name(&self) -> &'static str {
+        PLATFORM
+    }
+
+    async fn applications(&self) -> Result<Vec<Application>, PlatformError> {
+        self.examine(None).await
+    }
+
+    async fn application(&self, name: &str) -> Result<Application, PlatformError> {
+        let unknown =
+            || PlatformError::UnknownApplication { platform: PLATFORM, name: name.to_owned() };
+        self.examine(Some(name)).await?.pop().ok_or_else(unknown)
+    }
+}
+
+const PLATFORM: &str = "docker";
+const DEFAULT_SOCKET: &str = "unix:///var/run/docker.sock";
+
+// The engine answers each in a few milliseconds and serves them side by side.
+const QUESTIONS_AT_ONCE: usize = 8;
+
+struct Found {
+    container: Container,
+    answer: ContainerInspectResponse,
+}
+
+impl Found {
+    fn new(answer: ContainerInspectResponse) -> Self {
+        Self { container: Container::new(&answer), answer }
+    }
+}
+
+fn assemble(
+    name: &str,
+    group: &[&Found],
+    inventory: &Inventory,
+    (surroundings, host): (&Surroundings, &HostView),
+) -> Result<Application, PlatformError> {
+    let containers: Vec<Container> = group.iter().map(|found| found.container.clone()).collect();
+    let described: Vec<_> = group.iter().map(|f| (&f.container, &f.answer)).collect();
+    let mut named: Vec<(String, Container)> =
+        member_names(&containers).into_iter().zip(containers).collect();
+    named.sort_by(|(a, _), (b, _)| a.cmp(b));
+    let (volumes, left_out) = volumes(&named, surroundings);
+    let members = named.into_iter().map(|(name, container)| host.member(name, container));
+    Ok(Application {
+        name: name.to_owned(),
+        platform: PLATFORM,
+        members: members.collect::<Result<_, _>>()?,
+        volumes,
+        left_out,
+        definition: inventory.definition(&described),
+    })
+}
+
+/// What this host looks like to us at the time of a discovery.
+struct HostView {
+    mounts: MountTable,
+    hierarchies: Hierarchies,
+    own: Memberships,
+}
+
+impl HostView {
+    fn take() -> Result<Self, PlatformError> {
+        let unreadable = |source| PlatformError::Unreadable { path: "/proc/self".into(), source };
+        let mounts = MountTable::read().map_err(unreadable)?;
+        let own = kernel::memberships(std::process::id()).map_err(unreadable)?.unwrap_or_default();
+        Ok(Self { hierarchies: Hierarchies::among(&mounts), mounts, own })
+    }
+
+    fn member(&self, name: String, container: Container) -> Result<Member, PlatformError> {
+        let freezer = match container.pid {
+            Some(pid) => self.freezer(pid, &container.id)?,
+            None => None,
+        };
+        let frozen = freezer.as_ref().is_some_and(kernel::is_frozen);
+        let activity = if frozen { Activity::Paused } else { container.activity };
+        Ok(Member { name, id: container.id, started: container.started, activity, freezer })
+    }
+
+    // The cgroup of a whole container, version 2 first; never one that we are in ourselves.
+    fn freezer(&self, pid: u32, id: &str) -> Result<Option<FreezeTarget>, PlatformError> {
+        let read = kernel::memberships(pid).map_err(|source| PlatformError::Unreadable {
+            path: format!("/proc/{pid}/cgroup").into(),
+            source,
+        })?;
+        let Some(theirs) = read else { return Ok(None) };
+        let unified = self.hierarchies.unified.as_ref().and_then(|hierarchy| {
+            let cgroup = of_container(theirs.unified.as_ref()?, id)?;
+            let ours = self.own.unified.as_ref().is_some_and(|own| own.starts_with(cgroup));
+            hierarchy.directory(cgroup).filter(|_| !ours).and_then(kernel::freezable_v2)
+        });
+        Ok(unified.or_else(|| {
+            let cgroup = of_container(theirs.freezer.as_ref()?, id)?;
+            let ours = self.own.freezer.as_ref().is_some_and(|own| own.starts_with(cgroup));
+            let directory = self.hierarchies.freezer.as_ref()?.directory(cgroup);
+            directory.filter(|_| !ours).and_then(kernel::freezable_v1)
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_engine_that_is_not_there_is_named_by_its_socket() {
+        let scratch = tempfile::TempDir::new().unwrap();
+        let path = scratch.path().join("docker.sock");
+        let host = format!("unix://{}", path.display());
+        let missing = Docker::connect(Some(&host)).await.unwrap_err();
+        assert!(matches!(missing, PlatformError::Unreachable { .. }));
+        assert!(missing.to_string().contains(path.to_str().unwrap()), "{missing}");
+        // A socket that nobody listens at any more.
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        let deaf = Docker::connect(Some(&host)).await.unwrap_err();
+        assert!(matches!(deaf, PlatformError::Unreachable { .. }), "{deaf}");
+    }
+
+    #[tokio::test]
+    async fn engines_of_other_hosts_are_refused() {
+        for host in ["tcp://10.0.0.1:2375", "ssh://me@there", "", "docker.sock", "unix://x"] {
+            let refused = Docker::connect(Some(host)).await.unwrap_err();
+            assert!(matches!(refused, PlatformError::UnsupportedAddress { .. }), "{refused}");
+        }
+    }
+}

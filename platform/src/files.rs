@@ -1,0 +1,21 @@
+//! Files with everything that a POSIX filesystem knows about them.
+//!
+//! All access is relative to open directories and never follows a symbolic link, so that an
+//! application that moves its files about meanwhile can lead nobody out of its volume. Names are
+//! bytes. Needs `/proc`, through which the kernel takes a handle where it wants a path.
+
+mod apply;
+mod attributes;
+mod directory;
+mod handle;
+mod inspect;
+pub mod mounts;
+mod segments;
+
+pub use apply::{Refusal, apply, apply_open};
+pub use directory::Dir;
+pub use inspect::{FileKind, Inspected, inspect, inspect_open, inspect_path};
+pub use segments::{Segment, Segments, segments};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,20 @@
+#!/bin/sh
+# Starts what the tests need and is not running yet, and writes its addresses to LAB/env.
+# Usage: tests/lab/up.sh && . target/lab/env
+set -eu
+HERE=$(cd "$(dirname "$0")" && pwd -P)
+. "$HERE/lab.sh"
+
+"$HERE/filesystems.sh" up
+"$HERE/s3.sh" up
+"$HERE/docker.sh" up
+DOCKER_HOST=unix://$SOCKETS/docker.sock "$HERE/images.sh"
+
+cat >"$LAB/env" <<END
+export STILLPOINT_LAB='$LAB'
+export STILLPOINT_LAB_BTRFS='$LAB/btrfs'
+export STILLPOINT_LAB_XFS='$LAB/xfs'
+export STILLPOINT_LAB_SMALL='$LAB/small'
+export STILLPOINT_LAB_S3='$(cat "$LAB/run/s3")'
+export DOCKER_HOST='unix://$SOCKETS/docker.sock'
+END
