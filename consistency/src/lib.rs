@@ -1,1 +1,26 @@
-//! The freeze of an application and the snapshot of all its volumes
+//! The freeze of an application and the snapshot of all its volumes.
+//!
+//! [`take`] stops every container at one instant, snapshots every volume while all stand still,
+//! and thaws whatever happens. [`warden::serve`] is the other half: a process of its own that
+//! alone freezes and thaws. What a snapshot proves is in its evidence; see
+//! [`GroupSnapshot::verdict`].
+//!
+//! Blocking code on threads: call it from a thread that may wait.
+
+mod clock;
+mod drivers;
+pub mod error;
+mod freeze;
+mod freezer;
+mod group;
+mod outlook;
+mod places;
+mod snapshot;
+pub mod warden;
+
+pub use error::ConsistencyError;
+pub use freeze::{DEADLINE_DEFAULT, Request, take};
+pub use freezer::{FreezerError, thaw};
+pub use outlook::likely_driver;
+pub use places::sweep;
+pub use snapshot::{GroupSnapshot, Verdict, VolumeSnapshot};

@@ -1,0 +1,287 @@
+//! What has to be snapshotted for a set of volumes: found out, and made ready, before the freeze.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use format::ids::PointId;
+use platform::application::{FileTree, Volume};
+use platform::files::mounts::{MountTable, Mounted};
+use rustix::fs::{StatVfsMountFlags, ioctl_ficlone, statvfs};
+
+use super::{Failure, Job, Piece, Work, btrfs, clone};
+use crate::error::SnapshotError;
+use crate::places::{self, HOME, Place};
+
+/// All snapshots to make, and the places for them. Dropping it removes them.
+#[must_use = "its snapshots are removed when this is dropped"]
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(super) jobs: Vec<Job>,
+    // The root of each volume comes before what is mounted in it.
+    pub(super) pieces: Vec<Piece>,
+    pub(super) places: Vec<Place>,
+    remarks: Vec<String>,
+}
+
+impl Plan {
+    /// Finds out what to snapshot and how, and makes directories for it on every filesystem
+    /// involved; what dead runs left there is removed.
+    pub(crate) fn prepare(volumes: &[Volume], run: PointId) -> Result<Self, Failure> {
+        let mut planner = Planner { run, ..Planner::default() };
+        for (number, volume) in volumes.iter().enumerate() {
+            planner
+                .add(number, volume)
+                .map_err(|error| Failure { volume: volume.name.clone(), error })?;
+        }
+        Ok(planner.finish())
+    }
+
+    /// What there is to say about what will be left out; one sentence each.
+    pub(crate) fn remarks(&self) -> &[String] {
+        &self.remarks
+    }
+
+    /// Removes all snapshots; answers what could not be removed, and why.
+    pub(crate) fn remove(self) -> Vec<String> {
+        self.places.into_iter().flat_map(Place::remove).collect()
+    }
+}
+
+/// A volume as it lies there, to be read without a snapshot.
+pub(crate) fn in_place(volume: &Volume) -> Result<(FileTree, Vec<String>), SnapshotError> {
+    let table = read_table()?;
+    let root = resolve(&volume.source)?;
+    let mut tree = FileTree { root: root.clone(), ..FileTree::default() };
+    let mut remarks = Vec::new();
+    if holder(&table, &root)?.point == root {
+        tree.hidden.push(HOME.into());
+    }
+    for mount in table.below(&root) {
+        let below = mount.point.strip_prefix(&root).unwrap_or(Path::new("")).to_owned();
+        if is_pseudo(&mount.filesystem) {
+            remarks.push(left_out(volume, mount));
+            tree.hidden.push(below);
+        } else {
+            tree.hidden.push(below.join(HOME));
+        }
+    }
+    Ok((tree, remarks))
+}
+
+#[derive(Debug)]
+struct Planner {
+    run: PointId,
+    table: Option<MountTable>,
+    claims: Vec<Claim>,
+    jobs: Vec<Job>,
+    pieces: Vec<Piece>,
+    remarks: Vec<String>,
+}
+
+// One filesystem that snapshots can be put on.
+#[derive(Debug)]
+struct Claim {
+    place: Place,
+    mount: PathBuf,
+    reflink: bool,
+}
+
+impl Default for Planner {
+    fn default() -> Self {
+        Self {
+            run: PointId::new([0; 16]),
+            table: None,
+            claims: Vec::new(),
+            jobs: Vec::new(),
+            pieces: Vec::new(),
+            remarks: Vec::new(),
+        }
+    }
+}
+
+impl Planner {
+    fn add(&mut self, number: usize, volume: &Volume) -> Result<(), SnapshotError> {
+        // Taken out, for it is read while the rest is changed.
+        let table = match self.table.take() {
+            Some(table) => table,
+            None => read_table()?,
+        };
+        let root = resolve(&volume.source)?;
+        self.piece(&table, (number, PathBuf::new()), &root, holder(&table, &root)?)?;
+        for mount in table.below(&root) {
+            let below = mount.point.strip_prefix(&root).unwrap_or(Path::new("")).to_owned();
+            if is_pseudo(&mount.filesystem) {
+                self.remarks.push(left_out(volume, mount));
+                if let Some(piece) = self.pieces.iter_mut().find(|piece| piece.volume == number) {
+                    piece.hidden.push(below);
+                }
+            } else {
+                self.piece(&table, (number, below), &mount.point, mount)?;
+            }
+        }
+        self.table = Some(table);
+        Ok(())
+    }
+
+    fn piece(
+        &mut self,
+        table: &MountTable,
+        (volume, below): (usize, PathBuf),
+        path: &Path,
+        mount: &Mounted,
+    ) -> Result<(), SnapshotError> {
+        let place = self.claim(table, mount)?;
+        let location = match mount.filesystem.as_str() {
+            "btrfs" => btrfs::locate(mount, path).map_err(|error| failure("read", path, error))?,
+            _ => None,
+        };
+        let hidden = if path == mount.point { vec![below.join(HOME)] } else { Vec::new() };
+        let (driver, job, inside) = if let Some(location) = location {
+            ("btrfs", self.subvolume(table, volume, place, &location), location.inside)
+        } else {
+            let reflink = self.claims.get(place).is_some_and(|claim| claim.reflink);
+            let job = self.clone(table, volume, place, path);
+            (if reflink { "reflink" } else { "copy" }, job, PathBuf::new())
+        };
+        self.pieces.push(Piece { volume, below, driver, job, inside, hidden });
+        Ok(())
+    }
+
+    // One snapshot of a subvolume serves all that lies in it.
+    fn subvolume(
+        &mut self,
+        table: &MountTable,
+        volume: usize,
+        place: usize,
+        location: &btrfs::Location,
+    ) -> usize {
+        for (number, job) in self.jobs.iter_mut().enumerate() {
+            if let Work::Subvolume(subvolume) = &mut job.work
+                && subvolume.device == location.device
+                && subvolume.root == location.subvolume
+            {
+                subvolume.wanted.push(location.inside.clone());
+                return number;
+            }
+        }
+        let root = location.subvolume.clone();
+        let covered = table.below(&root).map(|mount| mount.point.clone()).collect();
+        let wanted = vec![location.inside.clone()];
+        let device = location.device;
+        self.job(Work::Subvolume(btrfs::Subvolume { root, device, wanted, covered }), place, volume)
+    }
+
+    fn clone(&mut self, table: &MountTable, volume: usize, place: usize, path: &Path) -> usize {
+        let reflink = self.claims.get(place).is_some_and(|claim| claim.reflink);
+        let below = table.below(path).filter_map(|mount| mount.point.strip_prefix(path).ok());
+        let skip = below.map(Path::to_owned).collect();
+        let own = BTreeSet::new();
+        let recipe = clone::Recipe { source: path.to_owned(), reflink, skip, own };
+        self.job(Work::Clone(recipe), place, volume)
+    }
+
+    fn job(&mut self, work: Work, place: usize, volume: usize) -> usize {
+        let name = self.jobs.len().to_string();
+        self.jobs.push(Job { work, place, name, volume });
+        self.jobs.len() - 1
+    }
+
+    // The place on the filesystem of a mount: at its mount point, or where else it is mounted.
+    fn claim(&mut self, table: &MountTable, mount: &Mounted) -> Result<usize, SnapshotError> {
+        let others = table.iter().filter(|other| other.device == mount.device);
+        let visible = others
+            .filter(|other| table.holding(&other.point).is_some_and(|seen| seen.id == other.id));
+        let mut candidates = std::iter::once(mount).chain(visible);
+        let chosen = candidates.find(|candidate| is_writable(&candidate.point));
+        let Some(chosen) = chosen else {
+            return Err(SnapshotError::ReadOnly { mount: mount.point.clone() });
+        };
+        if let Some(known) = self.claims.iter().position(|claim| claim.mount == chosen.point) {
+            return Ok(known);
+        }
+        self.remarks.extend(places::sweep(&chosen.point));
+        let make = |source| failure("make", &chosen.point.join(HOME), source);
+        let place = Place::claim(&chosen.point, self.run).map_err(make)?;
+        let reflink = shares_blocks(&place).map_err(make)?;
+        self.claims.push(Claim { place, mount: chosen.point.clone(), reflink });
+        Ok(self.claims.len() - 1)
+    }
+
+    fn finish(mut self) -> Plan {
+        let homes = self.claims.iter().filter_map(|claim| claim.place.identity().ok());
+        let homes: BTreeSet<_> = homes.collect();
+        for job in &mut self.jobs {
+            if let Work::Clone(recipe) = &mut job.work {
+                recipe.own.clone_from(&homes);
+            }
+        }
+        let places = self.claims.into_iter().map(|claim| claim.place).collect();
+        Plan { jobs: self.jobs, pieces: self.pieces, places, remarks: self.remarks }
+    }
+}
+
+// Tried, for no list of filesystems says it: it depends on how each was made.
+fn shares_blocks(place: &Place) -> io::Result<bool> {
+    let (source, target) =
+        (place.dir().create_file(b"source")?, place.dir().create_file(b"target")?);
+    io::Write::write_all(&mut &source, &[1; 4096])?;
+    let shared = ioctl_ficlone(&target, &source).is_ok();
+    place.dir().remove_file(b"source")?;
+    place.dir().remove_file(b"target")?;
+    Ok(shared)
+}
+
+fn is_writable(point: &Path) -> bool {
+    let writable = statvfs(point).is_ok_and(|s| !s.f_flag.contains(StatVfsMountFlags::RDONLY));
+    writable && point.is_dir()
+}
+
+// Views of the kernel's state: nothing in them can be restored.
+fn is_pseudo(filesystem: &str) -> bool {
+    PSEUDO.contains(&filesystem)
+}
+
+fn left_out(volume: &Volume, mount: &Mounted) -> String {
+    let (name, kind) = (&volume.name, &mount.filesystem);
+    format!("volume `{name}`: `{}` is left out, being a {kind}", mount.point.display())
+}
+
+fn resolve(source: &Path) -> Result<PathBuf, SnapshotError> {
+    fs::canonicalize(source).map_err(|error| failure("find", source, error))
+}
+
+fn read_table() -> Result<MountTable, SnapshotError> {
+    MountTable::read().map_err(|error| failure("read", Path::new("/proc/self/mountinfo"), error))
+}
+
+fn holder<'a>(table: &'a MountTable, path: &Path) -> Result<&'a Mounted, SnapshotError> {
+    table.holding(path).ok_or_else(|| SnapshotError::Unmounted { path: path.to_owned() })
+}
+
+fn failure(action: &'static str, path: &Path, source: io::Error) -> SnapshotError {
+    SnapshotError::Io { action, path: path.to_owned(), source }
+}
+
+const PSEUDO: [&str; 19] = [
+    "autofs",
+    "binfmt_misc",
+    "bpf",
+    "cgroup",
+    "cgroup2",
+    "configfs",
+    "debugfs",
+    "devpts",
+    "devtmpfs",
+    "efivarfs",
+    "fusectl",
+    "hugetlbfs",
+    "mqueue",
+    "nsfs",
+    "proc",
+    "pstore",
+    "securityfs",
+    "sysfs",
+    "tracefs",
+];

@@ -1,0 +1,159 @@
+//! The freeze, done: prepares, drives the [`Group`], and turns its end into a snapshot or an error.
+
+mod course;
+mod record;
+mod units;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use format::evidence::{Evidence, MemberEvidence, VolumeEvidence};
+use format::ids::PointId;
+use platform::application::{Activity, Application};
+
+use self::record::Record;
+use self::units::Units;
+use crate::clock::{Moment, micros};
+use crate::drivers::{Failure, Plan, Taken, in_place};
+use crate::error::{ConsistencyError, WardenSaid};
+use crate::group::{Cause, Outcome};
+use crate::snapshot::{GroupSnapshot, VolumeSnapshot};
+use crate::warden::WardenProgram;
+
+/// What to freeze and snapshot.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The application as it stands.
+    pub application: Application,
+    /// The restore point that is to come of it; names the directories of the snapshots.
+    pub run: PointId,
+    /// How long the freeze may last, whatever happens.
+    pub deadline: Duration,
+    /// How to run the warden.
+    pub warden: WardenProgram,
+    /// Whether to freeze. If not, the volumes are read where they are, and the level is `fuzzy`.
+    pub freeze: bool,
+}
+
+/// How long a freeze may last unless it is said otherwise.
+pub const DEADLINE_DEFAULT: Duration = Duration::from_secs(10);
+
+/// Freezes every container, snapshots every volume while all stand still, and thaws.
+///
+/// Blocks for as long as that takes. Whatever it returns, and also when it panics or is killed,
+/// everything that was frozen is thawed; only [`ConsistencyError::StillFrozen`] says otherwise.
+pub fn take(request: &Request) -> Result<GroupSnapshot, ConsistencyError> {
+    if !request.freeze {
+        return read_in_place(&request.application);
+    }
+    let units = Units::of(&request.application)?;
+    let plan = Plan::prepare(&request.application.volumes, request.run).map_err(not_taken)?;
+    plan.sync();
+    let warden = course::arm(request, &units)?;
+    let (outcome, record) = course::run(request, &units, &plan, warden);
+    match outcome {
+        Outcome::Complete => Ok(complete(request, &units, plan, &record)),
+        Outcome::Failed(cause) => Err(failed(request, &units, cause, record)),
+        Outcome::StillFrozen(members) => {
+            Err(ConsistencyError::StillFrozen { members: units.names(&members) })
+        }
+    }
+}
+
+fn read_in_place(application: &Application) -> Result<GroupSnapshot, ConsistencyError> {
+    let (mut volumes, mut remarks) = (Vec::new(), Vec::new());
+    for volume in &application.volumes {
+        let name = volume.name.clone();
+        let (tree, remarked) = in_place(volume)
+            .map_err(|source| ConsistencyError::Snapshot { volume: name.clone(), source })?;
+        volumes.push(VolumeSnapshot { name, driver: "none", tree });
+        remarks.extend(remarked);
+    }
+    let breaks = BTreeMap::new();
+    Ok(GroupSnapshot { volumes, evidence: None, remarks, plan: None, breaks })
+}
+
+fn complete(request: &Request, units: &Units, plan: Plan, record: &Record) -> GroupSnapshot {
+    let breaks = units.breaks(record);
+    let taken = record.taken();
+    let evidence = Evidence {
+        window_micros: record.last().micros_since(record.zero()),
+        deadline_micros: micros(request.deadline),
+        members: members(&request.application, units, record, &breaks),
+        volumes: taken.iter().map(|taken| volume(taken, record.zero())).collect(),
+    };
+    let remarks = plan.remarks().to_vec();
+    let volumes = taken.iter().map(|taken| VolumeSnapshot {
+        name: taken.name.clone(),
+        driver: taken.driver,
+        tree: taken.tree.clone(),
+    });
+    GroupSnapshot {
+        volumes: volumes.collect(),
+        evidence: Some(evidence),
+        remarks,
+        plan: Some(plan),
+        breaks,
+    }
+}
+
+fn members(
+    application: &Application,
+    units: &Units,
+    record: &Record,
+    breaks: &BTreeMap<String, String>,
+) -> Vec<MemberEvidence> {
+    let since = |moment: Option<Moment>| Some(moment?.micros_since(record.zero()));
+    let evidence = application.members.iter().enumerate().map(|(number, member)| {
+        let unit = units.unit_of(number);
+        let times = unit.map(|unit| record.times(unit)).unwrap_or_default();
+        let method = match (member.activity, &member.freezer) {
+            (Activity::Running, Some(freezer)) => freezer.method(),
+            (Activity::Paused, _) => "paused",
+            (Activity::Running, None) | (Activity::Stopped, _) => "stopped",
+        };
+        let seen = unit.is_some() || member.activity == Activity::Stopped;
+        MemberEvidence {
+            name: member.name.clone(),
+            method: method.to_owned(),
+            freeze_micros: since(times.asked),
+            frozen_micros: since(times.frozen),
+            thawed_micros: since(times.thawed),
+            continuous: seen && !breaks.contains_key(&member.name),
+        }
+    });
+    evidence.collect()
+}
+
+fn volume(taken: &Taken, zero: Moment) -> VolumeEvidence {
+    VolumeEvidence {
+        name: taken.name.clone(),
+        driver: taken.driver.to_owned(),
+        begin_micros: taken.begin.micros_since(zero),
+        end_micros: taken.end.micros_since(zero),
+    }
+}
+
+fn failed(request: &Request, units: &Units, cause: Cause, record: Record) -> ConsistencyError {
+    let deadline = request.deadline;
+    match cause {
+        Cause::Refused(member) => ConsistencyError::FreezeFailed {
+            member: units.name(member),
+            source: WardenSaid(record.reason.unwrap_or_else(|| "it gave no reason".to_owned())),
+        },
+        Cause::SlowFreeze(members) => {
+            ConsistencyError::SlowFreeze { members: units.names(&members), deadline }
+        }
+        Cause::SlowSnapshot => ConsistencyError::SlowSnapshot { deadline },
+        Cause::Snapshot => match record.snapshots {
+            Some(Err(failure)) => not_taken(failure),
+            _ => ConsistencyError::SlowSnapshot { deadline },
+        },
+        Cause::Warden => ConsistencyError::WardenLost,
+        Cause::Woke(member) => ConsistencyError::Woke { member: units.name(member) },
+    }
+}
+
+fn not_taken(failure: Failure) -> ConsistencyError {
+    ConsistencyError::Snapshot { volume: failure.volume, source: failure.error }
+}

@@ -1,0 +1,282 @@
+//! One freeze in its course: what the group commands is done, and what happens is told to it.
+//!
+//! All waiting is in [`Course::wait`]. When anything goes wrong here, a panic included, the warden
+//! is dropped: its pipe closes, and it thaws.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::io::{self, PipeReader, PipeWriter};
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, Scope, ScopedJoinHandle};
+use std::time::Duration;
+
+use format::raw::RawPath;
+use platform::application::Volume;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+
+use super::Request;
+use super::record::Record;
+use super::units::Units;
+use crate::clock::{Moment, micros, timeout};
+use crate::drivers::{Failure, Plan, Taken};
+use crate::error::{ConsistencyError, SnapshotError, WardenSaid};
+use crate::freezer;
+use crate::group::{Command, Event, Group, MemberIndex, Outcome};
+use crate::warden::{Order, Report, Warden};
+
+/// Starts a warden and has it open every target; nothing is frozen yet.
+pub(super) fn arm(request: &Request, units: &Units) -> Result<Option<Warden>, ConsistencyError> {
+    if units.count() == 0 {
+        return Ok(None);
+    }
+    let failure = |action| move |source| ConsistencyError::Warden { action, source };
+    let mut warden = Warden::start(&request.warden).map_err(failure("be started"))?;
+    let order = Order::Arm { deadline_micros: micros(request.deadline), targets: units.armed() };
+    warden.order(&order).map_err(failure("take its orders"))?;
+    let answer = first_report(&mut warden).map_err(failure("answer"))?;
+    match answer {
+        Report::Armed => Ok(Some(warden)),
+        Report::Refused { target: Some(target), reason } => Err(ConsistencyError::FreezeFailed {
+            member: units.name(MemberIndex(target)),
+            source: WardenSaid(reason),
+        }),
+        _ => Err(failure("answer")(io::ErrorKind::InvalidData.into())),
+    }
+}
+
+/// Freezes, snapshots and thaws. Everything is thawed at the end, unless the outcome says
+/// otherwise.
+pub(super) fn run(
+    request: &Request,
+    units: &Units,
+    plan: &Plan,
+    warden: Option<Warden>,
+) -> (Outcome, Record) {
+    let abandoned = AtomicBool::new(false);
+    let volumes = &request.application.volumes[..];
+    thread::scope(|scope| {
+        let begin = Moment::now();
+        let (group, commands) = Group::start(units.held());
+        let course = Course {
+            units,
+            plan,
+            volumes,
+            abandoned: &abandoned,
+            scope,
+            group,
+            warden,
+            record: Record::new(begin, units.count()),
+            deadline: Some(begin.after(request.deadline)),
+            patience: None,
+            making: None,
+        };
+        course.follow(commands)
+    })
+}
+
+struct Course<'scope, 'env> {
+    units: &'env Units,
+    plan: &'env Plan,
+    volumes: &'env [Volume],
+    abandoned: &'env AtomicBool,
+    scope: &'scope Scope<'scope, 'env>,
+    group: Group,
+    /// `None` when there is nothing to freeze, or when it was lost.
+    warden: Option<Warden>,
+    record: Record,
+    /// When everything must be done, until that was told.
+    deadline: Option<Moment>,
+    /// When to stop waiting for the warden's thaw.
+    patience: Option<Moment>,
+    making: Option<Making<'scope>>,
+}
+
+// The thread that makes the snapshots; the pipe hangs up when it ends.
+struct Making<'scope> {
+    ended: PipeReader,
+    thread: ScopedJoinHandle<'scope, Result<Vec<Taken>, Failure>>,
+}
+
+impl<'scope> Course<'scope, '_> {
+    fn follow(mut self, commands: Vec<Command>) -> (Outcome, Record) {
+        let mut commands = VecDeque::from(commands);
+        let mut events = VecDeque::new();
+        loop {
+            while let Some(command) = commands.pop_front() {
+                if let Command::Finish(outcome) = command {
+                    self.record.end = Moment::now();
+                    return (outcome, std::mem::take(&mut self.record));
+                }
+                events.extend(self.perform(command));
+            }
+            match events.pop_front() {
+                Some(event) => commands.extend(self.group.step(event)),
+                None => events.extend(self.wait()),
+            }
+        }
+    }
+
+    fn perform(&mut self, command: Command) -> Vec<Event> {
+        match command {
+            Command::Abandon => {
+                self.abandoned.store(true, Ordering::Relaxed);
+                Vec::new()
+            }
+            Command::Finish(_) => Vec::new(),
+            Command::Freeze(_) => self.order(&Order::Freeze),
+            Command::Pulse if self.units.count() == 0 => vec![Event::Pulsed { moving: None }],
+            Command::Pulse => self.order(&Order::Pulse),
+            Command::Snapshot => match self.begin_snapshots() {
+                Ok(making) => {
+                    self.making = Some(making);
+                    Vec::new()
+                }
+                Err(source) => vec![self.fail_snapshots(SnapshotError::Thread { source })],
+            },
+            Command::Thaw(members) => self.thaw(&members),
+        }
+    }
+
+    fn order(&mut self, order: &Order) -> Vec<Event> {
+        match self.warden.as_mut().map(|warden| warden.order(order)) {
+            Some(Ok(())) => Vec::new(),
+            _ => self.lose_warden(),
+        }
+    }
+
+    // Whatever it still does, it is not listened to any more: dropping it makes it thaw and end.
+    fn lose_warden(&mut self) -> Vec<Event> {
+        self.warden = None;
+        self.patience = None;
+        vec![Event::WardenLost]
+    }
+
+    // By the warden, or without it when it is gone: to thaw is never wrong.
+    fn thaw(&mut self, members: &BTreeSet<MemberIndex>) -> Vec<Event> {
+        if self.warden.is_some() {
+            self.patience = Some(Moment::now().after(THAW_PATIENCE));
+            return self.order(&Order::Thaw);
+        }
+        let thaw = |member: &MemberIndex| match self.units.target(*member).map(freezer::thaw) {
+            Some(Ok(true)) => Event::Thawed(*member),
+            _ => Event::ThawFailed(*member),
+        };
+        members.iter().map(thaw).collect()
+    }
+
+    // The one place where anything is waited for.
+    fn wait(&mut self) -> Vec<Event> {
+        let next = self.deadline.into_iter().chain(self.patience).min();
+        let limit = next.map(|moment| timeout(moment.wait_from(Moment::now())));
+        let warden = self.warden.as_ref().map(AsFd::as_fd);
+        let making = self.making.as_ref().map(|making| making.ended.as_fd());
+        let mut fds: Vec<_> = warden
+            .into_iter()
+            .chain(making)
+            .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
+            .collect();
+        match poll(&mut fds, limit.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => {}
+            // Whoever cannot wait must not keep anything frozen.
+            Err(_) => return self.lose_warden(),
+        }
+        let mut stirred = fds.iter().map(|fd| !fd.revents().is_empty());
+        let told = warden.is_some() && stirred.next().unwrap_or(false);
+        let ended = making.is_some() && stirred.next().unwrap_or(false);
+        let mut events = if told { self.listen() } else { Vec::new() };
+        if ended {
+            events.extend(self.end_snapshots());
+        }
+        events.extend(self.look_at_the_time());
+        events
+    }
+
+    fn look_at_the_time(&mut self) -> Vec<Event> {
+        let now = Moment::now();
+        let mut events = Vec::new();
+        if self.deadline.take_if(|deadline| *deadline <= now).is_some() {
+            events.push(Event::DeadlinePassed);
+        }
+        if self.patience.is_some_and(|patience| patience <= now) {
+            events.extend(self.lose_warden());
+        }
+        events
+    }
+
+    fn listen(&mut self) -> Vec<Event> {
+        let Some(Ok(reports)) = self.warden.as_mut().map(Warden::receive) else {
+            return self.lose_warden();
+        };
+        let mut events = Vec::new();
+        for report in reports {
+            match self.record.note(report) {
+                Ok(event) => events.extend(event),
+                Err(_) => events.extend(self.lose_warden()),
+            }
+        }
+        events
+    }
+
+    fn begin_snapshots(&self) -> io::Result<Making<'scope>> {
+        let (plan, volumes, abandoned) = (self.plan, self.volumes, self.abandoned);
+        let (ended, end) = io::pipe()?;
+        let work = move || {
+            let _end: PipeWriter = end;
+            plan.take(volumes, abandoned)
+        };
+        let thread = thread::Builder::new().name("snapshot".to_owned());
+        Ok(Making { ended, thread: thread.spawn_scoped(self.scope, work)? })
+    }
+
+    fn end_snapshots(&mut self) -> Option<Event> {
+        match self.making.take()?.thread.join() {
+            Ok(Ok(taken)) => {
+                self.record.snapshots = Some(Ok(taken));
+                Some(Event::SnapshotsTaken)
+            }
+            Ok(Err(failure)) => {
+                self.record.snapshots = Some(Err(failure));
+                Some(Event::SnapshotFailed)
+            }
+            Err(_) => Some(self.fail_snapshots(SnapshotError::Unfinished)),
+        }
+    }
+
+    // For a fault that is of no volume in particular.
+    fn fail_snapshots(&mut self, error: SnapshotError) -> Event {
+        let first = self.volumes.first();
+        let volume = first.map_or_else(RawPath::default, |volume| volume.name.clone());
+        self.record.snapshots = Some(Err(Failure { volume, error }));
+        Event::SnapshotFailed
+    }
+}
+
+impl Drop for Course<'_, '_> {
+    // The scope waits for its threads, also in a panic.
+    fn drop(&mut self) {
+        self.abandoned.store(true, Ordering::Relaxed);
+    }
+}
+
+// Its first report: whether it could open everything.
+fn first_report(warden: &mut Warden) -> io::Result<Report> {
+    let end = Moment::now().after(ARM_PATIENCE);
+    loop {
+        let limit = timeout(end.wait_from(Moment::now()));
+        let mut fds = [PollFd::new(&*warden, PollFlags::IN)];
+        match poll(&mut fds, Some(&limit)) {
+            Ok(0) => return Err(io::ErrorKind::TimedOut.into()),
+            Err(Errno::INTR) => continue,
+            other => other?,
+        };
+        if let Some(report) = warden.receive()?.into_iter().next() {
+            return Ok(report);
+        }
+    }
+}
+
+// To start a process and open some files takes milliseconds; this is for a machine that thrashes.
+const ARM_PATIENCE: Duration = Duration::from_secs(5);
+// A thaw takes milliseconds, too. After this it is tried without the warden.
+const THAW_PATIENCE: Duration = Duration::from_secs(5);

@@ -1,0 +1,152 @@
+//! What the warden is given: every target once, however many containers share it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use platform::application::{Activity, Application, FreezeTarget};
+
+use super::record::Record;
+use crate::error::ConsistencyError;
+use crate::group::MemberIndex;
+use crate::warden::{Armed, Role};
+
+#[derive(Debug)]
+pub(super) struct Units {
+    units: Vec<Unit>,
+    // The names of all containers, in the order of the application's.
+    members: Vec<String>,
+}
+
+#[derive(Debug)]
+struct Unit {
+    target: FreezeTarget,
+    role: Role,
+    members: Vec<usize>,
+}
+
+impl Units {
+    /// The targets of all containers that have processes.
+    pub(super) fn of(application: &Application) -> Result<Self, ConsistencyError> {
+        let mut units: Vec<Unit> = Vec::new();
+        for (number, member) in application.members.iter().enumerate() {
+            let role = match member.activity {
+                Activity::Running => Role::Hold,
+                Activity::Paused => Role::Watch,
+                Activity::Stopped => continue,
+            };
+            let Some(target) = &member.freezer else {
+                if role == Role::Hold {
+                    return Err(ConsistencyError::NoFreezer { member: member.name.clone() });
+                }
+                // Nothing proves that it stands still, and the verdict will say so.
+                continue;
+            };
+            if let Some(unit) = units.iter_mut().find(|unit| unit.target == *target) {
+                unit.members.push(number);
+                if role == Role::Hold {
+                    unit.role = role;
+                }
+            } else {
+                units.push(Unit { target: target.clone(), role, members: vec![number] });
+            }
+        }
+        let members = application.members.iter().map(|member| member.name.clone()).collect();
+        Ok(Self { units, members })
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.units.len()
+    }
+
+    /// Those that are frozen by us.
+    pub(super) fn held(&self) -> BTreeSet<MemberIndex> {
+        let held = self.units.iter().enumerate().filter(|(_, unit)| unit.role == Role::Hold);
+        held.map(|(number, _)| MemberIndex(number)).collect()
+    }
+
+    pub(super) fn armed(&self) -> Vec<Armed> {
+        let armed = |unit: &Unit| Armed { role: unit.role, target: (&unit.target).into() };
+        self.units.iter().map(armed).collect()
+    }
+
+    pub(super) fn target(&self, index: MemberIndex) -> Option<&FreezeTarget> {
+        self.units.get(index.0).map(|unit| &unit.target)
+    }
+
+    /// Which target freezes this container.
+    pub(super) fn unit_of(&self, member: usize) -> Option<usize> {
+        self.units.iter().position(|unit| unit.members.contains(&member))
+    }
+
+    /// The containers behind these targets.
+    pub(super) fn names(&self, indices: &BTreeSet<MemberIndex>) -> Vec<String> {
+        let units = indices.iter().filter_map(|index| self.units.get(index.0));
+        units.flat_map(|unit| self.members_of(unit)).cloned().collect()
+    }
+
+    /// The containers behind one target, as they are named in a sentence.
+    pub(super) fn name(&self, index: MemberIndex) -> String {
+        self.names(&BTreeSet::from([index])).join(", ")
+    }
+
+    /// What shows that a container moved between the two pulses, by the container's name.
+    pub(super) fn breaks(&self, record: &Record) -> BTreeMap<String, String> {
+        let mut breaks = BTreeMap::new();
+        for (number, unit) in self.units.iter().enumerate() {
+            if let Some(trace) = record.trace(number) {
+                breaks.extend(self.members_of(unit).map(|name| (name.clone(), trace.clone())));
+            }
+        }
+        breaks
+    }
+
+    fn members_of<'a>(&'a self, unit: &'a Unit) -> impl Iterator<Item = &'a String> {
+        unit.members.iter().filter_map(|member| self.members.get(*member))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use platform::application::Member;
+
+    use super::*;
+
+    fn member(name: &str, activity: Activity, root: Option<u32>) -> Member {
+        let freezer = root.map(FreezeTarget::ProcessTree);
+        let (id, started) = (name.to_owned(), String::new());
+        Member { name: name.to_owned(), id, started, activity, freezer }
+    }
+
+    fn application(members: Vec<Member>) -> Application {
+        Application {
+            name: "shop".to_owned(),
+            platform: "test",
+            members,
+            volumes: Vec::new(),
+            left_out: Vec::new(),
+            missing: Vec::new(),
+            definition: serde_json::Value::Null,
+        }
+    }
+
+    #[test]
+    fn a_target_that_two_containers_share_is_frozen_once() {
+        let members = vec![
+            member("a", Activity::Running, Some(7)),
+            member("b", Activity::Stopped, None),
+            member("c", Activity::Running, Some(7)),
+            member("d", Activity::Paused, Some(8)),
+        ];
+        let units = Units::of(&application(members)).unwrap();
+        assert_eq!((units.count(), units.unit_of(1), units.unit_of(2)), (2, None, Some(0)));
+        assert_eq!(units.held(), BTreeSet::from([MemberIndex(0)]));
+        assert_eq!(units.names(&units.held()), ["a", "c"]);
+        assert_eq!(units.armed()[1].role, Role::Watch);
+    }
+
+    #[test]
+    fn a_running_container_without_a_freezer_is_named() {
+        let members = vec![member("a", Activity::Running, None)];
+        let error = Units::of(&application(members)).unwrap_err();
+        assert!(matches!(error, ConsistencyError::NoFreezer { member } if member == "a"));
+    }
+}

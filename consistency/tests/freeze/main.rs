@@ -1,0 +1,285 @@
+//! Whole freezes with a real warden process and real members. Needs root.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "this is a test"
+)]
+
+mod world;
+
+use std::fs;
+use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use consistency::{ConsistencyError, GroupSnapshot, VolumeSnapshot, take};
+use format::manifest::Level;
+use platform::application::{Activity, FreezeTarget};
+use rustix::process::Signal;
+
+use world::{By, World, soon};
+
+fn number(volume: &VolumeSnapshot) -> i64 {
+    let text = fs::read_to_string(volume.tree.root.join("n")).unwrap();
+    text.trim().parse().unwrap()
+}
+
+fn of_one_instant(snapshot: &GroupSnapshot) -> bool {
+    let ahead = number(&snapshot.volumes[0]) - number(&snapshot.volumes[1]);
+    (0..=1).contains(&ahead)
+}
+
+fn every_kind_of_member_stands_still_while_all_volumes_are_taken() {
+    let world = World::new(&[By::V2, By::V1, By::Signal]);
+    for _ in 0..10 {
+        let snapshot = take(&world.request()).unwrap();
+        assert!(world.all_run());
+        assert!(of_one_instant(&snapshot));
+        let verdict = snapshot.verdict(&world.application, &world.application);
+        let evidence = snapshot.evidence.as_ref().unwrap();
+        assert_eq!((verdict.level, verdict.remarks), (Level::Crash, vec![]), "{evidence:?}");
+        let methods: Vec<_> = evidence.members.iter().map(|m| m.method.as_str()).collect();
+        assert_eq!(methods, ["cgroup-v2", "cgroup-v1", "signal"]);
+        for member in &evidence.members {
+            let (freeze, frozen) = (member.freeze_micros.unwrap(), member.frozen_micros.unwrap());
+            assert!(freeze <= frozen, "{evidence:?}");
+            for volume in &evidence.volumes {
+                assert!(frozen <= volume.begin_micros, "{evidence:?}");
+                assert!(volume.end_micros <= member.thawed_micros.unwrap(), "{evidence:?}");
+            }
+        }
+        assert!(evidence.window_micros < evidence.deadline_micros);
+        assert_eq!(snapshot.release(), [""; 0]);
+        assert_eq!(World::leftovers(), 0);
+    }
+    assert!(World::wardens().is_empty());
+}
+
+fn reading_in_place_freezes_nothing_and_is_fuzzy() {
+    let world = World::new(&[By::V2]);
+    let mut request = world.request();
+    request.freeze = false;
+    request.warden.program = "/nonexistent".into();
+    let snapshot = take(&request).unwrap();
+    assert_eq!(snapshot.volumes[0].driver, "none");
+    assert_eq!(snapshot.volumes[0].tree.root, world.application.volumes[0].source);
+    let verdict = snapshot.verdict(&world.application, &world.application);
+    assert_eq!(verdict.level, Level::Fuzzy);
+}
+
+fn a_member_that_was_paused_stays_paused_and_one_that_is_stopped_has_its_volumes_in() {
+    let mut world = World::new(&[By::V2, By::V2, By::Signal]);
+    fs::write(world.cgroup(1).join("cgroup.freeze"), "1").unwrap();
+    assert!(soon(|| world.is_frozen(1)));
+    world.application.members[1].activity = Activity::Paused;
+    world.application.members[2].activity = Activity::Stopped;
+    let snapshot = take(&world.request()).unwrap();
+    assert!(world.is_frozen(1) && !world.is_frozen(0));
+    let evidence = snapshot.evidence.as_ref().unwrap();
+    let methods: Vec<_> = evidence.members.iter().map(|m| m.method.as_str()).collect();
+    assert_eq!(methods, ["cgroup-v2", "paused", "stopped"]);
+    assert!(evidence.members.iter().all(|member| member.continuous), "{evidence:?}");
+    assert_eq!(evidence.members[1].thawed_micros, None);
+}
+
+fn a_member_that_somebody_else_froze_refuses_and_is_left_alone() {
+    let world = World::new(&[By::V2, By::V1]);
+    fs::write(world.cgroup(1).join("freezer.state"), "FROZEN").unwrap();
+    assert!(soon(|| world.is_frozen(1)));
+    let error = take(&world.request()).unwrap_err();
+    let ConsistencyError::FreezeFailed { member, source } = &error else { panic!("{error:?}") };
+    assert_eq!((member.as_str(), source.to_string().as_str()), ("m1", "somebody else froze it"));
+    assert!(world.is_frozen(1) && !world.is_frozen(0));
+    assert_eq!(World::leftovers(), 0);
+}
+
+fn a_member_that_ran_in_between_makes_the_point_fuzzy() {
+    let world = World::new(&[By::V2, By::V1]);
+    world.fatten();
+    let request = world.request();
+    let snapshot = thread::scope(|scope| {
+        let taking = scope.spawn(|| take(&request).unwrap());
+        assert!(soon(|| world.is_frozen(0) && world.is_frozen(1)));
+        thread::sleep(Duration::from_millis(30));
+        for (member, file, thaw, freeze) in
+            [(0, "cgroup.freeze", "0", "1"), (1, "freezer.state", "THAWED", "FROZEN")]
+        {
+            fs::write(world.cgroup(member).join(file), thaw).unwrap();
+            thread::sleep(Duration::from_millis(10));
+            fs::write(world.cgroup(member).join(file), freeze).unwrap();
+        }
+        taking.join().unwrap()
+    });
+    let verdict = snapshot.verdict(&world.application, &world.application);
+    assert_eq!(verdict.level, Level::Fuzzy);
+    assert_eq!(verdict.remarks.len(), 2, "{verdict:?}");
+    assert!(verdict.remarks[0].contains("container `m0` did not stand still"), "{verdict:?}");
+    assert!(world.all_run());
+}
+
+fn snapshots_that_take_too_long_are_an_error_and_all_is_thawed_in_time() {
+    let world = World::new(&[By::V2, By::Signal]);
+    world.fatten();
+    let mut request = world.request();
+    request.deadline = Duration::from_millis(60);
+    let start = Instant::now();
+    let error = take(&request).unwrap_err();
+    assert!(matches!(error, ConsistencyError::SlowSnapshot { .. }), "{error:?}");
+    assert!(world.all_run());
+    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    assert_eq!(World::leftovers(), 0);
+}
+
+fn a_member_that_is_not_frozen_in_time_is_named() {
+    let world = World::new(&[By::V2, By::Signal]);
+    let mut request = world.request();
+    request.deadline = Duration::ZERO;
+    let error = take(&request).unwrap_err();
+    let ConsistencyError::SlowFreeze { members, .. } = error else { panic!("{error:?}") };
+    assert!(!members.is_empty());
+    assert!(world.all_run());
+    assert_eq!(World::leftovers(), 0);
+}
+
+fn a_killed_warden_is_an_error_and_all_is_thawed_without_it() {
+    let world = World::new(&[By::V2, By::V1, By::Signal]);
+    world.fatten();
+    let request = world.request();
+    thread::scope(|scope| {
+        let taking = scope.spawn(|| take(&request));
+        world.strike(Signal::KILL);
+        let error = taking.join().unwrap().unwrap_err();
+        assert!(matches!(error, ConsistencyError::WardenLost), "{error:?}");
+    });
+    assert!(world.all_run());
+}
+
+fn a_warden_told_to_end_thaws_and_the_point_is_refused() {
+    let world = World::new(&[By::V2, By::Signal]);
+    world.fatten();
+    let request = world.request();
+    thread::scope(|scope| {
+        let taking = scope.spawn(|| take(&request));
+        world.strike(Signal::TERM);
+        let error = taking.join().unwrap().unwrap_err();
+        assert!(matches!(error, ConsistencyError::Woke { .. }), "{error:?}");
+    });
+    assert!(world.all_run());
+}
+
+fn a_warden_does_not_mind_signals_from_the_terminal() {
+    let world = World::new(&[By::V2]);
+    world.fatten();
+    let request = world.request();
+    thread::scope(|scope| {
+        let taking = scope.spawn(|| take(&request));
+        for signal in [Signal::INT, Signal::HUP, Signal::QUIT, Signal::PIPE] {
+            world.strike(signal);
+        }
+        let snapshot = taking.join().unwrap().unwrap();
+        assert!(of_one_instant(&snapshot));
+    });
+}
+
+fn a_killed_service_leaves_nothing_frozen_and_the_next_run_sweeps_what_it_left() {
+    let world = World::new(&[By::V2]);
+    world.fatten();
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.arg("--take").arg(world.cgroup(0)).arg(world.scratch.path());
+    let mut service = command.stdin(Stdio::null()).spawn().unwrap();
+    assert!(soon(|| world.is_frozen(0)), "nothing was frozen");
+    service.kill().unwrap();
+    let killed = Instant::now();
+    while world.is_frozen(0) {
+        assert!(killed.elapsed() < Duration::from_millis(100), "still frozen");
+        thread::sleep(Duration::from_micros(100));
+    }
+    service.wait().unwrap();
+    assert!(World::leftovers() > 0, "the dead run left its snapshots");
+    take(&world.request()).unwrap().release();
+    assert_eq!(World::leftovers(), 0);
+    assert!(soon(|| World::wardens().is_empty()));
+}
+
+fn a_warden_that_cannot_be_started_or_knows_no_orders_freezes_nothing() {
+    let world = World::new(&[By::V2]);
+    for (program, arguments) in [("/nonexistent", ""), ("/bin/true", ""), ("/bin/echo", "hello")] {
+        let mut request = world.request();
+        request.warden.program = program.into();
+        request.warden.arguments = vec![arguments.into()];
+        let error = take(&request).unwrap_err();
+        assert!(matches!(error, ConsistencyError::Warden { .. }), "{program}: {error:?}");
+        assert!(!world.is_frozen(0));
+    }
+    assert_eq!(World::leftovers(), 0);
+}
+
+// What the killed service does: a freeze of the cgroup while the directories are copied.
+fn take_for_a_test(cgroup: &Path, scratch: &Path) -> ExitCode {
+    let mut world = World::within(scratch, &[]);
+    for (volume, name) in world.application.volumes.iter_mut().zip(["a", "b"]) {
+        volume.source = scratch.join(name);
+    }
+    world.application.members.push(platform::application::Member {
+        name: "m".to_owned(),
+        id: "1".to_owned(),
+        started: "now".to_owned(),
+        activity: Activity::Running,
+        freezer: Some(FreezeTarget::CgroupV2(cgroup.to_owned())),
+    });
+    let mut request = world.request();
+    request.run = format::ids::PointId::new([0xdd; 16]);
+    match take(&request) {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+macro_rules! tests {
+    ($($name:ident),* $(,)?) => { [$((stringify!($name), $name as fn())),*] };
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let words: Vec<_> = arguments.iter().map(String::as_str).collect();
+    match words[..] {
+        ["--warden", ..] => {
+            consistency::warden::serve().unwrap();
+            return ExitCode::SUCCESS;
+        }
+        ["--take", cgroup, scratch] => {
+            return take_for_a_test(Path::new(cgroup), Path::new(scratch));
+        }
+        _ => {}
+    }
+    let filter = words.iter().find(|word| !word.starts_with('-')).copied().unwrap_or_default();
+    let mut failed = false;
+    for (name, test) in tests![
+        every_kind_of_member_stands_still_while_all_volumes_are_taken,
+        reading_in_place_freezes_nothing_and_is_fuzzy,
+        a_member_that_was_paused_stays_paused_and_one_that_is_stopped_has_its_volumes_in,
+        a_member_that_somebody_else_froze_refuses_and_is_left_alone,
+        a_member_that_ran_in_between_makes_the_point_fuzzy,
+        snapshots_that_take_too_long_are_an_error_and_all_is_thawed_in_time,
+        a_member_that_is_not_frozen_in_time_is_named,
+        a_killed_warden_is_an_error_and_all_is_thawed_without_it,
+        a_warden_told_to_end_thaws_and_the_point_is_refused,
+        a_warden_does_not_mind_signals_from_the_terminal,
+        a_killed_service_leaves_nothing_frozen_and_the_next_run_sweeps_what_it_left,
+        a_warden_that_cannot_be_started_or_knows_no_orders_freezes_nothing,
+    ] {
+        if name.contains(filter) {
+            print!("test {name} ... ");
+            let _ = std::io::stdout().flush();
+            let passed = catch_unwind(AssertUnwindSafe(test)).is_ok();
+            println!("{}", if passed { "ok" } else { "FAILED" });
+            failed |= !passed;
+        }
+    }
+    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
