@@ -88,7 +88,7 @@ fn has_separator(name: &RawPath) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tree::Metadata;
+    use crate::tree::{FileTime, Metadata};
 
     fn listing(names: &[&str]) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -120,6 +120,23 @@ mod tests {
     fn names_twice_or_out_of_order_are_refused() {
         assert!(matches!(read(&listing(&["a", "a"])), Err(ListingError::Order(_))));
         assert!(matches!(read(&listing(&["b", "a"])), Err(ListingError::Order(_))));
+    }
+
+    #[test]
+    fn the_document_has_the_bytes_of_an_entry() {
+        let metadata = Metadata {
+            mode: 0o644,
+            modified: FileTime { seconds: 1, nanoseconds: 0 },
+            ..Metadata::default()
+        };
+        let kind = Kind::File { content: Vec::new() };
+        let mut bytes = Vec::new();
+        write(&Entry { name: RawPath::new("a"), kind, metadata }, &mut bytes);
+        let document = include_str!("../../docs/format.md");
+        let example = document.lines().find(|line| line.starts_with("01 61 ")).unwrap();
+        let documented: Result<Vec<u8>, _> =
+            example.split_whitespace().map(|hex| u8::from_str_radix(hex, 16)).collect();
+        assert_eq!(documented.unwrap(), bytes);
     }
 
     #[test]

@@ -18,8 +18,10 @@ pub struct Application {
     pub members: Vec<Member>,
     /// Every volume that a member mounts, in the order of their names.
     pub volumes: Vec<Volume>,
-    /// What a member mounts and a backup leaves out, with the reason; one sentence each.
+    /// What a member mounts and a backup leaves out on purpose; one sentence each.
     pub left_out: Vec<String>,
+    /// Volumes that should be saved and cannot be found.
+    pub missing: Vec<MissingVolume>,
     /// The platform's own description, whole. It contains secrets: never print it.
     pub definition: serde_json::Value,
 }
@@ -95,6 +97,24 @@ pub struct Volume {
     pub mounts: Vec<Mount>,
     /// Running containers outside the application that may write it too.
     pub outside_writers: Vec<String>,
+}
+
+/// A volume that is declared or mounted, and whose files cannot be found.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct MissingVolume {
+    /// The name on the platform, or the path where it has none.
+    pub name: RawPath,
+    /// Why there are no files.
+    pub reason: String,
+}
+
+/// Why something that is mounted is no volume of a backup.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum NoVolume {
+    /// It is none of the application's data.
+    LeftOut(String),
+    /// Its files cannot be found.
+    Missing(String),
 }
 
 /// One container's view of a volume.

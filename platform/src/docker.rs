@@ -16,7 +16,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use self::container::{Container, member_names};
 use self::definition::Inventory;
 use self::engine::Engine;
-use self::volumes::{Surroundings, volumes};
+use self::volumes::{Sorted, Surroundings, volumes};
 use crate::Platform;
 use crate::application::{Activity, Application, FreezeTarget, Member};
 use crate::error::PlatformError;
@@ -125,7 +125,7 @@ fn assemble(
     let mut named: Vec<(String, Container)> =
         member_names(&containers).into_iter().zip(containers).collect();
     named.sort_by(|(a, _), (b, _)| a.cmp(b));
-    let (volumes, left_out) = volumes(&named, surroundings);
+    let Sorted { volumes, left_out, missing } = volumes(&named, surroundings);
     let members = named.into_iter().map(|(name, container)| host.member(name, container));
     Ok(Application {
         name: name.to_owned(),
@@ -133,6 +133,7 @@ fn assemble(
         members: members.collect::<Result<_, _>>()?,
         volumes,
         left_out,
+        missing,
         definition: inventory.definition(&described),
     })
 }

@@ -13,7 +13,7 @@ use format::raw::RawPath;
 pub use self::declared::{Declared, DeclaredProcess, ProcessSource};
 use self::members::Finder;
 use crate::Platform;
-use crate::application::{Application, Member, Mount, Volume};
+use crate::application::{Application, Member, MissingVolume, Mount, NoVolume, Volume};
 use crate::error::PlatformError;
 use crate::files::mounts::MountTable;
 use crate::kernel;
@@ -72,12 +72,18 @@ fn examine(declared: &Declared) -> Result<Application, PlatformError> {
         members.extend(finder.members(process)?);
     }
     members.sort_by(|a, b| a.name.cmp(&b.name));
-    let mut left_out = Vec::new();
+    let (mut left_out, mut missing) = (Vec::new(), Vec::new());
     let mut volumes = BTreeMap::new();
     for directory in &declared.directories {
         match volume(directory, &members) {
             Ok(volume) => drop(volumes.entry(volume.source.clone()).or_insert(volume)),
-            Err(reason) => left_out.push(format!("`{}` {reason}", directory.display())),
+            Err(NoVolume::LeftOut(reason)) => {
+                left_out.push(format!("`{}` is left out: {reason}", directory.display()));
+            }
+            Err(NoVolume::Missing(reason)) => {
+                let name = RawPath::new(directory.as_os_str().as_bytes());
+                missing.push(MissingVolume { name, reason });
+            }
         }
     }
     let mut volumes: Vec<Volume> = volumes.into_values().collect();
@@ -86,14 +92,14 @@ fn examine(declared: &Declared) -> Result<Application, PlatformError> {
         PlatformError::Declaration { application: declared.name.clone(), reason: error.to_string() }
     })?;
     let name = declared.name.clone();
-    Ok(Application { name, platform: PLATFORM, members, volumes, left_out, definition })
+    Ok(Application { name, platform: PLATFORM, members, volumes, left_out, missing, definition })
 }
 
 // Every process may write every directory: nobody declared otherwise.
-fn volume(directory: &Path, members: &[Member]) -> Result<Volume, String> {
-    let source = directory.canonicalize().map_err(|error| format!("is left out: {error}"))?;
+fn volume(directory: &Path, members: &[Member]) -> Result<Volume, NoVolume> {
+    let source = directory.canonicalize().map_err(|error| NoVolume::Missing(error.to_string()))?;
     if let Some(tree) = kernel::KERNEL_TREES.iter().find(|tree| source.starts_with(tree)) {
-        return Err(format!("is left out: {tree} belongs to the kernel"));
+        return Err(NoVolume::LeftOut(format!("{tree} belongs to the kernel")));
     }
     let mount = |member: &Member| Mount {
         member: member.name.clone(),

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::rc::Rc;
 
 use format::raw::RawPath;
 use format::tree::HardLink;
@@ -12,7 +13,7 @@ use platform::files::Dir;
 /// The directory that one volume is restored into.
 pub(crate) struct Target {
     /// Where the volume's own name is made.
-    pub(crate) parent: Dir,
+    pub(crate) parent: Rc<Dir>,
     /// That name.
     pub(crate) name: Vec<u8>,
     /// The first name of each file that has several, as path below `parent`.
@@ -32,7 +33,7 @@ impl Target {
                 made => made?,
             };
         }
-        Ok(Self { parent, name, first_names: HashMap::new() })
+        Ok(Self { parent: Rc::new(parent), name, first_names: HashMap::new() })
     }
 
     /// Gives an already restored file one more name; `false` when it is not restored yet, and then

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::unix::fs::FileExt as _;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use format::listing::{self, ListingError};
@@ -75,7 +76,7 @@ impl TreeWriter<'_> {
         let root = self.read(root).and_then(|bytes| Ok(listing::read_root(&bytes)?));
         let Some(mut root) = self.or_lost(&[], root)? else { return Ok(()) };
         root.name = RawPath::new(self.target.name.clone());
-        let parent = self.target.parent.open_dir(b".").map_err(|e| self.write_error(&[], e))?;
+        let parent = Rc::clone(&self.target.parent);
         match self.make(&parent, root, &[])? {
             Some(level) => self.fill(level),
             None => Ok(()),
@@ -239,5 +240,8 @@ impl TreeWriter<'_> {
 
 // The first part is the volume's own name, which the report gives beside the path.
 fn shown(path: &[Vec<u8>]) -> RawPath {
-    path.iter().skip(1).fold(RawPath::default(), |path, part| path.join(part))
+    match path {
+        [] | [_] => RawPath::new("."),
+        [_, below @ ..] => below.iter().fold(RawPath::default(), |path, part| path.join(part)),
+    }
 }

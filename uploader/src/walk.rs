@@ -107,11 +107,7 @@ impl<'a> Walk<'a> {
             return Ok(Step::Descend(Box::new(self.level(Path::new(""), &[], found, dir))));
         }
         let (parent, name) = parent_and_name(&path).map_err(|e| self.root_error(e))?;
-        let mut step = self.leaf(&parent, &name, Path::new(""), found)?;
-        if let Step::Leaf(entry) = &mut step {
-            entry.name = RawPath::default();
-        }
-        Ok(step)
+        self.leaf((&parent, &name), &[], Path::new(""), found)
     }
 
     // With a stack of its own instead of the thread's: how deep a tree is, is up to its owner.
@@ -147,7 +143,11 @@ impl<'a> Walk<'a> {
         };
         self.count(&found);
         if found.kind != FileKind::Directory {
-            return self.leaf(&level.dir, name, &path, found);
+            return match self.tree.grafts.get(&path).map(|graft| parent_and_name(graft)) {
+                None => self.leaf((&level.dir, name), name, &path, found),
+                Some(Ok((dir, there))) => self.leaf((&dir, &there), name, &path, found),
+                Some(Err(error)) => Ok(self.omit(&path, &error)),
+            };
         }
         let opened = match self.tree.grafts.get(&path) {
             Some(graft) => Dir::open(graft),
@@ -188,16 +188,17 @@ impl<'a> Walk<'a> {
         }
     }
 
+    // `place` is where the file lies, which for a graft is elsewhere and under another name.
     fn leaf(
         &mut self,
-        dir: &Dir,
+        place: (&Dir, &[u8]),
         name: &[u8],
         path: &Path,
         mut found: Inspected,
     ) -> Result<Step, UploadError> {
         found.metadata.hard_link = self.hard_link(&found);
         let kind = match found.kind.clone() {
-            FileKind::File => match self.content(dir, name, &found) {
+            FileKind::File => match self.content(place, &found) {
                 Ok(content) => Kind::File { content },
                 Err(ContentError::File(error)) => return Ok(self.omit(path, &error)),
                 Err(ContentError::Upload(error)) => return Err(error),
@@ -214,8 +215,7 @@ impl<'a> Walk<'a> {
 
     fn content(
         &mut self,
-        dir: &Dir,
-        name: &[u8],
+        (dir, name): (&Dir, &[u8]),
         found: &Inspected,
     ) -> Result<Vec<Extent>, ContentError> {
         if let Some(content) = found.metadata.hard_link.and_then(|link| self.linked.get(&link)) {

@@ -8,7 +8,7 @@ use format::raw::RawPath;
 
 use super::container::{Container, ContainerMount};
 use super::place::Place;
-use crate::application::{Activity, Mount, Volume};
+use crate::application::{Activity, MissingVolume, Mount, NoVolume, Volume};
 use crate::files::mounts::MountTable;
 use crate::kernel::KERNEL_TREES;
 
@@ -25,19 +25,30 @@ pub(super) struct Surroundings {
     pub(super) outsiders: Vec<Container>,
 }
 
-/// The volumes of containers, named as members, in the order of their names, and a sentence for
-/// every mount that is none.
-pub(super) fn volumes(
-    members: &[(String, Container)],
-    surroundings: &Surroundings,
-) -> (Vec<Volume>, Vec<String>) {
+/// What the mounts of an application's containers are.
+#[derive(Debug, Default)]
+pub(super) struct Sorted {
+    /// The volumes, in the order of their names.
+    pub(super) volumes: Vec<Volume>,
+    /// A sentence for every mount that is none.
+    pub(super) left_out: Vec<String>,
+    /// Volumes whose files cannot be found.
+    pub(super) missing: Vec<MissingVolume>,
+}
+
+/// Sorts the mounts of containers, which are named as members.
+pub(super) fn volumes(members: &[(String, Container)], surroundings: &Surroundings) -> Sorted {
     let mut found: BTreeMap<PathBuf, (Place, Volume)> = BTreeMap::new();
-    let mut left_out = BTreeSet::new();
+    let (mut left_out, mut missing) = (BTreeSet::new(), BTreeSet::new());
     for (member, container) in members {
         for mount in &container.mounts {
             let place = match surroundings.place(mount) {
                 Ok(place) => place,
-                Err(reason) => {
+                Err(NoVolume::Missing(reason)) => {
+                    missing.insert(MissingVolume { name: name_of(mount), reason });
+                    continue;
+                }
+                Err(NoVolume::LeftOut(reason)) => {
                     let target = mount.target.display();
                     left_out.insert(format!("`{target}` of `{member}` is left out: {reason}"));
                     continue;
@@ -63,33 +74,39 @@ pub(super) fn volumes(
         .map(|(place, volume)| Volume { outside_writers: writers(&outside, &place), ..volume })
         .collect();
     volumes.sort_by(|a, b| a.name.cmp(&b.name));
-    (volumes, left_out.into_iter().collect())
+    Sorted {
+        volumes,
+        left_out: left_out.into_iter().collect(),
+        missing: missing.into_iter().collect(),
+    }
 }
 
 impl Surroundings {
     // The files that are mounted, or why they are no volume.
-    fn place(&self, mount: &ContainerMount) -> Result<Place, String> {
+    fn place(&self, mount: &ContainerMount) -> Result<Place, NoVolume> {
         if !matches!(mount.kind.as_str(), "bind" | "volume") {
-            return Err(format!("a mount of type {} has no files on this host", mount.kind));
+            return leave(format!("a mount of type {} has no files on this host", mount.kind));
         }
         let source = mount.source.display();
         let place = Place::find(&mount.source, &self.mounts)
-            .map_err(|error| format!("`{source}` cannot be found on this host: {error}"))?;
-        place.content.map_err(|content| format!("`{source}` is {content}"))?;
+            .map_err(|error| NoVolume::Missing(format!("`{source}` cannot be found: {error}")))?;
+        place.content.or_else(|content| leave(format!("`{source}` is {content}")))?;
         if place.path == Path::new("/") {
-            return Err("it is the whole host".to_owned());
+            return leave("it is the whole host".to_owned());
         }
         if KERNEL_TREES.iter().any(|tree| place.path.starts_with(tree)) {
-            return Err(format!("`{source}` belongs to the kernel"));
+            return leave(format!("`{source}` belongs to the kernel"));
         }
         if self.data_root.as_ref().is_some_and(|root| root.starts_with(&place.path)) {
-            return Err(format!("`{source}` contains everything that the engine keeps"));
+            return leave(format!("`{source}` contains everything that the engine keeps"));
         }
         let mounted = || self.mounts.holding(&place.path).is_some_and(|m| m.point == place.path);
         if let Some(name) = mount.volume.as_ref().filter(|name| self.mounted_on_use.contains(*name))
             && !mounted()
         {
-            return Err(format!("volume `{name}` is mounted only while a container runs"));
+            return Err(NoVolume::Missing(format!(
+                "`{name}` is mounted only while a container runs"
+            )));
         }
         Ok(place)
     }
@@ -111,6 +128,18 @@ impl Surroundings {
             }
         }
         places
+    }
+}
+
+fn leave<T>(reason: String) -> Result<T, NoVolume> {
+    Err(NoVolume::LeftOut(reason))
+}
+
+// A name of the engine's says more than a path.
+fn name_of(mount: &ContainerMount) -> RawPath {
+    match &mount.volume {
+        Some(name) => RawPath::new(name.as_bytes()),
+        None => RawPath::new(mount.source.as_os_str().as_bytes()),
     }
 }
 
@@ -156,7 +185,7 @@ mod tests {
             path
         }
 
-        fn volumes(&self, members: &[(&str, Vec<ContainerMount>)]) -> (Vec<Volume>, Vec<String>) {
+        fn volumes(&self, members: &[(&str, Vec<ContainerMount>)]) -> Sorted {
             let members: Vec<(String, Container)> = members
                 .iter()
                 .map(|(name, mounts)| ((*name).to_owned(), container(name, mounts.clone())))
@@ -196,11 +225,11 @@ mod tests {
         let link = scene.scratch.path().join("link");
         std::os::unix::fs::symlink(&data, &link).unwrap();
         let read_only = ContainerMount { read_only: true, ..bind(&conf) };
-        let (volumes, left_out) = scene.volumes(&[
+        let Sorted { volumes, left_out, missing } = scene.volumes(&[
             ("db", vec![named("pg", &data), read_only]),
             ("web", vec![bind(&link), bind(data.join("../data"))]),
         ]);
-        assert_eq!(left_out, [""; 0]);
+        assert_eq!((left_out, missing), (Vec::new(), Vec::new()));
         assert_eq!(names(&volumes), [conf.display().to_string(), "pg".to_owned()]);
         assert_eq!(volumes[1].source, data);
         let members: Vec<&str> = volumes[1].mounts.iter().map(|m| m.member.as_str()).collect();
@@ -212,7 +241,7 @@ mod tests {
     fn nested_sources_stay_volumes_of_their_own() {
         let scene = Scene::new();
         let (outer, inner) = (scene.path("outer"), scene.path("outer/inner"));
-        let (volumes, _) = scene.volumes(&[("db", vec![bind(outer), bind(inner)])]);
+        let volumes = scene.volumes(&[("db", vec![bind(outer), bind(inner)])]).volumes;
         assert_eq!(volumes.len(), 2);
     }
 
@@ -221,7 +250,6 @@ mod tests {
         let mut scene = Scene::new();
         let data_root = scene.path("lib/docker");
         scene.surroundings.data_root = Some(data_root.clone());
-        scene.surroundings.mounted_on_use = BTreeSet::from(["nfs".to_owned()]);
         let socket = scene.scratch.path().join("socket");
         let _listener = UnixListener::bind(&socket).unwrap();
         let tmpfs = ContainerMount { kind: "tmpfs".to_owned(), ..bind("") };
@@ -235,18 +263,30 @@ mod tests {
             (bind("/dev/shm"), "the kernel"),
             (bind(scene.path("lib")), "everything that the engine keeps"),
             (bind(&data_root), "everything that the engine keeps"),
-            (bind("/nowhere/at/all"), "cannot be found"),
-            (bind(""), "cannot be found"),
-            (named("nfs", scene.path("lib/docker/volumes/nfs")), "only while a container runs"),
         ] {
-            let (volumes, left_out) = scene.volumes(&[("db", vec![mount])]);
-            assert_eq!(volumes, [], "{reason}");
+            let Sorted { volumes, left_out, missing } = scene.volumes(&[("db", vec![mount])]);
+            assert_eq!((volumes, missing), (Vec::new(), Vec::new()), "{reason}");
             assert_eq!(left_out.len(), 1);
             assert!(left_out[0].starts_with("`/data` of `db` is left out: "), "{left_out:?}");
             assert!(left_out[0].contains(reason), "{left_out:?}");
         }
         let below = named("pg", scene.path("lib/docker/volumes/pg/_data"));
-        assert_eq!(scene.volumes(&[("db", vec![below])]).0.len(), 1);
+        assert_eq!(scene.volumes(&[("db", vec![below])]).volumes.len(), 1);
+    }
+
+    #[test]
+    fn volumes_without_files_are_missing_and_not_merely_left_out() {
+        let mut scene = Scene::new();
+        scene.surroundings.mounted_on_use = BTreeSet::from(["nfs".to_owned()]);
+        for (mount, name, reason) in [
+            (bind("/nowhere/at/all"), "/nowhere/at/all", "cannot be found"),
+            (named("nfs", scene.path("volumes/nfs")), "nfs", "only while a container runs"),
+        ] {
+            let Sorted { volumes, left_out, missing } = scene.volumes(&[("db", vec![mount])]);
+            assert_eq!((volumes, left_out), (Vec::new(), Vec::new()), "{name}");
+            assert_eq!(missing[0].name.to_string(), name);
+            assert!(missing[0].reason.contains(reason), "{missing:?}");
+        }
     }
 
     #[test]
@@ -267,7 +307,7 @@ mod tests {
             stopped,
             restarting,
         ];
-        let (volumes, _) = scene.volumes(&[("db", vec![named("pg", &data)])]);
+        let Sorted { volumes, .. } = scene.volumes(&[("db", vec![named("pg", &data)])]);
         assert_eq!(volumes[0].outside_writers, ["above", "again", "below", "same"]);
     }
 }

@@ -208,7 +208,7 @@ fn a_unit_without_a_freezer_is_found_by_its_processes() {
 }
 
 #[test]
-fn directories_become_volumes_and_missing_ones_are_left_out() {
+fn directories_become_volumes_and_missing_ones_are_named() {
     let scratch = TempDir::new().unwrap();
     let (real, link) = (scratch.path().join("real"), scratch.path().join("link"));
     fs::create_dir(&real).unwrap();
@@ -222,8 +222,9 @@ fn directories_become_volumes_and_missing_ones_are_left_out() {
     assert_eq!(volume.source, real.canonicalize().unwrap());
     assert_eq!(volume.name.as_bytes(), link.as_os_str().as_bytes());
     assert_eq!(volume.mounts[0].member, "db");
-    assert_eq!(application.left_out.len(), 2);
-    assert!(application.left_out[0].contains("missing"), "{:?}", application.left_out);
+    assert_eq!(application.left_out, ["`/proc/sys` is left out: /proc belongs to the kernel"]);
+    assert_eq!(application.missing.len(), 1);
+    assert_eq!(application.missing[0].name.as_bytes(), missing.as_os_str().as_bytes());
     assert_eq!(application.definition["directories"].as_array().unwrap().len(), 4);
 }
 
