@@ -1,3 +1,69 @@
 //! The command line of Stillpoint.
+//!
+//! [`arguments`] says what can be typed, [`commands`] does it through the `service` crate, and
+//! [`render`] prints the answer: as text for people, or as JSON.
 
-fn main() {}
+mod arguments;
+mod commands;
+mod exit;
+mod paths;
+mod progress;
+mod render;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use tracing_subscriber::EnvFilter;
+
+use crate::arguments::{Arguments, Verb};
+use crate::exit::Exit;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match &arguments.verb {
+        // These two are whole processes of their own, and need nothing of the rest.
+        Verb::Warden => return exit::of_io(&service::warden::serve()),
+        Verb::DemoWriter { index, processes, pipes, volume } => {
+            return exit::of_io(&service::demo::ring::write(*index, *processes, pipes, volume));
+        }
+        _ => {}
+    }
+    start_log(&arguments);
+    let json = arguments.json;
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return exit::of_io(&Err(error)),
+    };
+    let result = runtime.block_on(async {
+        tokio::select! {
+            result = commands::run(arguments) => result,
+            _ = tokio::signal::ctrl_c() => Ok(Exit::Interrupted),
+        }
+    });
+    // What still runs on other threads is not waited for: the warden thaws when we are gone.
+    runtime.shutdown_background();
+    match result {
+        Ok(exit) => {
+            if exit == Exit::Interrupted {
+                render::interrupted(json);
+            }
+            exit.into()
+        }
+        Err(error) => {
+            render::error(&error, json);
+            Exit::from(error.class()).into()
+        }
+    }
+}
+
+fn start_log(arguments: &Arguments) {
+    let default = match (arguments.quiet, arguments.verbose) {
+        (true, _) => "error",
+        (false, 0) => "warn",
+        (false, 1) => "info",
+        (false, _) => "debug",
+    };
+    let filter =
+        EnvFilter::try_from_env("STILLPOINT_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}

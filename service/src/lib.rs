@@ -1,1 +1,26 @@
-//! The stages put together: configuration, backups, restores
+//! The stages put together: configuration, backups, restores.
+//!
+//! [`Engine`](engine::Engine) is an opened repository with its catalog and platforms, and does
+//! what the verbs of the command line ask for. This is the only crate that knows all stages.
+
+pub mod applications;
+pub mod backup;
+pub mod clock;
+pub mod config;
+pub mod demo;
+pub mod engine;
+pub mod error;
+pub mod platforms;
+pub mod points;
+pub mod policy;
+pub mod restore;
+pub mod secret;
+
+pub use ::catalog::PointRow;
+pub use ::restore::execute::RestoreReport;
+pub use ::restore::plan::Plan;
+pub use ::restore::progress::Progress as RestoreProgress;
+pub use consistency::warden;
+pub use repository::check::{CheckReport, Finding};
+pub use repository::location::Location;
+pub use uploader::progress::Progress as UploadProgress;

@@ -1,0 +1,176 @@
+//! What can be typed.
+#![allow(clippy::doc_markdown, reason = "these comments are the help that people read")]
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+use service::points::PointName;
+
+/// Backs up applications in containers: every container frozen at one instant, all volumes
+/// snapshotted, what changed stored encrypted.
+#[derive(Debug, Parser)]
+#[command(name = "stillpoint", version, propagate_version = true, after_help = SECRETS)]
+pub(crate) struct Arguments {
+    /// Where the repository lies: a path, file:///PATH or s3://BUCKET/PREFIX
+    #[arg(long, global = true, value_name = "URL", env = "STILLPOINT_REPO")]
+    pub(crate) repo: Option<String>,
+    /// The configuration file
+    #[arg(long, global = true, value_name = "FILE", env = "STILLPOINT_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// The directory of the catalog
+    #[arg(long, global = true, value_name = "DIR", env = "STILLPOINT_STATE_DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// The address of the Docker engine
+    #[arg(long, global = true, value_name = "URL", env = "DOCKER_HOST")]
+    pub(crate) docker_host: Option<String>,
+    /// Print the answer as JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Show no progress, and only errors
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+    /// Log more; twice for everything
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+const SECRETS: &str = "The passphrase is read from STILLPOINT_PASSPHRASE, from the file named by \
+STILLPOINT_PASSPHRASE_FILE, from the command in STILLPOINT_PASSPHRASE_COMMAND, or from where the \
+configuration says.";
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Make a new repository
+    Init,
+    /// List the applications that can be backed up
+    Apps,
+    /// Back up an application, or plain directories
+    Backup(BackupArguments),
+    /// List the restore points
+    Points {
+        /// Only those of this application
+        #[arg(long, value_name = "NAME")]
+        app: Option<String>,
+    },
+    /// Show one restore point: its volumes, its level and the evidence for it
+    Show {
+        /// `latest`, or the first digits of its id
+        point: PointName,
+        /// The application whose latest point is meant
+        #[arg(long, value_name = "NAME")]
+        app: Option<String>,
+    },
+    /// Restore a point to an empty directory; the plan is shown first
+    Restore(RestoreArguments),
+    /// Check that every restore point can be read
+    Check {
+        /// Read every pack and check every byte of it
+        #[arg(long)]
+        read_data: bool,
+    },
+    /// See it all happen: an application backed up while it writes, lost, and restored
+    Demo {
+        /// A new or empty directory for everything that is made
+        #[arg(default_value = "stillpoint-demo")]
+        directory: PathBuf,
+    },
+    /// Ask about policies
+    #[command(subcommand)]
+    Policy(PolicyVerb),
+    /// Ask about the configuration
+    #[command(subcommand)]
+    Config(ConfigVerb),
+    /// Thaws what it has frozen; started by every backup
+    #[command(hide = true)]
+    Warden,
+    /// One process of the demonstration
+    #[command(hide = true)]
+    DemoWriter { index: usize, processes: usize, pipes: PathBuf, volume: PathBuf },
+}
+
+/// What to back up.
+#[derive(Args, Debug)]
+pub(crate) struct BackupArguments {
+    /// The application
+    #[arg(value_name = "APP", required_unless_present = "path", conflicts_with = "path")]
+    pub(crate) application: Option<String>,
+    /// Directories or files to read as they are
+    #[arg(long, value_name = "DIR", num_args = 1..)]
+    pub(crate) path: Vec<PathBuf>,
+    /// What the point of these paths is called [default: the paths]
+    #[arg(long, requires = "path")]
+    pub(crate) name: Option<String>,
+    /// Do not freeze; the volumes may not agree with one another
+    #[arg(long, conflicts_with = "path")]
+    pub(crate) no_freeze: bool,
+    /// After how many seconds the application runs again, whatever happens
+    #[arg(long, value_name = "SECONDS", default_value_t = service::engine::FREEZE_DEADLINE.as_secs(),
+          value_parser = clap::value_parser!(u64).range(1..=300))]
+    pub(crate) deadline: u64,
+}
+
+/// What to restore.
+#[derive(Args, Debug)]
+pub(crate) struct RestoreArguments {
+    /// `latest`, or the first digits of the point's id
+    pub(crate) point: PointName,
+    /// A new or empty directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to: PathBuf,
+    /// The application whose latest point is meant
+    #[arg(long, value_name = "NAME")]
+    pub(crate) app: Option<String>,
+    /// Only show what would be done
+    #[arg(long)]
+    pub(crate) plan: bool,
+}
+
+/// What to ask about policies.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyVerb {
+    /// When a policy, or a schedule such as 'daily "02:00"', runs next
+    Next {
+        /// The policy's name, or a schedule
+        policy: String,
+        /// The time zone, such as Europe/Berlin [default: the policy's, or this machine's]
+        #[arg(long)]
+        zone: Option<String>,
+        /// From when on, such as 2026-03-28T12:00Z [default: now]
+        #[arg(long, value_name = "TIME")]
+        from: Option<jiff::Timestamp>,
+        /// How many runs
+        #[arg(long, default_value_t = 5)]
+        count: usize,
+    },
+}
+
+/// What to ask about the configuration.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigVerb {
+    /// Read the configuration, and say whether it makes sense
+    Check,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn an_application_or_paths_but_not_both() {
+        let parse = |text: &str| Arguments::try_parse_from(text.split(' ')).is_ok();
+        assert!(parse("stillpoint backup shop"));
+        assert!(parse("stillpoint backup --path /a /b --name x"));
+        assert!(!parse("stillpoint backup"));
+        assert!(!parse("stillpoint backup shop --path /a"));
+        assert!(!parse("stillpoint backup shop --deadline 0"));
+    }
+}

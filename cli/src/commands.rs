@@ -1,0 +1,199 @@
+//! Each verb, done through the service.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use service::backup::{BackupProgress, Subject};
+use service::config::Config;
+use service::engine::{self, Engine, Settings};
+use service::error::ServiceError;
+use service::platforms::Platforms;
+use service::secret::{SecretError, SecretSource};
+use service::warden::WardenProgram;
+use service::{Location, RestoreProgress, applications, clock, demo, points, policy};
+
+use crate::arguments::{
+    Arguments, BackupArguments, ConfigVerb, PolicyVerb, RestoreArguments, Verb,
+};
+use crate::exit::Exit;
+use crate::paths;
+use crate::progress::Display;
+use crate::render::{self, Answer};
+
+/// Does what was typed, and prints the answer.
+pub(crate) async fn run(arguments: Arguments) -> Result<Exit, ServiceError> {
+    let context = Context::new(arguments)?;
+    let Context { arguments, config, .. } = &context;
+    match &arguments.verb {
+        Verb::Init => context.init().await,
+        Verb::Apps => {
+            let overview = applications::overview(&context.platforms()).await?;
+            Ok(context.answer(&render::Applications(overview), Exit::Success))
+        }
+        Verb::Backup(backup) => context.backup(backup).await,
+        Verb::Points { app } => {
+            let engine = context.open().await?;
+            let rows = engine.points(app.as_deref()).await?;
+            engine.close().await;
+            Ok(context.answer(&rows, Exit::Success))
+        }
+        Verb::Show { point, app } => {
+            let engine = context.open().await?;
+            let manifest = engine.manifest(point, app.as_deref()).await?;
+            engine.close().await;
+            let shown = render::Shown(points::redact(manifest.clone()), manifest);
+            Ok(context.answer(&shown, Exit::Success))
+        }
+        Verb::Restore(restore) => context.restore(restore).await,
+        Verb::Check { read_data } => {
+            let engine = context.open().await?;
+            let report = engine.check(*read_data).await?;
+            engine.close().await;
+            let exit = if report.findings.is_empty() { Exit::Success } else { Exit::Damage };
+            Ok(context.answer(&report, exit))
+        }
+        Verb::Demo { directory } => {
+            let program = own_program()?;
+            let json = arguments.json;
+            demo::run(directory, &program, |event| render::demo_event(&event, json)).await?;
+            Ok(Exit::Success)
+        }
+        Verb::Policy(PolicyVerb::Next { policy, zone, from, count }) => {
+            let now = clock::now_here();
+            let after = from.map_or(now.clone(), |from| from.to_zoned(now.time_zone().clone()));
+            let upcoming = policy::next(config, policy, zone.as_deref(), &after, *count)?;
+            Ok(context.answer(&upcoming, Exit::Success))
+        }
+        Verb::Config(ConfigVerb::Check) => {
+            let file = context.config_file.as_deref();
+            Ok(context.answer(&render::ConfigChecked::new(file, config), Exit::Success))
+        }
+        // Processes of their own; `main` has seen to them.
+        Verb::Warden | Verb::DemoWriter { .. } => Ok(Exit::Failure),
+    }
+}
+
+/// What was typed, together with the configuration.
+struct Context {
+    arguments: Arguments,
+    config: Config,
+    /// The file that was read, if there is one.
+    config_file: Option<PathBuf>,
+}
+
+impl Context {
+    fn new(arguments: Arguments) -> Result<Self, ServiceError> {
+        let usual = Some(paths::config_file()).filter(|path| path.exists());
+        let config_file = arguments.config.clone().or(usual);
+        let config = config_file.as_deref().map(Config::read).transpose()?.unwrap_or_default();
+        Ok(Self { arguments, config, config_file })
+    }
+
+    fn answer(&self, answer: &impl Answer, exit: Exit) -> Exit {
+        render::answer(answer, self.arguments.json);
+        exit
+    }
+
+    fn platforms(&self) -> Platforms {
+        Platforms { docker: self.arguments.docker_host.clone(), declared: self.config.declared() }
+    }
+
+    fn location(&self) -> Result<Location, ServiceError> {
+        let configured = self.config.default_repository().map(|repository| &repository.url);
+        let text = self.arguments.repo.as_ref().or(configured).ok_or(ServiceError::NoRepository)?;
+        Ok(text.parse()?)
+    }
+
+    // The environment goes before the file; the file's passphrase belongs to the file's repository.
+    fn secret(&self) -> Result<SecretSource, ServiceError> {
+        let configured = || match &self.arguments.repo {
+            None => self.config.default_repository().and_then(|r| r.passphrase.clone()),
+            Some(url) => self
+                .config
+                .repositories
+                .values()
+                .find(|repository| repository.url == *url)
+                .and_then(|repository| repository.passphrase.clone()),
+        };
+        Ok(SecretSource::from_environment().or_else(configured).ok_or(SecretError::Missing)?)
+    }
+
+    async fn open(&self) -> Result<Engine, ServiceError> {
+        let location = self.location()?;
+        let state_dir = self.arguments.state_dir.clone().or_else(|| self.config.state_dir.clone());
+        Engine::open(Settings {
+            location,
+            passphrase: self.secret()?.read()?,
+            state_dir: state_dir.unwrap_or_else(paths::state_dir),
+            platforms: self.platforms(),
+            warden: WardenProgram { program: own_program()?, arguments: vec!["warden".into()] },
+        })
+        .await
+    }
+
+    async fn init(&self) -> Result<Exit, ServiceError> {
+        let location = self.location()?;
+        let repository = engine::init(&location, &self.secret()?.read()?).await?;
+        Ok(self
+            .answer(&render::Created { repository, location: location.to_string() }, Exit::Success))
+    }
+
+    async fn backup(&self, backup: &BackupArguments) -> Result<Exit, ServiceError> {
+        let subject = match &backup.application {
+            Some(name) => Subject::Application {
+                name: name.clone(),
+                freeze: !backup.no_freeze,
+                deadline: Duration::from_secs(backup.deadline),
+            },
+            None => Subject::Paths {
+                name: backup.name.clone().unwrap_or_else(|| paths_name(&backup.path)),
+                paths: backup.path.clone(),
+            },
+        };
+        let engine = self.open().await?;
+        let progress = BackupProgress::default();
+        let display = Display::new(self.shows_progress());
+        let report =
+            display.during_backup(Box::pin(engine.backup(subject, &progress)), &progress).await?;
+        engine.close().await;
+        let exit = if report.omissions.is_empty() { Exit::Success } else { Exit::Partial };
+        Ok(self.answer(&report, exit))
+    }
+
+    async fn restore(&self, restore: &RestoreArguments) -> Result<Exit, ServiceError> {
+        let engine = self.open().await?;
+        let manifest = engine.manifest(&restore.point, restore.app.as_deref()).await?;
+        let plan = engine.plan_restore(&manifest, &restore.to).await?;
+        if restore.plan {
+            let exit = if plan.conflicts.is_empty() { Exit::Success } else { Exit::Failure };
+            return Ok(self.answer(&plan, exit));
+        }
+        if !self.arguments.json && !self.arguments.quiet {
+            render::talk(&plan);
+        }
+        let progress = Arc::new(RestoreProgress::default());
+        let display = Display::new(self.shows_progress());
+        let restoring = engine.restore(manifest, plan.clone(), Arc::clone(&progress));
+        let report = display.during_restore(restoring, &progress, plan.bytes).await?;
+        engine.close().await;
+        let whole = report.lost.is_empty() && report.unset.is_empty();
+        let exit = if whole { Exit::Success } else { Exit::Partial };
+        Ok(self.answer(&render::Restored { plan, report }, exit))
+    }
+
+    fn shows_progress(&self) -> bool {
+        !self.arguments.quiet && !self.arguments.json
+    }
+}
+
+fn own_program() -> Result<PathBuf, ServiceError> {
+    std::env::current_exe()
+        .map_err(|source| ServiceError::System { action: "find this program", source })
+}
+
+fn paths_name(paths: &[PathBuf]) -> String {
+    let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+    let shown = |path: &PathBuf| Path::new(&absolute(path)).display().to_string();
+    paths.iter().map(shown).collect::<Vec<_>>().join(":")
+}

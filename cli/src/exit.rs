@@ -1,0 +1,64 @@
+//! Exit codes: restic's where the meaning is the same, our own from 20 on.
+
+use std::io;
+use std::process::ExitCode;
+
+use service::error::FailureClass;
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Exit {
+    /// Everything was done.
+    Success,
+    /// It failed. (2 is for wrong usage, and clap's.)
+    Failure,
+    /// Something could not be saved or restored; the rest was.
+    Partial,
+    /// There is no repository.
+    NoRepository,
+    /// The passphrase is wrong.
+    WrongPassphrase,
+    /// `check` found damage.
+    Damage,
+    /// The user pressed Ctrl-C.
+    Interrupted,
+}
+
+impl Exit {
+    /// The number that the caller sees.
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            Self::Success => 0,
+            Self::Failure => 1,
+            Self::Partial => 3,
+            Self::NoRepository => 10,
+            Self::WrongPassphrase => 12,
+            Self::Damage => 20,
+            Self::Interrupted => 130,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        exit.code().into()
+    }
+}
+
+impl From<FailureClass> for Exit {
+    fn from(class: FailureClass) -> Self {
+        match class {
+            FailureClass::General => Self::Failure,
+            FailureClass::NoRepository => Self::NoRepository,
+            FailureClass::WrongPassphrase => Self::WrongPassphrase,
+        }
+    }
+}
+
+/// The end of a process that has nobody to tell why it failed.
+pub(crate) fn of_io(result: &io::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => Exit::Success.into(),
+        Err(_) => Exit::Failure.into(),
+    }
+}

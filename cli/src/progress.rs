@@ -1,0 +1,83 @@
+//! Progress on a terminal, on standard error.
+
+use std::future::Future;
+use std::io::IsTerminal as _;
+use std::time::Duration;
+
+use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use service::RestoreProgress;
+use service::backup::{BackupProgress, Stage};
+
+/// How often the line is drawn anew.
+const INTERVAL: Duration = Duration::from_millis(200);
+
+/// Shows how far something is, or nothing where nobody watches.
+pub(crate) struct Display {
+    bar: ProgressBar,
+}
+
+impl Display {
+    /// A display that shows something if it is wanted and standard error is a terminal.
+    pub(crate) fn new(wanted: bool) -> Self {
+        let bar = ProgressBar::new_spinner().with_style(ProgressStyle::default_spinner());
+        if !wanted || !std::io::stderr().is_terminal() {
+            bar.set_draw_target(ProgressDrawTarget::hidden());
+        }
+        Self { bar }
+    }
+
+    /// Waits for a backup.
+    pub(crate) async fn during_backup<T>(
+        &self,
+        work: impl Future<Output = T>,
+        progress: &BackupProgress,
+    ) -> T {
+        let line = || {
+            let upload = &progress.upload;
+            let counts = format!(
+                "{} files, {} read, {} sent",
+                HumanCount(upload.files()),
+                HumanBytes(upload.read()),
+                HumanBytes(upload.sent())
+            );
+            match progress.stage() {
+                Stage::Preparing => "preparing".to_owned(),
+                Stage::Freezing => "freezing and snapshotting".to_owned(),
+                Stage::Uploading(volume) => format!("storing {volume}: {counts}"),
+                Stage::Committing => format!("committing: {counts}"),
+            }
+        };
+        self.during(work, line).await
+    }
+
+    /// Waits for a restore of `bytes` bytes.
+    pub(crate) async fn during_restore<T>(
+        &self,
+        work: impl Future<Output = T>,
+        progress: &RestoreProgress,
+        bytes: u64,
+    ) -> T {
+        let line = || {
+            let (files, done) = (HumanCount(progress.files()), HumanBytes(progress.bytes()));
+            format!("restoring: {files} files, {done} of {}", HumanBytes(bytes))
+        };
+        self.during(work, line).await
+    }
+
+    async fn during<T>(&self, work: impl Future<Output = T>, line: impl Fn() -> String) -> T {
+        let mut work = std::pin::pin!(work);
+        let mut ticks = tokio::time::interval(INTERVAL);
+        loop {
+            tokio::select! {
+                done = &mut work => {
+                    self.bar.finish_and_clear();
+                    return done;
+                }
+                _ = ticks.tick() => {
+                    self.bar.set_message(line());
+                    self.bar.tick();
+                }
+            }
+        }
+    }
+}

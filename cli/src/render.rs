@@ -1,0 +1,119 @@
+//! Answers, as text for people or as JSON for programs.
+//!
+//! Standard output is for answers, standard error for talk; nothing else in the program prints.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is where the program prints")]
+
+mod applications;
+mod backup;
+mod demo;
+mod points;
+mod repository;
+mod restore;
+mod table;
+
+use std::error::Error;
+use std::fmt;
+use std::io::{self, Write};
+
+use serde::Serialize;
+use serde_json::json;
+use service::error::ServiceError;
+
+use crate::exit::Exit;
+
+pub(crate) use applications::Applications;
+pub(crate) use demo::event as demo_event;
+pub(crate) use points::Shown;
+pub(crate) use repository::{ConfigChecked, Created};
+pub(crate) use restore::Restored;
+
+/// Something that a command answers: the same value as text and as JSON.
+pub(crate) trait Answer: Serialize {
+    /// Writes it for people.
+    fn text(&self, out: &mut dyn Write) -> io::Result<()>;
+}
+
+/// Prints an answer on standard output.
+pub(crate) fn answer(answer: &impl Answer, json: bool) {
+    let mut out = io::stdout().lock();
+    let written = if json {
+        serde_json::to_writer_pretty(&mut out, answer)
+            .map_err(io::Error::from)
+            .and_then(|()| writeln!(out))
+    } else {
+        answer.text(&mut out)
+    };
+    // Whoever closed our standard output does not want the rest.
+    let _ = written.and_then(|()| out.flush());
+}
+
+/// Prints on standard error, as talk beside the answer.
+pub(crate) fn talk(answer: &impl Answer) {
+    let _ = answer.text(&mut io::stderr().lock());
+}
+
+/// Prints an error in three lines: what, because of what, and what to do.
+pub(crate) fn error(error: &ServiceError, json: bool) {
+    let because = Causes(error).to_string();
+    eprintln!("error: {error}");
+    if !because.is_empty() {
+        eprintln!("  because: {because}");
+    }
+    eprintln!("  hint: {}", error.remedy());
+    if json {
+        exit_error(Exit::from(error.class()), &error.to_string());
+    }
+}
+
+/// Says that the user stopped the command.
+pub(crate) fn interrupted(json: bool) {
+    let message = "interrupted; nothing was committed";
+    eprintln!("{message}");
+    if json {
+        exit_error(Exit::Interrupted, message);
+    }
+}
+
+// The last line on standard error, as restic writes it.
+fn exit_error(exit: Exit, message: &str) {
+    let code = exit.code();
+    eprintln!("{}", json!({ "message_type": "exit_error", "code": code, "message": message }));
+}
+
+/// The causes behind an error, without those that only repeat what was said.
+struct Causes<'a>(&'a (dyn Error + 'static));
+
+impl fmt::Display for Causes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut said = self.0.to_string();
+        let mut first = true;
+        let causes = std::iter::successors(self.0.source(), |cause| (*cause).source());
+        for cause in causes {
+            let text = cause.to_string().trim_end().replace('\n', " ");
+            if said.contains(&text) {
+                continue;
+            }
+            f.write_str(if first { "" } else { ": " })?;
+            f.write_str(&text)?;
+            first = false;
+            said = text;
+        }
+        Ok(())
+    }
+}
+
+/// Bytes, as people read them.
+fn bytes(count: u64) -> String {
+    indicatif::BinaryBytes(count).to_string()
+}
+
+/// Microseconds, as people read them.
+#[allow(clippy::cast_precision_loss, reason = "three digits are shown")]
+fn milliseconds(micros: u64) -> String {
+    format!("{:.1} ms", micros as f64 / 1000.0)
+}
+
+/// A moment to the second, in UTC.
+fn moment(time: jiff::Timestamp) -> String {
+    time.strftime("%Y-%m-%d %H:%M:%S").to_string()
+}

@@ -1,0 +1,106 @@
+//! Restore points: the list, and one of them with its evidence.
+
+use std::io::{self, Write};
+
+use format::evidence::{Evidence, MemberEvidence};
+use format::manifest::Manifest;
+use serde::{Serialize, Serializer};
+use service::PointRow;
+
+use super::{Answer, bytes, milliseconds, moment, table};
+
+impl Answer for Vec<PointRow> {
+    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
+        let row = |point: &PointRow| {
+            let size = point.volumes.iter().map(|volume| volume.bytes).sum();
+            [
+                point.point.to_string().chars().take(8).collect(),
+                moment(point.taken),
+                point.application.clone(),
+                point.level.to_string(),
+                point.volumes.len().to_string(),
+                bytes(size),
+                bytes(point.statistics.stored),
+                if point.omissions == 0 {
+                    String::new()
+                } else {
+                    format!("{} missing", point.omissions)
+                },
+            ]
+        };
+        let headings =
+            ["POINT", "TAKEN (UTC)", "APPLICATION", "LEVEL", "VOLUMES", "SIZE", "STORED", ""];
+        table::write(out, headings, &self.iter().map(row).collect::<Vec<_>>())
+    }
+}
+
+/// A point: as JSON without its secrets, and the manifest for the text.
+pub(crate) struct Shown(pub(crate) serde_json::Value, pub(crate) Manifest);
+
+impl Serialize for Shown {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl Answer for Shown {
+    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
+        let point = &self.1;
+        writeln!(out, "restore point {}", point.point)?;
+        writeln!(
+            out,
+            "application   {} on {} ({})",
+            point.application, point.host, point.platform
+        )?;
+        writeln!(out, "taken         {} UTC", moment(point.taken))?;
+        writeln!(out, "level         {}", point.level)?;
+        for remark in &point.remarks {
+            writeln!(out, "note          {remark}")?;
+        }
+        for volume in &point.volumes {
+            let size = bytes(volume.bytes);
+            writeln!(
+                out,
+                "volume        {} ({}): {} files, {size}",
+                volume.name, volume.driver, volume.files
+            )?;
+        }
+        for omission in &point.omissions {
+            writeln!(
+                out,
+                "missing       {} of {}: {}",
+                omission.path, omission.volume, omission.reason
+            )?;
+        }
+        point.evidence.as_ref().map_or(Ok(()), |evidence| timeline(evidence, out))
+    }
+}
+
+fn timeline(evidence: &Evidence, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(
+        out,
+        "freeze        {} of at most {}",
+        milliseconds(evidence.window_micros),
+        milliseconds(evidence.deadline_micros)
+    )?;
+    let at = |time: Option<u64>| time.map_or_else(|| "-".to_owned(), milliseconds);
+    let member = |m: &MemberEvidence| {
+        let continuous = if m.continuous { "yes" } else { "no" };
+        [
+            m.name.clone(),
+            m.method.clone(),
+            at(m.freeze_micros),
+            at(m.frozen_micros),
+            at(m.thawed_micros),
+            continuous.to_owned(),
+        ]
+    };
+    let headings = ["CONTAINER", "METHOD", "FREEZE", "FROZEN", "THAWED", "WITHOUT A BREAK"];
+    table::write(out, headings, &evidence.members.iter().map(member).collect::<Vec<_>>())?;
+    let volume = |v: &format::evidence::VolumeEvidence| {
+        let times = (milliseconds(v.begin_micros), milliseconds(v.end_micros));
+        [v.name.to_string(), v.driver.clone(), times.0, times.1]
+    };
+    let headings = ["VOLUME", "DRIVER", "SNAPSHOT BEGUN", "DONE"];
+    table::write(out, headings, &evidence.volumes.iter().map(volume).collect::<Vec<_>>())
+}

@@ -1,0 +1,106 @@
+//! Repositories and the configuration: made, checked.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use format::ids::RepositoryId;
+use serde::Serialize;
+use service::config::Config;
+use service::policy::Upcoming;
+use service::{CheckReport, Finding};
+
+use super::Answer;
+
+/// A new repository.
+#[derive(Serialize)]
+pub(crate) struct Created {
+    pub(crate) repository: RepositoryId,
+    pub(crate) location: String,
+}
+
+impl Answer for Created {
+    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "made repository {} in {}", self.repository, self.location)?;
+        writeln!(out, "without its passphrase nobody can restore anything from it: keep it safe")
+    }
+}
+
+impl Answer for CheckReport {
+    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(
+            out,
+            "{} restore points, {} packs ({} read), {} chunks",
+            self.points, self.packs, self.packs_read, self.chunks
+        )?;
+        for finding in &self.findings {
+            match finding {
+                Finding::DamagedIndex { object, reason }
+                | Finding::DamagedPack { object, reason } => {
+                    writeln!(out, "damaged: {object}: {reason}")
+                }
+                Finding::MissingPack { object } => writeln!(out, "missing: {object}"),
+                Finding::DamagedPoint { point, reason } => {
+                    writeln!(out, "damaged: restore point {point}: {reason}")
+                }
+                Finding::LostFile { point, volume, path, reason } => {
+                    writeln!(out, "lost: `{path}` of volume {volume} in {point}: {reason}")
+                }
+            }?;
+        }
+        match self.findings.len() {
+            0 => writeln!(out, "no damage found"),
+            1 => writeln!(out, "1 finding"),
+            count => writeln!(out, "{count} findings"),
+        }
+    }
+}
+
+/// What a configuration holds.
+#[derive(Serialize)]
+pub(crate) struct ConfigChecked {
+    file: Option<String>,
+    repositories: Vec<String>,
+    applications: Vec<String>,
+    policies: Vec<String>,
+}
+
+impl ConfigChecked {
+    pub(crate) fn new(file: Option<&Path>, config: &Config) -> Self {
+        Self {
+            file: file.map(|path| path.display().to_string()),
+            repositories: config.repositories.keys().cloned().collect(),
+            applications: config.applications.keys().cloned().collect(),
+            policies: config.policies.keys().cloned().collect(),
+        }
+    }
+}
+
+impl Answer for ConfigChecked {
+    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
+        match &self.file {
+            Some(file) => writeln!(out, "{file} makes sense")?,
+            None => writeln!(out, "there is no configuration file; the defaults hold")?,
+        }
+        let kinds = [
+            ("repositories", &self.repositories),
+            ("applications", &self.applications),
+            ("policies", &self.policies),
+        ];
+        for (kind, names) in kinds.into_iter().filter(|(_, names)| !names.is_empty()) {
+            writeln!(out, "{kind}: {}", names.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+impl Answer for Vec<Upcoming> {
+    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
+        for upcoming in self {
+            writeln!(out, "{}", upcoming.schedule)?;
+            for run in &upcoming.runs {
+                writeln!(out, "  {}", run.strftime("%a %Y-%m-%d %H:%M %Z"))?;
+            }
+        }
+        Ok(())
+    }
+}

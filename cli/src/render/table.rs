@@ -1,0 +1,41 @@
+//! Columns that line up.
+
+use std::io::{self, Write};
+
+/// Writes rows below their headings, each column as wide as its widest cell.
+pub(super) fn write<const N: usize>(
+    out: &mut dyn Write,
+    headings: [&str; N],
+    rows: &[[String; N]],
+) -> io::Result<()> {
+    let mut widths = headings.map(|heading| heading.chars().count());
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    line(out, &widths, headings)?;
+    rows.iter().try_for_each(|row| line(out, &widths, row.each_ref().map(String::as_str)))
+}
+
+fn line<const N: usize>(
+    out: &mut dyn Write,
+    widths: &[usize; N],
+    cells: [&str; N],
+) -> io::Result<()> {
+    let padded = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
+    writeln!(out, "{}", padded.collect::<Vec<_>>().join("  ").trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up_and_lines_have_no_tails() {
+        let mut out = Vec::new();
+        let rows = [["a".to_owned(), "bb".to_owned()], ["ccc".to_owned(), String::new()]];
+        write(&mut out, ["X", "Y"], &rows).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), "X    Y\na    bb\nccc\n");
+    }
+}

@@ -1,0 +1,383 @@
+//! One backup: freeze, snapshot, thaw, then store what changed.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use catalog::{NewRun, Process, RunEnd, RunOutcome};
+use consistency::{GroupSnapshot, Request};
+use format::evidence::Evidence;
+use format::ids::PointId;
+use format::manifest::{Level, Manifest, MountRecord, Omission, Statistics, VolumeRecord};
+use format::raw::RawPath;
+use jiff::Timestamp;
+use platform::application::{Application, FileTree, MissingVolume, Mount};
+use platform::process::ProcessIdentity;
+use repository::location::Location;
+use serde::Serialize;
+use uploader::progress::Progress;
+use uploader::upload::Upload;
+
+use crate::clock;
+use crate::engine::Engine;
+use crate::error::ServiceError;
+
+/// What to back up.
+#[derive(Clone, Debug)]
+pub enum Subject {
+    /// An application, as a group.
+    Application {
+        /// Its name.
+        name: String,
+        /// Whether it is frozen; without, its volumes may not agree.
+        freeze: bool,
+        /// After how long it runs again, whatever happens.
+        deadline: Duration,
+    },
+    /// Directories and files, as they are found.
+    Paths {
+        /// What the point is called.
+        name: String,
+        /// The paths.
+        paths: Vec<PathBuf>,
+    },
+}
+
+/// What a backup did.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct BackupReport {
+    /// The restore point.
+    pub point: PointId,
+    /// The application, or the name given to the paths.
+    pub application: String,
+    /// What is proven.
+    pub level: Level,
+    /// When it was taken.
+    pub taken: Timestamp,
+    /// From the first freeze to the last thaw; nothing when nothing was frozen.
+    pub window_micros: Option<u64>,
+    /// Why the level is not higher, and what was left out.
+    pub remarks: Vec<String>,
+    /// Every volume.
+    pub volumes: Vec<VolumeReport>,
+    /// What was counted.
+    pub statistics: Statistics,
+    /// What could not be read.
+    pub omissions: Vec<Omission>,
+}
+
+/// One volume of a backup.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct VolumeReport {
+    /// Its name.
+    pub name: RawPath,
+    /// How it was snapshotted.
+    pub driver: String,
+    /// How many files of all kinds it has.
+    pub files: u64,
+    /// The sum of the sizes of its regular files.
+    pub bytes: u64,
+}
+
+/// How far a backup is.
+#[derive(Debug, Default)]
+pub struct BackupProgress {
+    /// The counters of the upload.
+    pub upload: Arc<Progress>,
+    stage: Mutex<Stage>,
+}
+
+/// What a backup is doing.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub enum Stage {
+    /// Unlocking, indexing, finding the containers.
+    #[default]
+    Preparing,
+    /// Freezing, snapshotting, thawing.
+    Freezing,
+    /// Reading and storing a volume.
+    Uploading(RawPath),
+    /// Waiting for the last packs.
+    Committing,
+}
+
+impl BackupProgress {
+    /// What the backup is doing right now.
+    pub fn stage(&self) -> Stage {
+        self.stage.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn enter(&self, stage: Stage) {
+        *self.stage.lock().unwrap_or_else(PoisonError::into_inner) = stage;
+    }
+}
+
+/// What will be written, and what is known about it so far.
+struct Taken {
+    application: String,
+    platform: String,
+    at: Timestamp,
+    level: Level,
+    remarks: Vec<String>,
+    definition: serde_json::Value,
+    evidence: Option<Evidence>,
+    /// Volumes that cannot be found.
+    missing: Vec<Omission>,
+    sources: Vec<Source>,
+    /// Kept until everything is read.
+    snapshot: Option<GroupSnapshot>,
+}
+
+/// One volume to be read.
+struct Source {
+    name: RawPath,
+    origin: PathBuf,
+    driver: String,
+    mounts: Vec<Mount>,
+    tree: FileTree,
+}
+
+impl Engine {
+    /// Makes one restore point.
+    ///
+    /// # Cancellation
+    /// A dropped future leaves no restore point; the warden thaws what is frozen, and the next
+    /// backup removes the snapshots.
+    pub async fn backup(
+        &self,
+        subject: Subject,
+        progress: &BackupProgress,
+    ) -> Result<BackupReport, ServiceError> {
+        let name = match &subject {
+            Subject::Application { name, .. } | Subject::Paths { name, .. } => name.clone(),
+        };
+        let process = ProcessIdentity::current()
+            .map_err(|source| ServiceError::System { action: "look at processes", source })?;
+        let run = NewRun {
+            application: name,
+            repository: Some(self.reader.id()),
+            started: clock::now(),
+            process: Process { pid: process.pid, start_ticks: process.start_ticks },
+        };
+        let run = self.catalog.begin_run(run).await?;
+        let result = self.make_point(subject, progress).await;
+        let outcome = match &result {
+            Ok(report) if report.omissions.is_empty() => RunOutcome::Succeeded,
+            Ok(_) => RunOutcome::Partial,
+            Err(error) => RunOutcome::Failed { error: error.to_string() },
+        };
+        let point = result.as_ref().ok().map(|report| report.point);
+        self.catalog.finish_run(run, RunEnd { ended: clock::now(), outcome, point }).await?;
+        result
+    }
+
+    async fn make_point(
+        &self,
+        subject: Subject,
+        progress: &BackupProgress,
+    ) -> Result<BackupReport, ServiceError> {
+        // All that is slow comes before the freeze: registering, and loading the index.
+        let store = Arc::clone(&self.store);
+        let upload =
+            Upload::begin(store, &self.reader, &self.host, Arc::clone(&progress.upload)).await?;
+        let mut taken = match subject {
+            Subject::Application { name, freeze, deadline } => {
+                let application = self.platforms.application(&name).await?;
+                if application.volumes.is_empty() {
+                    return Err(ServiceError::NothingToSave(name));
+                }
+                progress.enter(Stage::Freezing);
+                let request = Request {
+                    application,
+                    run: upload.point(),
+                    deadline,
+                    warden: self.warden.clone(),
+                    freeze,
+                };
+                self.take(request).await?
+            }
+            Subject::Paths { name, paths } => self.find_paths(name, &paths)?,
+        };
+        let snapshot = taken.snapshot.take();
+        let stored = self.store_volumes(upload, taken, progress).await;
+        if let Some(snapshot) = snapshot {
+            release(snapshot).await;
+        }
+        let manifest = stored?;
+        self.catalog.insert_point(self.reader.id(), &manifest).await?;
+        self.catalog
+            .record_application(&manifest.application, &manifest.platform, manifest.taken)
+            .await?;
+        Ok(report(&manifest))
+    }
+
+    async fn take(&self, request: Request) -> Result<Taken, ServiceError> {
+        let before = request.application.clone();
+        let at = clock::now();
+        let snapshot = blocking(move || consistency::take(&request)).await?;
+        // Who ran while the volumes stood still is known only after: a container that came or was
+        // restarted meanwhile spoils the point.
+        let after = self.platforms.application(&before.name).await?;
+        let verdict = snapshot.verdict(&before, &after);
+        let Application { name, platform, volumes, definition, left_out, missing, .. } = before;
+        let sources = snapshot.volumes.iter().filter_map(|taken| {
+            let volume = volumes.iter().find(|volume| volume.name == taken.name)?;
+            Some(Source {
+                name: taken.name.clone(),
+                origin: volume.source.clone(),
+                driver: taken.driver.to_owned(),
+                mounts: volume.mounts.clone(),
+                tree: taken.tree.clone(),
+            })
+        });
+        Ok(Taken {
+            application: name,
+            platform: platform.to_owned(),
+            at,
+            level: verdict.level,
+            remarks: [verdict.remarks, snapshot.remarks.clone(), left_out].concat(),
+            missing: missing.into_iter().map(omission).collect(),
+            definition,
+            evidence: snapshot.evidence.clone(),
+            sources: sources.collect(),
+            snapshot: Some(snapshot),
+        })
+    }
+
+    fn find_paths(&self, name: String, paths: &[PathBuf]) -> Result<Taken, ServiceError> {
+        let mut remarks =
+            vec!["plain directories: they were read in place, and nothing was frozen".to_owned()];
+        let mut sources = Vec::new();
+        for path in paths {
+            let absolute = path
+                .canonicalize()
+                .map_err(|source| ServiceError::Path { path: raw(path), source })?;
+            let hidden = self.own_directories_below(&absolute);
+            remarks.extend(hidden.iter().map(|own| {
+                format!("`{}` was left out: it is Stillpoint's own", absolute.join(own).display())
+            }));
+            sources.push(Source {
+                name: raw(&absolute),
+                driver: "none".to_owned(),
+                mounts: Vec::new(),
+                tree: FileTree { root: absolute.clone(), hidden, ..FileTree::default() },
+                origin: absolute,
+            });
+        }
+        sources.sort_by(|a, b| a.name.cmp(&b.name));
+        sources.dedup_by(|a, b| a.name == b.name);
+        Ok(Taken {
+            application: name,
+            platform: "path".to_owned(),
+            at: clock::now(),
+            level: Level::Fuzzy,
+            remarks,
+            definition: serde_json::Value::Null,
+            evidence: None,
+            missing: Vec::new(),
+            sources,
+            snapshot: None,
+        })
+    }
+
+    // A repository inside what is backed up would swallow its own tail.
+    fn own_directories_below(&self, root: &Path) -> Vec<PathBuf> {
+        let repository = match &self.location {
+            Location::Directory(path) => Some(path.as_path()),
+            Location::S3 { .. } => None,
+        };
+        let own = repository.into_iter().chain([self.state_dir.as_path()]);
+        own.filter_map(|path| Some(path.canonicalize().ok()?.strip_prefix(root).ok()?.to_owned()))
+            .filter(|below| !below.as_os_str().is_empty())
+            .collect()
+    }
+
+    async fn store_volumes(
+        &self,
+        mut upload: Upload,
+        taken: Taken,
+        progress: &BackupProgress,
+    ) -> Result<Manifest, ServiceError> {
+        let mut volumes = Vec::new();
+        let mut omissions = taken.missing;
+        for Source { name, origin, driver, mounts, tree } in taken.sources {
+            progress.enter(Stage::Uploading(name.clone()));
+            let (next, stored) = upload.volume(name.clone(), tree).await?;
+            upload = next;
+            omissions.extend(stored.omissions);
+            volumes.push(VolumeRecord {
+                name,
+                source: raw(&origin),
+                driver,
+                mounts: mounts.into_iter().map(mount_record).collect(),
+                root: stored.root,
+                files: stored.files,
+                bytes: stored.bytes,
+                data: stored.data,
+            });
+        }
+        progress.enter(Stage::Committing);
+        let (point, host) = (upload.point(), self.host.clone());
+        let manifest = upload.commit(|statistics| Manifest {
+            point,
+            application: taken.application,
+            platform: taken.platform,
+            host,
+            taken: taken.at,
+            level: taken.level,
+            remarks: taken.remarks,
+            volumes,
+            definition: taken.definition,
+            evidence: taken.evidence,
+            statistics,
+            omissions,
+        });
+        Ok(manifest.await?)
+    }
+}
+
+async fn release(snapshot: GroupSnapshot) {
+    for left in blocking(move || snapshot.release()).await {
+        // The point is whole; the next backup tries to remove what is left.
+        tracing::warn!(%left, "a snapshot could not be removed");
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+    }
+}
+
+fn report(manifest: &Manifest) -> BackupReport {
+    let volume = |v: &VolumeRecord| VolumeReport {
+        name: v.name.clone(),
+        driver: v.driver.clone(),
+        files: v.files,
+        bytes: v.bytes,
+    };
+    BackupReport {
+        point: manifest.point,
+        application: manifest.application.clone(),
+        level: manifest.level,
+        taken: manifest.taken,
+        window_micros: manifest.evidence.as_ref().map(|evidence| evidence.window_micros),
+        remarks: manifest.remarks.clone(),
+        volumes: manifest.volumes.iter().map(volume).collect(),
+        statistics: manifest.statistics,
+        omissions: manifest.omissions.clone(),
+    }
+}
+
+fn omission(missing: MissingVolume) -> Omission {
+    Omission { volume: missing.name, path: RawPath::default(), reason: missing.reason }
+}
+
+fn mount_record(mount: Mount) -> MountRecord {
+    MountRecord { member: mount.member, target: raw(&mount.target), read_only: mount.read_only }
+}
+
+fn raw(path: &Path) -> RawPath {
+    RawPath::new(path.as_os_str().as_encoded_bytes())
+}

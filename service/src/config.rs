@@ -1,0 +1,189 @@
+//! The configuration: one TOML file, in which an unknown key is an error.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use platform::host::{Declared, DeclaredProcess};
+use scheduler::Schedule;
+use serde::Deserialize;
+use thiserror::Error;
+
+use crate::secret::SecretSource;
+
+/// What the file says; an absent file says nothing.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The directory of the catalog.
+    pub state_dir: Option<PathBuf>,
+    /// The repositories, by name.
+    #[serde(default)]
+    pub repositories: BTreeMap<String, RepositoryConfig>,
+    /// The applications of this host, by name. Those of Docker are found by their labels.
+    #[serde(default)]
+    pub applications: BTreeMap<String, ApplicationConfig>,
+    /// The policies, by name.
+    #[serde(default)]
+    pub policies: BTreeMap<String, PolicyConfig>,
+}
+
+/// One repository.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct RepositoryConfig {
+    /// Where it lies: a path, `file:///..` or `s3://..`.
+    pub url: String,
+    /// Where its passphrase is.
+    pub passphrase: Option<SecretSource>,
+}
+
+/// One application of this host.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct ApplicationConfig {
+    /// What runs it.
+    pub platform: DeclaredPlatform,
+    /// The trees of files that it writes.
+    #[serde(default)]
+    pub directories: Vec<PathBuf>,
+    /// What has to stand still while they are snapshotted.
+    #[serde(default)]
+    pub processes: Vec<DeclaredProcess>,
+}
+
+/// A platform whose applications are declared.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub enum DeclaredPlatform {
+    /// Processes of this host.
+    Host,
+}
+
+/// When an application is backed up.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyConfig {
+    /// When it runs.
+    pub schedules: Vec<Schedule>,
+    /// The time zone of the schedules, such as `Europe/Berlin`; that of this machine by default.
+    pub zone: Option<String>,
+}
+
+/// Why the configuration cannot be used.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration `{}`", path.display())]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file says something that makes no sense.
+    #[error("the configuration `{}` is wrong", path.display())]
+    Wrong {
+        /// Which file.
+        path: PathBuf,
+        /// Where and why.
+        source: Box<toml::de::Error>,
+    },
+    /// A policy names a time zone that does not exist.
+    #[error("policy `{policy}` names the time zone `{zone}`, which does not exist")]
+    Zone {
+        /// Which policy.
+        policy: String,
+        /// What it names.
+        zone: String,
+    },
+}
+
+impl Config {
+    /// Reads the file at `path`.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = fs::read_to_string(path)
+            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        let config: Self = toml::from_str(&text)
+            .map_err(|e| ConfigError::Wrong { path: path.to_owned(), source: Box::new(e) })?;
+        config.check_zones()?;
+        Ok(config)
+    }
+
+    /// The applications of this host, as their platform takes them.
+    pub fn declared(&self) -> Vec<Declared> {
+        let declared = |(name, application): (&String, &ApplicationConfig)| Declared {
+            name: name.clone(),
+            directories: application.directories.clone(),
+            processes: application.processes.clone(),
+        };
+        self.applications.iter().map(declared).collect()
+    }
+
+    /// The repository to use when none is named: the only one, or the one called `main`.
+    pub fn default_repository(&self) -> Option<&RepositoryConfig> {
+        let only = (self.repositories.len() == 1).then(|| self.repositories.values().next());
+        only.flatten().or_else(|| self.repositories.get("main"))
+    }
+
+    fn check_zones(&self) -> Result<(), ConfigError> {
+        for (policy, config) in &self.policies {
+            if let Some(zone) = &config.zone
+                && jiff::tz::TimeZone::get(zone).is_err()
+            {
+                return Err(ConfigError::Zone { policy: policy.clone(), zone: zone.clone() });
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Config, ConfigError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        fs::write(&path, text).unwrap();
+        Config::read(&path)
+    }
+
+    #[test]
+    fn a_whole_configuration_is_understood() {
+        let config = read(
+            r#"
+            [repositories.main]
+            url = "s3://backups/prod"
+            passphrase = { file = "/run/secrets/stillpoint" }
+
+            [applications.shop]
+            platform = "host"
+            directories = ["/srv/shop"]
+            processes = [{ name = "db", pid_file = "/run/db.pid" }]
+
+            [policies.nightly]
+            schedules = ['daily "02:00"', "weekly=sunday@12:00,4"]
+            zone = "Europe/Berlin"
+            "#,
+        )
+        .unwrap();
+        assert_eq!(config.declared().len(), 1);
+        assert_eq!(config.default_repository().unwrap().url, "s3://backups/prod");
+    }
+
+    #[test]
+    fn unknown_keys_zones_and_schedules_are_refused() {
+        for text in [
+            "colour = 1",
+            "[repositories.main]\nurl = \"x\"\ncolour = 1",
+            "[repositories.main]\nurl = \"x\"\npassphrase = \"secret\"",
+            "[applications.a]\nplatform = \"mainframe\"",
+            "[policies.p]\nschedules = [\"now and then\"]",
+            "[policies.p]\nschedules = []\nzone = \"Europe/Atlantis\"",
+        ] {
+            assert!(read(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! The demonstration: an application of several processes is backed up while it writes, lost, and
+//! restored, and its volumes agree.
+
+mod application;
+pub mod ring;
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use consistency::warden::WardenProgram;
+use format::manifest::Manifest;
+use repository::location::Location;
+use repository::unlock::Passphrase;
+use serde::Serialize;
+use thiserror::Error;
+
+use self::application::{Application, NAME, PROCESSES};
+use self::ring::{Agreement, Disagreement};
+use crate::backup::{BackupProgress, BackupReport, Subject};
+use crate::config::Config;
+use crate::engine::{self, Engine, FREEZE_DEADLINE, Settings};
+use crate::error::ServiceError;
+use crate::platforms::Platforms;
+use crate::points::PointName;
+use crate::{RestoreProgress, RestoreReport};
+
+/// How many restore points are taken.
+const POINTS: usize = 3;
+/// How long the application writes before each of them.
+const WRITING: Duration = Duration::from_secs(1);
+
+/// Something that happened in the demonstration, in this order.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum DemoEvent {
+    /// The application runs.
+    Started {
+        /// Where everything of the demonstration lies.
+        directory: PathBuf,
+        /// How many processes write.
+        processes: usize,
+    },
+    /// A restore point was taken while it wrote.
+    Point(Box<BackupReport>),
+    /// The processes were killed and the volumes deleted.
+    Destroyed {
+        /// The last number that was written.
+        last: u64,
+    },
+    /// The newest point was restored.
+    Restored {
+        /// Where to.
+        directory: PathBuf,
+        /// What was done.
+        report: RestoreReport,
+    },
+    /// The restored volumes agree with one another.
+    Agreed(Agreement),
+    /// The application was started on them and went on.
+    Continued {
+        /// The number that it started from.
+        from: u64,
+        /// A number that it reached without a gap.
+        to: u64,
+    },
+    /// Everything was stopped; these commands work on what is left.
+    Finished {
+        /// Commands to try.
+        commands: Vec<String>,
+    },
+}
+
+/// Why the demonstration did not succeed.
+#[derive(Debug, Error)]
+pub enum DemoError {
+    /// The volumes do not agree.
+    #[error("the restored volumes do not agree")]
+    Disagreement(#[from] Disagreement),
+    /// The directory is not free.
+    #[error("`{}` is not empty", .0.display())]
+    NotEmpty(PathBuf),
+    /// The restore left something out.
+    #[error("the restore was not complete")]
+    Incomplete,
+    /// The application does not write.
+    #[error("the processes of the demonstration do not write")]
+    Silent,
+    /// The system refused something.
+    #[error("cannot {action}")]
+    System {
+        /// What was tried.
+        action: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl DemoError {
+    pub(crate) fn remedy(&self) -> &'static str {
+        match self {
+            Self::NotEmpty(_) => "give another directory: `stillpoint demo DIR`",
+            Self::System { .. } => "give a directory that can be written: `stillpoint demo DIR`",
+            Self::Silent => "run it again on a machine that is less busy",
+            Self::Disagreement(_) | Self::Incomplete => {
+                "this is a fault of Stillpoint; please report it"
+            }
+        }
+    }
+}
+
+/// Runs the whole demonstration in `directory`, telling `tell` of every step.
+///
+/// `program` is the command line program, started again for the warden and for the processes of
+/// the application. Nothing runs any more when this returns, or when this process is killed.
+pub async fn run(
+    directory: &Path,
+    program: &Path,
+    mut tell: impl FnMut(DemoEvent),
+) -> Result<(), ServiceError> {
+    let layout = Layout::make(directory)?;
+    let volumes = layout.directory.join("application");
+    let mut application = Application::start(program, &volumes).await?;
+    tell(DemoEvent::Started { directory: layout.directory.clone(), processes: PROCESSES });
+    let engine = layout.open_engine(program).await?;
+    for _ in 0..POINTS {
+        tokio::time::sleep(WRITING).await;
+        tell(DemoEvent::Point(Box::new(back_up(&engine).await?)));
+    }
+    let last = application.last_number()?;
+    application.kill()?;
+    remove(&volumes)?;
+    tell(DemoEvent::Destroyed { last });
+
+    let restored = layout.directory.join("restored");
+    let (manifest, report) = restore_newest(&engine, &restored).await?;
+    tell(DemoEvent::Restored { directory: restored.clone(), report });
+    let volumes = application::volumes_below(&restored, &manifest);
+    let agreement = ring::check(&volumes).map_err(DemoError::from)?;
+    let from = agreement.first();
+    tell(DemoEvent::Agreed(agreement));
+
+    let mut again = Application::start(program, &application::common_parent(&volumes)).await?;
+    tokio::time::sleep(WRITING).await;
+    again.kill()?;
+    let to = ring::check(&volumes).map_err(DemoError::from)?.first();
+    if to <= from {
+        return Err(DemoError::Silent.into());
+    }
+    tell(DemoEvent::Continued { from, to });
+    engine.close().await;
+    tell(DemoEvent::Finished { commands: layout.commands(&manifest) });
+    Ok(())
+}
+
+async fn back_up(engine: &Engine) -> Result<BackupReport, ServiceError> {
+    let (name, freeze, deadline) = (NAME.to_owned(), true, FREEZE_DEADLINE);
+    let subject = Subject::Application { name, freeze, deadline };
+    engine.backup(subject, &BackupProgress::default()).await
+}
+
+async fn restore_newest(
+    engine: &Engine,
+    target: &Path,
+) -> Result<(Manifest, RestoreReport), ServiceError> {
+    let manifest = engine.manifest(&PointName::Latest, Some(NAME)).await?;
+    let plan = engine.plan_restore(&manifest, target).await?;
+    let progress = Arc::new(RestoreProgress::default());
+    let report = engine.restore(manifest.clone(), plan, progress).await?;
+    if report.lost.is_empty() { Ok((manifest, report)) } else { Err(DemoError::Incomplete.into()) }
+}
+
+/// Where the parts of a demonstration lie.
+struct Layout {
+    directory: PathBuf,
+}
+
+impl Layout {
+    fn make(directory: &Path) -> Result<Self, ServiceError> {
+        let failed = |source| DemoError::System {
+            action: "make the directory of the demonstration",
+            source,
+        };
+        fs::create_dir_all(directory).map_err(failed)?;
+        let directory = directory.canonicalize().map_err(failed)?;
+        if fs::read_dir(&directory).map_err(failed)?.next().is_some() {
+            return Err(DemoError::NotEmpty(directory).into());
+        }
+        let layout = Self { directory };
+        write_secret(&layout.passphrase_file()).map_err(failed)?;
+        fs::write(layout.config_file(), layout.config_text()).map_err(failed)?;
+        Ok(layout)
+    }
+
+    fn passphrase_file(&self) -> PathBuf {
+        self.directory.join("passphrase")
+    }
+
+    fn config_file(&self) -> PathBuf {
+        self.directory.join("stillpoint.toml")
+    }
+
+    fn config_text(&self) -> String {
+        // TOML's basic strings escape as JSON's do.
+        let quoted = |path: PathBuf| serde_json::Value::from(path.to_string_lossy()).to_string();
+        let inside = |name: &str| quoted(self.directory.join(name));
+        let volumes = application::volume_names().map(|v| inside(&format!("application/{v}")));
+        let processes = application::volume_names().map(|v| {
+            let pid_file = inside(&format!("application/run/{v}.pid"));
+            format!("    {{ name = \"{v}\", pid_file = {pid_file} }},\n")
+        });
+        format!(
+            "state_dir = {}\n\n[repositories.main]\nurl = {}\npassphrase = {{ file = {} }}\n\n\
+             [applications.{NAME}]\nplatform = \"host\"\ndirectories = [{}]\nprocesses = [\n{}]\n",
+            inside("state"),
+            inside("repository"),
+            quoted(self.passphrase_file()),
+            volumes.collect::<Vec<_>>().join(", "),
+            processes.collect::<String>(),
+        )
+    }
+
+    // Through the same configuration file that the user's next command will read.
+    async fn open_engine(&self, program: &Path) -> Result<Engine, ServiceError> {
+        let config = Config::read(&self.config_file())?;
+        let location = Location::Directory(self.directory.join("repository"));
+        let passphrase = fs::read(self.passphrase_file())
+            .map_err(|source| DemoError::System { action: "read the passphrase", source })?;
+        let passphrase = Passphrase::new(passphrase.trim_ascii());
+        engine::init(&location, &passphrase).await?;
+        Engine::open(Settings {
+            location,
+            passphrase,
+            state_dir: self.directory.join("state"),
+            platforms: Platforms { docker: None, declared: config.declared() },
+            warden: WardenProgram { program: program.to_owned(), arguments: vec!["warden".into()] },
+        })
+        .await
+    }
+
+    fn commands(&self, manifest: &Manifest) -> Vec<String> {
+        let config = self.config_file();
+        let command = |rest: &str| format!("stillpoint --config {} {rest}", config.display());
+        let point: String = manifest.point.to_string().chars().take(8).collect();
+        let target = self.directory.join("again");
+        vec![
+            command("points"),
+            command(&format!("show {point}")),
+            command(&format!("restore {point} --to {}", target.display())),
+            command("check --read-data"),
+        ]
+    }
+}
+
+fn write_secret(path: &Path) -> io::Result<()> {
+    let mut random = [0; 16];
+    rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    random.iter().try_for_each(|byte| write!(file, "{byte:02x}"))?;
+    writeln!(file)
+}
+
+fn remove(volumes: &Path) -> Result<(), DemoError> {
+    fs::remove_dir_all(volumes)
+        .map_err(|source| DemoError::System { action: "delete the volumes", source })
+}

@@ -1,0 +1,122 @@
+//! An opened repository with its catalog and the platforms of this machine.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use catalog::Catalog;
+use catalog::{RunEnd, RunOutcome};
+use consistency::warden::WardenProgram;
+use format::ids::RepositoryId;
+use platform::process::ProcessIdentity;
+use repository::check::{self, CheckReport};
+use repository::location::Location;
+use repository::reader::Reader;
+use repository::store::Store;
+use repository::unlock::{self, Passphrase};
+
+use crate::clock;
+use crate::error::ServiceError;
+use crate::platforms::Platforms;
+
+/// After how long a warden thaws by itself, unless the user says otherwise.
+pub use consistency::DEADLINE_DEFAULT as FREEZE_DEADLINE;
+
+/// What an engine is opened with.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where the repository lies.
+    pub location: Location,
+    /// What unlocks it.
+    pub passphrase: Passphrase,
+    /// The directory of the catalog; it is made when it is missing.
+    pub state_dir: PathBuf,
+    /// Where applications are looked for.
+    pub platforms: Platforms,
+    /// How to start a warden.
+    pub warden: WardenProgram,
+}
+
+/// Backs up, restores and answers questions.
+pub struct Engine {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) reader: Reader,
+    pub(crate) catalog: Catalog,
+    pub(crate) platforms: Platforms,
+    pub(crate) warden: WardenProgram,
+    pub(crate) location: Location,
+    pub(crate) state_dir: PathBuf,
+    pub(crate) host: String,
+}
+
+/// Makes a new, empty repository.
+pub async fn init(
+    location: &Location,
+    passphrase: &Passphrase,
+) -> Result<RepositoryId, ServiceError> {
+    let store = location.open().map_err(repository::error::RepositoryError::from)?;
+    Ok(unlock::create(store.as_ref(), passphrase).await?)
+}
+
+impl Engine {
+    /// Unlocks the repository, opens the catalog, and brings it up to date: points that others
+    /// wrote are added, and a catalog that was lost is built anew.
+    pub async fn open(settings: Settings) -> Result<Self, ServiceError> {
+        let Settings { location, passphrase, state_dir, platforms, warden } = settings;
+        let store = location.open().map_err(repository::error::RepositoryError::from)?;
+        let readable: Arc<dyn repository::store::ReadStore> = Arc::<dyn Store>::clone(&store);
+        let reader = Reader::open(readable, &passphrase).await?;
+        let catalog = Catalog::open(&state_dir.join("catalog.sqlite")).await?;
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let engine = Self { store, reader, catalog, platforms, warden, location, state_dir, host };
+        engine.close_abandoned_runs().await?;
+        engine.synchronise().await?;
+        Ok(engine)
+    }
+
+    /// Writes down what is pending in the catalog. An engine that is dropped instead loses
+    /// nothing that was answered.
+    pub async fn close(self) {
+        self.catalog.close().await;
+    }
+
+    /// Whether everything in the repository can be read; with `read_data` every byte of it is.
+    pub async fn check(&self, read_data: bool) -> Result<CheckReport, ServiceError> {
+        Ok(check::check(&self.reader, read_data).await?)
+    }
+
+    async fn synchronise(&self) -> Result<(), ServiceError> {
+        let repository = self.reader.id();
+        let known = self.catalog.known_points(repository).await?;
+        let present = self.reader.sessions().await?;
+        for point in present.iter().filter(|point| !known.contains(point)) {
+            match self.reader.point(*point).await {
+                Ok(Some(manifest)) => self.catalog.insert_point(repository, &manifest).await?,
+                Ok(None) => {}
+                Err(error @ repository::error::RepositoryError::Damaged { .. }) => {
+                    // One bad record must not hide all the good ones; `check` reports it.
+                    tracing::warn!(%point, error = &error as &dyn std::error::Error, "unreadable restore point");
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let gone: Vec<_> = known.iter().filter(|point| !present.contains(point)).copied().collect();
+        self.catalog.forget_points(repository, &gone).await?;
+        Ok(())
+    }
+
+    // A run whose process is gone will never say how it ended.
+    async fn close_abandoned_runs(&self) -> Result<(), ServiceError> {
+        for run in self.catalog.unfinished_runs().await? {
+            let process =
+                ProcessIdentity { pid: run.process.pid, start_ticks: run.process.start_ticks };
+            let alive = process
+                .is_alive()
+                .map_err(|source| ServiceError::System { action: "look at processes", source })?;
+            if !alive {
+                let (ended, outcome) = (clock::now(), RunOutcome::Abandoned);
+                self.catalog.finish_run(run.id, RunEnd { ended, outcome, point: None }).await?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,245 @@
+//! What can go wrong, and what to do about it.
+
+use catalog::CatalogError;
+use consistency::error::ConsistencyError;
+use format::raw::RawPath;
+use platform::error::PlatformError;
+use repository::error::RepositoryError;
+use repository::location::ParseLocationError;
+use repository::store::StoreError;
+use restore::error::RestoreError;
+use restore::plan::Conflict;
+use thiserror::Error;
+use uploader::error::UploadError;
+
+use crate::config::ConfigError;
+use crate::demo::DemoError;
+use crate::secret::SecretError;
+
+/// Why something did not happen.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ServiceError {
+    /// The start of a point's id fits several points.
+    #[error("`{prefix}` fits {count} restore points")]
+    AmbiguousPoint {
+        /// What was asked for.
+        prefix: String,
+        /// How many points fit.
+        count: usize,
+    },
+    /// The catalog failed.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The freeze or the snapshot failed.
+    #[error(transparent)]
+    Consistency(#[from] ConsistencyError),
+    /// The demonstration failed.
+    #[error(transparent)]
+    Demo(#[from] DemoError),
+    /// The repository's location makes no sense.
+    #[error("the location of the repository cannot be used")]
+    Location(#[from] ParseLocationError),
+    /// Nobody said which repository.
+    #[error("no repository was named")]
+    NoRepository,
+    /// An application has no volume whose files can be found.
+    #[error("application `{0}` has no volumes that could be saved")]
+    NothingToSave(String),
+    /// A path to back up does not exist or cannot be read.
+    #[error("cannot back up `{path}`")]
+    Path {
+        /// Which path.
+        path: RawPath,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The platform failed.
+    #[error(transparent)]
+    Platform(#[from] PlatformError),
+    /// The repository failed.
+    #[error(transparent)]
+    Repository(#[from] RepositoryError),
+    /// The restore failed.
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
+    /// A schedule makes no sense.
+    #[error("the schedule cannot be used")]
+    Schedule(#[from] scheduler::ParseScheduleError),
+    /// There is no passphrase.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// The system refused something basic.
+    #[error("cannot {action}")]
+    System {
+        /// What was tried.
+        action: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// There is no such restore point.
+    #[error("there is no restore point `{0}`")]
+    UnknownPoint(String),
+    /// There is no such time zone.
+    #[error("there is no time zone `{0}`")]
+    UnknownZone(String),
+    /// The upload failed.
+    #[error(transparent)]
+    Upload(#[from] UploadError),
+    /// `latest` of several applications.
+    #[error("the repository has points of several applications: {}", names.join(", "))]
+    WhichApplication {
+        /// The applications.
+        names: Vec<String>,
+    },
+}
+
+/// What the caller of a program should know of a failure; restic's exit codes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum FailureClass {
+    /// Something else.
+    General,
+    /// There is no repository.
+    NoRepository,
+    /// The passphrase is wrong.
+    WrongPassphrase,
+}
+
+impl ServiceError {
+    /// What kind of failure it is.
+    pub fn class(&self) -> FailureClass {
+        match self.repository() {
+            Some(RepositoryError::NotFound(_)) => FailureClass::NoRepository,
+            Some(RepositoryError::WrongPassphrase(_)) => FailureClass::WrongPassphrase,
+            _ => FailureClass::General,
+        }
+    }
+
+    /// What the user can do about it, in one sentence.
+    pub fn remedy(&self) -> &'static str {
+        if let Some(error) = self.repository() {
+            return repository_remedy(error);
+        }
+        match self {
+            Self::AmbiguousPoint { .. } => "give more digits; `stillpoint points` lists them",
+            Self::Catalog(error) => catalog_remedy(error),
+            Self::Config(_) => "correct the file; `stillpoint config check` reads it again",
+            Self::Consistency(error) => consistency_remedy(error),
+            Self::Demo(error) => error.remedy(),
+            Self::Location(_) => "give a path, file:///PATH or s3://BUCKET/PREFIX",
+            Self::NoRepository => "give --repo URL, set STILLPOINT_REPO, or configure one",
+            Self::NothingToSave(_) => "`stillpoint apps` says what of it is left out, and why",
+            Self::Path { .. } => "check the path and the permissions",
+            Self::Platform(error) => platform_remedy(error),
+            Self::Restore(error) => restore_remedy(error),
+            Self::Schedule(_) => "write it like 'daily \"02:00\"' or 'every 15m'",
+            Self::Secret(_) => {
+                "set STILLPOINT_PASSPHRASE, STILLPOINT_PASSPHRASE_FILE or STILLPOINT_PASSPHRASE_COMMAND"
+            }
+            Self::UnknownPoint(_) => "`stillpoint points` lists what there is",
+            Self::UnknownZone(_) => "give a name like Europe/Berlin or UTC",
+            Self::WhichApplication { .. } => "say which with --app NAME, or give a point's id",
+            Self::Upload(UploadError::Root { .. }) => "check that the path exists and can be read",
+            Self::System { .. } | Self::Upload(_) | Self::Repository(_) => {
+                "look at the cause, and try again; nothing was committed"
+            }
+        }
+    }
+
+    // The error of the repository behind this one, wherever it came through.
+    fn repository(&self) -> Option<&RepositoryError> {
+        match self {
+            Self::Repository(error)
+            | Self::Upload(UploadError::Repository(error))
+            | Self::Restore(RestoreError::Repository(error)) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+fn repository_remedy(error: &RepositoryError) -> &'static str {
+    match error {
+        RepositoryError::AlreadyExists(_) => "use it as it is, or choose another location",
+        RepositoryError::Damaged { .. } | RepositoryError::MissingChunk(_) => {
+            "`stillpoint check` says what else is damaged; keep the repository as it is meanwhile"
+        }
+        RepositoryError::Fenced(_) => "run the backup again",
+        RepositoryError::NotFound(_) => {
+            "check the location, or make a repository with `stillpoint init`"
+        }
+        RepositoryError::Slots { .. } => "restore the objects below `key/` from a copy",
+        RepositoryError::Store(StoreError::Failed { source, .. }) if is_full(source.as_ref()) => {
+            "free some space there, and run the command again"
+        }
+        RepositoryError::Store(_) => {
+            "check the location, the credentials and the network, and run the command again"
+        }
+        RepositoryError::UnknownPoint(_) => "`stillpoint points` lists what there is",
+        RepositoryError::Unusable { .. } => {
+            "use the version of stillpoint that wrote it, or a newer one"
+        }
+        RepositoryError::WrongPassphrase(_) => {
+            "check STILLPOINT_PASSPHRASE and where it comes from"
+        }
+        _ => "run the command again; if it fails again, check this machine's memory",
+    }
+}
+
+fn is_full(error: &(dyn std::error::Error + 'static)) -> bool {
+    let io = error.downcast_ref::<std::io::Error>();
+    io.is_some_and(|e| e.kind() == std::io::ErrorKind::StorageFull)
+}
+
+fn catalog_remedy(error: &CatalogError) -> &'static str {
+    match error {
+        CatalogError::Damaged { .. } => {
+            "move the file away; the next command makes a new one from the repository"
+        }
+        CatalogError::Newer { .. } => "use the version of stillpoint that wrote it, or a newer one",
+        _ => "check the state directory (--state-dir) and its permissions",
+    }
+}
+
+fn consistency_remedy(error: &ConsistencyError) -> &'static str {
+    match error {
+        ConsistencyError::NoFreezer { .. } => {
+            "run as root on the host of the containers, or back up with --no-freeze (level fuzzy)"
+        }
+        ConsistencyError::SlowFreeze { .. } | ConsistencyError::SlowSnapshot { .. } => {
+            "the application runs on; raise --deadline, or put its volumes on btrfs or XFS"
+        }
+        ConsistencyError::Snapshot { .. } => {
+            "the application runs on; make the volume's filesystem writable, or move the volume"
+        }
+        ConsistencyError::StillFrozen { .. } => {
+            "thaw by hand: write 0 to cgroup.freeze or THAWED to freezer.state of its cgroup"
+        }
+        _ => "the application runs on; try again",
+    }
+}
+
+fn platform_remedy(error: &PlatformError) -> &'static str {
+    match error {
+        PlatformError::Unreachable { .. } => {
+            "start the engine, set DOCKER_HOST, or check the permissions of its socket"
+        }
+        PlatformError::UnknownApplication { .. } => {
+            "`stillpoint apps` lists them; label containers with stillpoint.app=NAME"
+        }
+        _ => "check the application's declaration and the engine's log",
+    }
+}
+
+fn restore_remedy(error: &RestoreError) -> &'static str {
+    match error {
+        RestoreError::Conflicts { conflicts, .. } => match conflicts.first() {
+            Some(Conflict::Space { .. }) => "free some space, or choose another target with --to",
+            _ => "choose an empty or new directory with --to",
+        },
+        RestoreError::Target { .. } => "check the path given with --to and its permissions",
+        _ => "remove the target, mend the cause, and restore again",
+    }
+}

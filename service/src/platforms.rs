@@ -1,0 +1,59 @@
+//! The platforms of this machine, asked for an application by its name.
+
+use platform::Platform;
+use platform::application::Application;
+use platform::docker::Docker;
+use platform::error::PlatformError;
+use platform::host::{Declared, Host};
+
+/// Where applications are looked for.
+#[derive(Clone, Debug, Default)]
+pub struct Platforms {
+    /// The address of the Docker engine, as in `DOCKER_HOST`; the usual socket by default.
+    pub docker: Option<String>,
+    /// The applications of the host itself.
+    pub declared: Vec<Declared>,
+}
+
+/// Every application that could be seen.
+#[derive(Debug)]
+pub struct Seen {
+    /// The applications, the host's own first.
+    pub applications: Vec<Application>,
+    /// A platform that did not answer, while another one did.
+    pub unreachable: Option<PlatformError>,
+}
+
+impl Platforms {
+    /// Every application of every platform.
+    ///
+    /// # Errors
+    /// When no platform could answer; a Docker engine that is not there is no error on a host
+    /// that has applications of its own.
+    pub async fn applications(&self) -> Result<Seen, PlatformError> {
+        let mut applications = self.host()?.applications().await?;
+        match self.docker_applications().await {
+            Ok(more) => applications.extend(more),
+            Err(error) if applications.is_empty() => return Err(error),
+            Err(error) => return Ok(Seen { applications, unreachable: Some(error) }),
+        }
+        Ok(Seen { applications, unreachable: None })
+    }
+
+    /// The application of this name as it stands right now; a declared one goes before one of
+    /// the same name on Docker.
+    pub async fn application(&self, name: &str) -> Result<Application, PlatformError> {
+        if self.declared.iter().any(|declared| declared.name == name) {
+            return self.host()?.application(name).await;
+        }
+        Docker::connect(self.docker.as_deref()).await?.application(name).await
+    }
+
+    async fn docker_applications(&self) -> Result<Vec<Application>, PlatformError> {
+        Docker::connect(self.docker.as_deref()).await?.applications().await
+    }
+
+    fn host(&self) -> Result<Host, PlatformError> {
+        Host::new(self.declared.clone())
+    }
+}

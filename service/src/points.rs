@@ -1,0 +1,87 @@
+//! Restore points: listed, chosen, shown.
+
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::str::FromStr;
+
+use catalog::{PointFilter, PointRow};
+use format::manifest::Manifest;
+use repository::error::RepositoryError;
+
+use crate::engine::Engine;
+use crate::error::ServiceError;
+
+/// How a user names a restore point.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum PointName {
+    /// The newest one.
+    Latest,
+    /// The one whose id starts so.
+    Prefix(String),
+}
+
+impl FromStr for PointName {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(if text == "latest" { Self::Latest } else { Self::Prefix(text.to_ascii_lowercase()) })
+    }
+}
+
+impl Engine {
+    /// The points of the repository, newest first; of one application, if one is named.
+    pub async fn points(&self, application: Option<&str>) -> Result<Vec<PointRow>, ServiceError> {
+        let filter = PointFilter {
+            repository: Some(self.reader.id()),
+            application: application.map(ToOwned::to_owned),
+        };
+        Ok(self.catalog.points(&filter).await?)
+    }
+
+    /// The manifest of the point that is meant. It contains secrets: see [`redact`].
+    pub async fn manifest(
+        &self,
+        name: &PointName,
+        application: Option<&str>,
+    ) -> Result<Manifest, ServiceError> {
+        let row = choose(self.points(application).await?, name)?;
+        let manifest = self.reader.point(row.point).await?;
+        Ok(manifest.ok_or(RepositoryError::UnknownPoint(row.point))?)
+    }
+}
+
+/// The manifest without what only a restore may see.
+#[must_use]
+pub fn redact(mut manifest: Manifest) -> serde_json::Value {
+    manifest.definition = serde_json::Value::Null;
+    let mut shown = serde_json::to_value(manifest).unwrap_or_default();
+    if let Some(fields) = shown.as_object_mut() {
+        fields.remove("definition");
+    }
+    shown
+}
+
+fn choose(points: Vec<PointRow>, name: &PointName) -> Result<PointRow, ServiceError> {
+    match name {
+        PointName::Latest => {
+            let names: BTreeSet<&str> = points.iter().map(|p| p.application.as_str()).collect();
+            if names.len() > 1 {
+                let names = names.into_iter().map(ToOwned::to_owned).collect();
+                return Err(ServiceError::WhichApplication { names });
+            }
+            let newest = points.into_iter().next();
+            newest.ok_or_else(|| ServiceError::UnknownPoint("latest".into()))
+        }
+        PointName::Prefix(prefix) => {
+            let fits = |p: &PointRow| !prefix.is_empty() && p.point.to_string().starts_with(prefix);
+            let mut fitting: Vec<_> = points.into_iter().filter(fits).collect();
+            match (fitting.pop(), fitting.len()) {
+                (Some(point), 0) => Ok(point),
+                (None, _) => Err(ServiceError::UnknownPoint(prefix.clone())),
+                (Some(_), others) => {
+                    Err(ServiceError::AmbiguousPoint { prefix: prefix.clone(), count: others + 1 })
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! Restoring: choose, plan, carry out.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use format::manifest::Manifest;
+use repository::chunks::Chunks;
+use restore::execute::{self, RestoreReport};
+use restore::plan::Plan;
+use restore::progress::Progress;
+
+use crate::engine::Engine;
+use crate::error::ServiceError;
+
+impl Engine {
+    /// What restoring this point to `target` would do; nothing is written.
+    pub async fn plan_restore(
+        &self,
+        manifest: &Manifest,
+        target: &Path,
+    ) -> Result<Plan, ServiceError> {
+        let (manifest, target) = (manifest.clone(), target.to_owned());
+        let looking = tokio::task::spawn_blocking(move || Plan::make(&manifest, &target));
+        match looking.await {
+            Ok(plan) => Ok(plan?),
+            Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+        }
+    }
+
+    /// Carries out a plan that was made for this point.
+    pub async fn restore(
+        &self,
+        manifest: Manifest,
+        plan: Plan,
+        progress: Arc<Progress>,
+    ) -> Result<RestoreReport, ServiceError> {
+        let plan = plan.clear()?;
+        let chunks = Arc::new(Chunks::load(&self.reader).await?);
+        Ok(execute::execute(plan, manifest, chunks, progress).await?)
+    }
+}
