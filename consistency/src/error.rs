@@ -92,10 +92,10 @@ pub enum SnapshotError {
         source: io::Error,
     },
     /// There is nowhere to put a snapshot.
-    #[error("the filesystem at `{}` is mounted read-only", mount.display())]
-    ReadOnly {
-        /// Where it is mounted.
-        mount: PathBuf,
+    #[error("no directory on the filesystem of `{}` can be written", path.display())]
+    NoPlace {
+        /// What was to be snapshotted.
+        path: PathBuf,
     },
     /// No filesystem is mounted there.
     #[error("no mounted filesystem holds `{}`", path.display())]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use format::ids::PointId;
 use platform::application::{FileTree, Volume};
 use platform::files::mounts::{MountTable, Mounted};
-use rustix::fs::{StatVfsMountFlags, ioctl_ficlone, statvfs};
+use rustix::fs::{Access, AtFlags, CWD, accessat, ioctl_ficlone};
 
 use super::{Failure, Job, Piece, Work, btrfs, clone};
 use crate::error::SnapshotError;
@@ -84,7 +84,7 @@ struct Planner {
 #[derive(Debug)]
 struct Claim {
     place: Place,
-    mount: PathBuf,
+    directory: PathBuf,
     reflink: bool,
 }
 
@@ -132,7 +132,7 @@ impl Planner {
         path: &Path,
         mount: &Mounted,
     ) -> Result<(), SnapshotError> {
-        let place = self.claim(table, mount)?;
+        let place = self.claim(table, mount, path)?;
         let location = match mount.filesystem.as_str() {
             "btrfs" => btrfs::locate(mount, path).map_err(|error| failure("read", path, error))?,
             _ => None,
@@ -188,24 +188,32 @@ impl Planner {
         self.jobs.len() - 1
     }
 
-    // The place on the filesystem of a mount: at its mount point, or where else it is mounted.
-    fn claim(&mut self, table: &MountTable, mount: &Mounted) -> Result<usize, SnapshotError> {
+    // The place on the filesystem of a mount: at its mount point, or where else it is mounted, or,
+    // for a user who may not write there, in the highest directory above `path` that is theirs.
+    fn claim(
+        &mut self,
+        table: &MountTable,
+        mount: &Mounted,
+        path: &Path,
+    ) -> Result<usize, SnapshotError> {
         let others = table.iter().filter(|other| other.device == mount.device);
         let visible = others
             .filter(|other| table.holding(&other.point).is_some_and(|seen| seen.id == other.id));
-        let mut candidates = std::iter::once(mount).chain(visible);
-        let chosen = candidates.find(|candidate| is_writable(&candidate.point));
-        let Some(chosen) = chosen else {
-            return Err(SnapshotError::ReadOnly { mount: mount.point.clone() });
+        let mut above: Vec<_> =
+            path.ancestors().skip(1).take_while(|dir| dir.starts_with(&mount.point)).collect();
+        above.reverse();
+        let points = std::iter::once(mount).chain(visible).map(|mount| mount.point.as_path());
+        let Some(chosen) = points.chain(above).find(|directory| is_writable(directory)) else {
+            return Err(SnapshotError::NoPlace { path: path.to_owned() });
         };
-        if let Some(known) = self.claims.iter().position(|claim| claim.mount == chosen.point) {
+        if let Some(known) = self.claims.iter().position(|claim| claim.directory == chosen) {
             return Ok(known);
         }
-        self.remarks.extend(places::sweep(&chosen.point));
-        let make = |source| failure("make", &chosen.point.join(HOME), source);
-        let place = Place::claim(&chosen.point, self.run).map_err(make)?;
+        self.remarks.extend(places::sweep(chosen));
+        let make = |source| failure("make", &chosen.join(HOME), source);
+        let place = Place::claim(chosen, self.run).map_err(make)?;
         let reflink = shares_blocks(&place).map_err(make)?;
-        self.claims.push(Claim { place, mount: chosen.point.clone(), reflink });
+        self.claims.push(Claim { place, directory: chosen.to_owned(), reflink });
         Ok(self.claims.len() - 1)
     }
 
@@ -233,9 +241,10 @@ fn shares_blocks(place: &Place) -> io::Result<bool> {
     Ok(shared)
 }
 
-fn is_writable(point: &Path) -> bool {
-    let writable = statvfs(point).is_ok_and(|s| !s.f_flag.contains(StatVfsMountFlags::RDONLY));
-    writable && point.is_dir()
+// Not on a filesystem that is mounted read-only, and with permission to make files.
+fn is_writable(directory: &Path) -> bool {
+    let wanted = Access::WRITE_OK | Access::EXEC_OK;
+    directory.is_dir() && accessat(CWD, directory, wanted, AtFlags::EACCESS).is_ok()
 }
 
 // Views of the kernel's state: nothing in them can be restored.

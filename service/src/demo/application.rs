@@ -1,6 +1,7 @@
 //! The application of the demonstration: processes in a ring, each with a volume of its own.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -17,6 +18,8 @@ pub(crate) const NAME: &str = "demo";
 const VOLUMES: [&str; 4] = ["orders", "stock", "ledger", "mail"];
 /// How many processes there are.
 pub(crate) const PROCESSES: usize = VOLUMES.len();
+/// How many lines of other data lie in each volume, about 2 MiB.
+const RECORDS: u64 = 64 << 10;
 /// How long the processes may take until the first number went round.
 const START_TRIES: u32 = 200;
 const START_TRY: Duration = Duration::from_millis(50);
@@ -38,7 +41,7 @@ impl Application {
         // The first process sets the number going, so it is started when the others listen.
         for (index, name) in VOLUMES.iter().enumerate().rev() {
             let volume = directory.join(name);
-            fs::create_dir_all(&volume).map_err(failed)?;
+            fs::create_dir_all(&volume).and_then(|()| fill(&volume, name)).map_err(failed)?;
             let child = Command::new(program)
                 .arg("demo-writer")
                 .args([index.to_string(), PROCESSES.to_string()])
@@ -81,6 +84,21 @@ impl Application {
         }
         Ok(())
     }
+}
+
+// What an application has besides the little that it writes: it is stored once.
+fn fill(volume: &Path, name: &str) -> io::Result<()> {
+    let path = volume.join("records");
+    if path.exists() {
+        return Ok(());
+    }
+    let mut records = io::BufWriter::new(File::create(path)?);
+    for record in 0..RECORDS {
+        // Numbers that look like data: a linear congruential step (Knuth, MMIX).
+        let value = (record ^ name.len() as u64).wrapping_mul(6_364_136_223_846_793_005);
+        writeln!(records, "{name} {record:08} {value:016x}")?;
+    }
+    records.flush()
 }
 
 /// The names of the volumes, in the order of the ring.

@@ -185,7 +185,7 @@ fn a_filesystem_that_cannot_be_written_is_an_error_that_names_the_volume() {
     let failure =
         Plan::prepare(&[volume("v", &corner.at("at"))], PointId::new([28; 16])).unwrap_err();
     assert_eq!(failure.volume, RawPath::new("v"));
-    assert!(matches!(failure.error, SnapshotError::ReadOnly { .. }), "{:?}", failure.error);
+    assert!(matches!(failure.error, SnapshotError::NoPlace { .. }), "{:?}", failure.error);
 }
 
 #[test]
