@@ -7,7 +7,7 @@ use format::raw::RawPath;
 use repository::error::RepositoryError;
 use thiserror::Error;
 
-use crate::plan::Conflict;
+use crate::conflict::Conflict;
 
 /// Why a restore did not begin, or did not end.
 #[derive(Debug, Error)]

@@ -4,10 +4,12 @@
 //! clears is what [`execute`] does. Everything is written beneath the target, whatever the
 //! repository says, and every chunk is checked against its name.
 
+pub mod conflict;
 pub mod error;
 pub mod execute;
 pub mod plan;
 pub mod progress;
+pub mod report;
 
 mod target;
 mod tree;

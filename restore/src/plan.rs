@@ -1,6 +1,5 @@
 //! What a restore would do, before it does anything.
 
-use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
@@ -10,6 +9,7 @@ use format::manifest::{Level, Manifest};
 use format::raw::RawPath;
 use serde::Serialize;
 
+use crate::conflict::Conflict;
 use crate::error::RestoreError;
 
 /// What goes where, and what stands in the way.
@@ -48,26 +48,6 @@ pub struct PlannedVolume {
     pub files: u64,
     /// How many bytes of space they need.
     pub bytes: u64,
-}
-
-/// A reason not to begin.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum Conflict {
-    /// The volume's name would lead out of the target.
-    Name {
-        /// The volume.
-        volume: RawPath,
-    },
-    /// The target is something else than a directory.
-    NotADirectory,
-    /// The target has files in it.
-    NotEmpty,
-    /// The target's filesystem has too little space.
-    Space {
-        /// How many bytes are missing.
-        missing: u64,
-    },
 }
 
 /// A plan with nothing in its way.
@@ -134,19 +114,6 @@ impl ClearedPlan {
     /// The plan.
     pub fn plan(&self) -> &Plan {
         &self.0
-    }
-}
-
-impl fmt::Display for Conflict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Name { volume } => {
-                write!(f, "the volume name `{volume}` leads out of the target")
-            }
-            Self::NotADirectory => f.write_str("the target is not a directory"),
-            Self::NotEmpty => f.write_str("the target is not empty"),
-            Self::Space { missing } => write!(f, "the target lacks {missing} bytes of free space"),
-        }
     }
 }
 

@@ -15,8 +15,8 @@ use repository::error::RepositoryError;
 use tokio::runtime::Handle;
 
 use crate::error::RestoreError;
-use crate::execute::{Lost, RestoreReport, Unset};
 use crate::progress::Progress;
+use crate::report::{Lost, RestoreReport, Unset};
 use crate::target::Target;
 
 /// How many chunks are fetched ahead of the one that is written.

@@ -1,23 +1,25 @@
 //! One backup: freeze, snapshot, thaw, then store what changed.
 
+mod progress;
+mod report;
+
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use catalog::{NewRun, Process, RunEnd, RunOutcome};
 use consistency::{GroupSnapshot, Request};
 use format::evidence::Evidence;
-use format::ids::PointId;
-use format::manifest::{Level, Manifest, MountRecord, Omission, Statistics, VolumeRecord};
+use format::manifest::{Level, Manifest, MountRecord, Omission, VolumeRecord};
 use format::raw::RawPath;
 use jiff::Timestamp;
 use platform::application::{Application, FileTree, MissingVolume, Mount};
 use platform::process::ProcessIdentity;
 use repository::location::Location;
-use serde::Serialize;
-use uploader::progress::Progress;
 use uploader::upload::Upload;
 
+pub use self::progress::{BackupProgress, Stage};
+pub use self::report::{BackupReport, VolumeReport};
 use crate::clock;
 use crate::engine::Engine;
 use crate::error::ServiceError;
@@ -41,75 +43,6 @@ pub enum Subject {
         /// The paths.
         paths: Vec<PathBuf>,
     },
-}
-
-/// What a backup did.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct BackupReport {
-    /// The restore point.
-    pub point: PointId,
-    /// The application, or the name given to the paths.
-    pub application: String,
-    /// What is proven.
-    pub level: Level,
-    /// When it was taken.
-    pub taken: Timestamp,
-    /// From the first freeze to the last thaw; nothing when nothing was frozen.
-    pub window_micros: Option<u64>,
-    /// Why the level is not higher, and what was left out.
-    pub remarks: Vec<String>,
-    /// Every volume.
-    pub volumes: Vec<VolumeReport>,
-    /// What was counted.
-    pub statistics: Statistics,
-    /// What could not be read.
-    pub omissions: Vec<Omission>,
-}
-
-/// One volume of a backup.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct VolumeReport {
-    /// Its name.
-    pub name: RawPath,
-    /// How it was snapshotted.
-    pub driver: String,
-    /// How many files of all kinds it has.
-    pub files: u64,
-    /// The sum of the sizes of its regular files.
-    pub bytes: u64,
-}
-
-/// How far a backup is.
-#[derive(Debug, Default)]
-pub struct BackupProgress {
-    /// The counters of the upload.
-    pub upload: Arc<Progress>,
-    stage: Mutex<Stage>,
-}
-
-/// What a backup is doing.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub enum Stage {
-    /// Unlocking, indexing, finding the containers.
-    #[default]
-    Preparing,
-    /// Freezing, snapshotting, thawing.
-    Freezing,
-    /// Reading and storing a volume.
-    Uploading(RawPath),
-    /// Waiting for the last packs.
-    Committing,
-}
-
-impl BackupProgress {
-    /// What the backup is doing right now.
-    pub fn stage(&self) -> Stage {
-        self.stage.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn enter(&self, stage: Stage) {
-        *self.stage.lock().unwrap_or_else(PoisonError::into_inner) = stage;
-    }
 }
 
 /// What will be written, and what is known about it so far.
@@ -208,7 +141,7 @@ impl Engine {
         self.catalog
             .record_application(&manifest.application, &manifest.platform, manifest.taken)
             .await?;
-        Ok(report(&manifest))
+        Ok(BackupReport::of(&manifest))
     }
 
     async fn take(&self, request: Request) -> Result<Taken, ServiceError> {
@@ -347,26 +280,6 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
-    }
-}
-
-fn report(manifest: &Manifest) -> BackupReport {
-    let volume = |v: &VolumeRecord| VolumeReport {
-        name: v.name.clone(),
-        driver: v.driver.clone(),
-        files: v.files,
-        bytes: v.bytes,
-    };
-    BackupReport {
-        point: manifest.point,
-        application: manifest.application.clone(),
-        level: manifest.level,
-        taken: manifest.taken,
-        window_micros: manifest.evidence.as_ref().map(|evidence| evidence.window_micros),
-        remarks: manifest.remarks.clone(),
-        volumes: manifest.volumes.iter().map(volume).collect(),
-        statistics: manifest.statistics,
-        omissions: manifest.omissions.clone(),
     }
 }
 

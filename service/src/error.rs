@@ -7,13 +7,13 @@ use platform::error::PlatformError;
 use repository::error::RepositoryError;
 use repository::location::ParseLocationError;
 use repository::store::StoreError;
+use restore::conflict::Conflict;
 use restore::error::RestoreError;
-use restore::plan::Conflict;
 use thiserror::Error;
 use uploader::error::UploadError;
 
 use crate::config::ConfigError;
-use crate::demo::DemoError;
+use crate::demo::error::DemoError;
 use crate::secret::SecretError;
 
 /// Why something did not happen.

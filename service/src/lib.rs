@@ -17,9 +17,9 @@ pub mod restore;
 pub mod secret;
 
 pub use ::catalog::PointRow;
-pub use ::restore::execute::RestoreReport;
 pub use ::restore::plan::Plan;
 pub use ::restore::progress::Progress as RestoreProgress;
+pub use ::restore::report::RestoreReport;
 pub use consistency::warden;
 pub use repository::check::{CheckReport, Finding};
 pub use repository::location::Location;

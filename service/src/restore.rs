@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use format::manifest::Manifest;
 use repository::chunks::Chunks;
-use restore::execute::{self, RestoreReport};
+use restore::execute;
 use restore::plan::Plan;
 use restore::progress::Progress;
+use restore::report::RestoreReport;
 
 use crate::engine::Engine;
 use crate::error::ServiceError;

@@ -10,7 +10,8 @@ use std::time::Duration;
 use format::manifest::Manifest;
 use tokio::process::{Child, Command};
 
-use crate::demo::{DemoError, ring};
+use crate::demo::error::DemoError;
+use crate::demo::ring;
 
 /// The application's name in the configuration.
 pub(crate) const NAME: &str = "demo";

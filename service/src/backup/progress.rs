@@ -1,0 +1,39 @@
+//! How far a backup is, for whoever wants to show it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use format::raw::RawPath;
+use uploader::progress::Progress;
+
+/// How far a backup is.
+#[derive(Debug, Default)]
+pub struct BackupProgress {
+    /// The counters of the upload.
+    pub upload: Arc<Progress>,
+    stage: Mutex<Stage>,
+}
+
+/// What a backup is doing.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub enum Stage {
+    /// Unlocking, indexing, finding the containers.
+    #[default]
+    Preparing,
+    /// Freezing, snapshotting, thawing.
+    Freezing,
+    /// Reading and storing a volume.
+    Uploading(RawPath),
+    /// Waiting for the last packs.
+    Committing,
+}
+
+impl BackupProgress {
+    /// What the backup is doing right now.
+    pub fn stage(&self) -> Stage {
+        self.stage.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn enter(&self, stage: Stage) {
+        *self.stage.lock().unwrap_or_else(PoisonError::into_inner) = stage;
+    }
+}
