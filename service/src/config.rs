@@ -174,6 +174,13 @@ mod tests {
     }
 
     #[test]
+    fn the_example_in_deploy_makes_sense() {
+        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/config.toml");
+        let config = Config::read(&example).unwrap();
+        assert_eq!(config.declared()[0].processes.len(), 3);
+    }
+
+    #[test]
     fn unknown_keys_zones_and_schedules_are_refused() {
         for text in [
             "colour = 1",

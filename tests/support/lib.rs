@@ -1,1 +1,24 @@
-//! What the tests share.
+//! What the tests of the whole system share: a world to run the program in, applications to back
+//! up, trees of files, and a comparison that trusts none of our own code.
+//!
+//! [`World`](world::World) is a repository with all that belongs to it. [`compare`](mod@compare)
+//! tells two trees apart. [`sequence`] is an application whose volumes show whether they are of
+//! one instant. Everything here panics when it cannot go on: it is used by tests alone.
+
+#![allow(
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on panics"
+)]
+
+pub mod compare;
+pub mod containers;
+pub mod directory;
+pub mod every_kind;
+pub mod lab;
+pub mod markdown;
+pub mod sequence;
+pub mod sources;
+pub mod world;
