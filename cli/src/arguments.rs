@@ -91,6 +91,37 @@ pub(crate) enum Verb {
     DemoWriter { index: usize, processes: usize, pipes: PathBuf, volume: PathBuf },
 }
 
+impl Verb {
+    /// What the verb is for, to go on after "cannot".
+    pub(crate) fn purpose(&self) -> String {
+        match self {
+            Self::Init => "make a repository".into(),
+            Self::Apps => "list the applications".into(),
+            Self::Backup(backup) => match &backup.application {
+                Some(name) => format!("back up `{name}`"),
+                None => format!("back up {}", quoted(&backup.path)),
+            },
+            Self::Points { .. } => "list the restore points".into(),
+            Self::Show { point, .. } => format!("show restore point `{point}`"),
+            Self::Restore(RestoreArguments { point, to, .. }) => {
+                format!("restore `{point}` to `{}`", to.display())
+            }
+            Self::Check { .. } => "check the repository".into(),
+            Self::Demo { directory } => {
+                format!("run the demonstration in `{}`", directory.display())
+            }
+            Self::Policy(PolicyVerb::Next { policy, .. }) => format!("say when `{policy}` runs"),
+            Self::Config(ConfigVerb::Check) => "use the configuration".into(),
+            Self::Warden => "keep watch".into(),
+            Self::DemoWriter { .. } => "write".into(),
+        }
+    }
+}
+
+fn quoted(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| format!("`{}`", path.display())).collect::<Vec<_>>().join(", ")
+}
+
 /// What to back up.
 #[derive(Args, Debug)]
 pub(crate) struct BackupArguments {

@@ -29,7 +29,7 @@ fn main() -> ExitCode {
         _ => {}
     }
     start_log(&arguments);
-    let json = arguments.json;
+    let (json, purpose) = (arguments.json, arguments.verb.purpose());
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return exit::of_io(&Err(error)),
@@ -50,7 +50,7 @@ fn main() -> ExitCode {
             exit.into()
         }
         Err(error) => {
-            render::error(&error, json);
+            render::error(&purpose, &error, json);
             Exit::from(error.class()).into()
         }
     }

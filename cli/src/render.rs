@@ -52,16 +52,14 @@ pub(crate) fn talk(answer: &impl Answer) {
     let _ = answer.text(&mut io::stderr().lock());
 }
 
-/// Prints an error in three lines: what, because of what, and what to do.
-pub(crate) fn error(error: &ServiceError, json: bool) {
+/// Prints an error in three lines: what was not done, because of what, and what to do.
+pub(crate) fn error(purpose: &str, error: &ServiceError, json: bool) {
     let because = Causes(error).to_string();
-    eprintln!("error: {error}");
-    if !because.is_empty() {
-        eprintln!("  because: {because}");
-    }
+    eprintln!("error: cannot {purpose}");
+    eprintln!("  because: {because}");
     eprintln!("  hint: {}", error.remedy());
     if json {
-        exit_error(Exit::from(error.class()), &error.to_string());
+        exit_error(Exit::from(error.class()), &format!("cannot {purpose}: {because}"));
     }
 }
 
@@ -80,22 +78,20 @@ fn exit_error(exit: Exit, message: &str) {
     eprintln!("{}", json!({ "message_type": "exit_error", "code": code, "message": message }));
 }
 
-/// The causes behind an error, without those that only repeat what was said.
+/// An error and the causes behind it, without those that only repeat what was said.
 struct Causes<'a>(&'a (dyn Error + 'static));
 
 impl fmt::Display for Causes<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut said = self.0.to_string();
-        let mut first = true;
+        f.write_str(&said)?;
         let causes = std::iter::successors(self.0.source(), |cause| (*cause).source());
         for cause in causes {
             let text = cause.to_string().trim_end().replace('\n', " ");
             if said.contains(&text) {
                 continue;
             }
-            f.write_str(if first { "" } else { ": " })?;
-            f.write_str(&text)?;
-            first = false;
+            write!(f, ": {text}")?;
             said = text;
         }
         Ok(())

@@ -13,7 +13,7 @@ use crate::conflict::Conflict;
 #[derive(Debug, Error)]
 pub enum RestoreError {
     /// The plan does not hold; nothing was written.
-    #[error("the restore to `{}` was not begun: {}", target.display(), describe(conflicts))]
+    #[error("{}; nothing was written", describe(conflicts))]
     Conflicts {
         /// Where the files were to go.
         target: PathBuf,

@@ -110,11 +110,10 @@ impl TreeWriter<'_> {
         let Entry { name, kind, metadata } = entry;
         let name = name.as_bytes();
         let path = [above, &[name.to_vec()]].concat();
-        self.progress.add_file();
-        self.report.files += 1;
         if let Some(file) = metadata.hard_link {
             let linked = self.target.link(file, dir, name, || path.clone());
             if linked.map_err(|e| self.write_error(&path, e))? {
+                self.count();
                 return Ok(None);
             }
         }
@@ -123,6 +122,7 @@ impl TreeWriter<'_> {
                 let dir = dir.create_dir(name).map_err(|e| self.write_error(&path, e))?;
                 let entries = self.read(&listing).and_then(|bytes| Ok(listing::read(&bytes)?));
                 let entries = self.or_lost(&path, entries)?.unwrap_or_default().into_iter();
+                self.count();
                 return Ok(Some(Level { metadata, dir, path, entries }));
             }
             Kind::File { content } => {
@@ -145,7 +145,13 @@ impl TreeWriter<'_> {
         let applied = made.and_then(|()| files::apply(dir, name, &metadata));
         let refusals = applied.map_err(|e| self.write_error(&path, e))?;
         self.note(&path, refusals);
+        self.count();
         Ok(None)
+    }
+
+    fn count(&mut self) {
+        self.progress.add_file();
+        self.report.files += 1;
     }
 
     fn write_file(

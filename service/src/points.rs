@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
+use std::fmt;
 use std::str::FromStr;
 
 use catalog::{PointFilter, PointRow};
@@ -18,6 +19,15 @@ pub enum PointName {
     Latest,
     /// The one whose id starts so.
     Prefix(String),
+}
+
+impl fmt::Display for PointName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Latest => "latest",
+            Self::Prefix(prefix) => prefix,
+        })
+    }
 }
 
 impl FromStr for PointName {
