@@ -23,7 +23,7 @@ pub struct Manifest {
     pub platform: String,
     /// The machine it was taken on.
     pub host: String,
-    /// When: the instant of the freeze, or the start of the reading where nothing was frozen.
+    /// When it was begun, just before the freeze, or before the reading where nothing was frozen.
     pub taken: Timestamp,
     /// What is proven about the agreement of the volumes.
     pub level: Level,

@@ -129,7 +129,7 @@ pub struct FileTime {
 /// Names one of the files of a volume that have several names.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct HardLink {
-    /// Which of the filesystems below the volume, counted from 0 in the order of their paths.
+    /// Which of the filesystems below the volume; the numbers mean nothing but their equality.
     pub filesystem: u32,
     /// The inode number on it.
     pub inode: u64,

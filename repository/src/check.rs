@@ -3,16 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use format::ids::PointId;
+use format::index::IndexSegment;
 use format::listing;
 use format::manifest::{Manifest, VolumeRecord};
 use format::names::{ObjectName, PackName};
-use format::pack;
+use format::pack::{self, PackRecord};
 use format::raw::RawPath;
 use format::tree::{Entry, Extent, Kind, Slice};
 use serde::Serialize;
 
 use crate::chunks::Chunks;
 use crate::error::RepositoryError;
+use crate::index::Index;
 use crate::reader::Reader;
 
 /// What a check looked at and what it found.
@@ -79,16 +81,21 @@ pub enum Finding {
 /// Only when the store cannot be read; what is wrong with the repository is in the report.
 pub async fn check(reader: &Reader, read_data: bool) -> Result<CheckReport, RepositoryError> {
     let mut report = CheckReport::default();
+    // In this order, because a writer stores packs, then segments, then the point: whatever is
+    // looked for was there before what names it.
+    let points = reader.sessions().await?;
+    let segments = whole_segments(reader, &mut report).await?;
     let packs = reader.packs().await?;
     report.packs = packs.len() as u64;
-    check_index(reader, &packs, &mut report).await?;
-    if report.findings.iter().any(|f| matches!(f, Finding::DamagedIndex { .. })) {
-        // Without the index no chunk can be told to be lost or not.
-        return Ok(report);
-    }
-    let chunks = Chunks::load(reader).await?;
-    report.chunks = chunks.index().len() as u64;
-    for point in reader.sessions().await? {
+    let index = Index::of(&segments, &packs);
+    report.chunks = index.len() as u64;
+    let known: BTreeMap<PackName, &PackRecord> =
+        segments.iter().flat_map(|segment| &segment.packs).map(|pack| (pack.name, pack)).collect();
+    let gone = known.values().filter(|pack| packs.get(&pack.name) != Some(&pack.size));
+    let gone = gone.map(|pack| Finding::MissingPack { object: pack.name.to_string() });
+    report.findings.extend(gone);
+    let chunks = Chunks::with(reader, index);
+    for point in points {
         match reader.point(point).await {
             Ok(Some(manifest)) => check_point(&chunks, &manifest, &mut report).await,
             Ok(None) => {}
@@ -99,45 +106,46 @@ pub async fn check(reader: &Reader, read_data: bool) -> Result<CheckReport, Repo
         }
     }
     if read_data {
-        read_packs(reader, packs.keys().copied(), &mut report).await?;
+        for pack in packs.keys() {
+            read_pack(reader, *pack, known.get(pack).copied(), &mut report).await;
+        }
     }
     Ok(report)
 }
 
-async fn check_index(
+async fn whole_segments(
     reader: &Reader,
-    packs: &BTreeMap<PackName, u64>,
     report: &mut CheckReport,
-) -> Result<(), RepositoryError> {
+) -> Result<Vec<IndexSegment>, RepositoryError> {
+    let mut whole = Vec::new();
     for (name, segment) in reader.index_segments().await? {
         match segment {
-            Ok(segment) => {
-                let gone = segment.packs.iter().filter(|p| packs.get(&p.name) != Some(&p.size));
-                let gone = gone.map(|p| Finding::MissingPack { object: p.name.to_string() });
-                report.findings.extend(gone);
-            }
+            Ok(segment) => whole.push(segment),
             Err(error) => report
                 .findings
                 .push(Finding::DamagedIndex { object: name.to_string(), reason: reason(&error) }),
         }
     }
-    Ok(())
+    Ok(whole)
 }
 
-async fn read_packs(
+async fn read_pack(
     reader: &Reader,
-    packs: impl Iterator<Item = PackName>,
+    pack: PackName,
+    indexed: Option<&PackRecord>,
     report: &mut CheckReport,
-) -> Result<(), RepositoryError> {
-    for pack in packs {
-        let bytes = reader.store().get(ObjectName::Pack(pack)).await?;
-        report.packs_read += 1;
-        if let Err(error) = pack::verify(reader.keys(), pack, &bytes) {
-            let finding = Finding::DamagedPack { object: pack.to_string(), reason: reason(&error) };
-            report.findings.push(finding);
-        }
-    }
-    Ok(())
+) {
+    report.packs_read += 1;
+    let found = match reader.store().get(ObjectName::Pack(pack)).await {
+        Ok(bytes) => pack::verify(reader.keys(), pack, &bytes).map_err(|error| reason(&error)),
+        Err(error) => Err(reason(&error)),
+    };
+    let damage = match found {
+        Ok(record) if indexed.is_none_or(|indexed| *indexed == record) => return,
+        Ok(_) => "the index says something else about it".to_owned(),
+        Err(damage) => damage,
+    };
+    report.findings.push(Finding::DamagedPack { object: pack.to_string(), reason: damage });
 }
 
 async fn check_point(chunks: &Chunks, manifest: &Manifest, report: &mut CheckReport) {
@@ -160,7 +168,7 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     async fn run(&mut self) {
-        let root = match self.chunks.read_all(&self.volume.root).await {
+        let root = match self.chunks.read_listing(&self.volume.root).await {
             Ok(bytes) => listing::read_root(&bytes).map_err(|e| reason(&e)),
             Err(error) => Err(reason(&error)),
         };
@@ -189,7 +197,7 @@ impl Walk<'_> {
                 if !self.seen.insert(listing.clone()) {
                     return None;
                 }
-                let entries = match self.chunks.read_all(&listing).await {
+                let entries = match self.chunks.read_listing(&listing).await {
                     Ok(bytes) => listing::read(&bytes).map_err(|e| reason(&e)),
                     Err(error) => Err(reason(&error)),
                 };
@@ -200,14 +208,12 @@ impl Walk<'_> {
     }
 
     fn check_content(&mut self, path: &RawPath, content: &[Extent]) {
-        let missing: BTreeSet<_> = content
-            .iter()
-            .filter_map(|extent| match extent {
-                Extent::Data(slice) => Some(slice.chunk),
-                Extent::Hole { .. } => None,
-            })
-            .filter(|chunk| !self.chunks.index().contains(*chunk))
-            .collect();
+        let slices = content.iter().filter_map(|extent| match extent {
+            Extent::Data(slice) => Some(slice),
+            Extent::Hole { .. } => None,
+        });
+        let missing: BTreeSet<_> =
+            slices.filter(|slice| !self.chunks.index().holds(slice)).map(|s| s.chunk).collect();
         if let Some(chunk) = missing.first() {
             let why = format!("{} of its chunks are in no pack, such as {chunk}", missing.len());
             self.lost(path.clone(), why);

@@ -8,12 +8,16 @@ use format::names::{ObjectName, PackName};
 use format::pack::{self, PackRecord};
 use format::tree::Slice;
 
+use crate::blocking;
 use crate::error::RepositoryError;
 use crate::index::Index;
 use crate::reader::Reader;
 
 /// How many bytes of decoded frames are kept for the chunks beside the one that was asked for.
 const CACHE_BYTES_MAX: usize = 64 << 20;
+
+/// No directory has a longer listing: 1 GiB is several million names.
+const LISTING_BYTES_MAX: u64 = 1 << 30;
 
 /// Reads chunks, each checked against its name.
 #[derive(Debug)]
@@ -26,8 +30,12 @@ pub struct Chunks {
 impl Chunks {
     /// Loads the index of the repository.
     pub async fn load(reader: &Reader) -> Result<Self, RepositoryError> {
-        let index = Index::load(reader).await?;
-        Ok(Self { reader: reader.clone(), index, cache: Mutex::default() })
+        Ok(Self::with(reader, Index::load(reader).await?))
+    }
+
+    /// Reads by an index that is loaded already.
+    pub(crate) fn with(reader: &Reader, index: Index) -> Self {
+        Self { reader: reader.clone(), index, cache: Mutex::default() }
     }
 
     /// Which chunks there are.
@@ -59,9 +67,12 @@ impl Chunks {
         Ok(frame.slice(start..end))
     }
 
-    /// The bytes of several slices, one after another. The sum of their lengths must be bounded
-    /// by the caller.
-    pub async fn read_all(&self, slices: &[Slice]) -> Result<Vec<u8>, RepositoryError> {
+    /// The bytes of the slices of a listing, one after another.
+    pub async fn read_listing(&self, slices: &[Slice]) -> Result<Vec<u8>, RepositoryError> {
+        let length: u64 = slices.iter().map(|slice| u64::from(slice.length)).sum();
+        if length > LISTING_BYTES_MAX {
+            return Err(RepositoryError::ListingTooLong(length));
+        }
         let mut bytes = Vec::new();
         for slice in slices {
             bytes.extend_from_slice(&self.read(*slice).await?);
@@ -78,12 +89,8 @@ impl Chunks {
         let sealed = self.reader.store().get_range(name, range).await?;
         let keys = Arc::clone(self.reader.keys());
         // Opening takes milliseconds of computing, so several frames are opened on several cores.
-        let opening =
-            tokio::task::spawn_blocking(move || pack::open_frame(&keys, &record, number, &sealed));
-        match opening.await {
-            Ok(plaintext) => Ok(plaintext.map_err(|e| RepositoryError::damaged(name, e))?.into()),
-            Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
-        }
+        let opening = blocking::run(move || pack::open_frame(&keys, &record, number, &sealed));
+        Ok(opening.await.map_err(|e| RepositoryError::damaged(name, e))?.into())
     }
 
     fn cache(&self) -> std::sync::MutexGuard<'_, Cache> {

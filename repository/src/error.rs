@@ -26,6 +26,9 @@ pub enum RepositoryError {
     /// A prune ended the session, because it stood still for too long.
     #[error("the session {0} was ended by a prune")]
     Fenced(PointId),
+    /// A listing claims to be longer than any directory's.
+    #[error("a listing of {0} bytes is longer than any directory's")]
+    ListingTooLong(u64),
     /// No pack of the repository holds this chunk.
     #[error("chunk {0} is in no pack")]
     MissingChunk(ChunkId),

@@ -1,11 +1,13 @@
 //! The index in memory: which frame of which pack holds a chunk.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use format::ids::ChunkId;
-use format::names::PackName;
-use format::pack::PackRecord;
+use format::index::IndexSegment;
+use format::names::{ObjectName, PackName};
+use format::pack::{self, PackRecord};
+use format::tree::Slice;
 
 use crate::error::RepositoryError;
 use crate::reader::Reader;
@@ -29,16 +31,55 @@ pub(crate) struct Place {
 
 impl Index {
     /// Reads every segment. Packs that are not there, or not of the size that the segment says,
-    /// do not count: a segment alone proves nothing.
+    /// do not count: a segment alone proves nothing. When a segment is damaged, the packs that no
+    /// other one names are asked themselves.
     pub(crate) async fn load(reader: &Reader) -> Result<Self, RepositoryError> {
         // Segments first: the packs of a segment were stored before it, so none is too new to list.
         let segments = reader.index_segments().await?;
         let present = reader.packs().await?;
         let mut index = Self::default();
-        for (_, segment) in segments {
-            index.add_present(segment?.packs, &present);
+        let mut damaged = false;
+        for (name, segment) in segments {
+            match segment {
+                Ok(segment) => index.add_present(segment.packs, &present),
+                Err(error) => {
+                    damaged = true;
+                    tracing::warn!(%name, error = &error as &dyn std::error::Error, "damaged index");
+                }
+            }
+        }
+        if damaged {
+            index.add_from_footers(reader, &present).await?;
         }
         Ok(index)
+    }
+
+    async fn add_from_footers(
+        &mut self,
+        reader: &Reader,
+        present: &BTreeMap<PackName, u64>,
+    ) -> Result<(), RepositoryError> {
+        let known: BTreeSet<PackName> = self.packs.iter().map(|pack| pack.name).collect();
+        for name in present.keys().filter(|name| !known.contains(name)) {
+            let bytes = reader.store().get(ObjectName::Pack(*name)).await?;
+            match pack::read_footer(reader.keys(), *name, &bytes) {
+                Ok(record) => self.add(record),
+                Err(error) => tracing::warn!(%name, %error, "damaged pack"),
+            }
+        }
+        Ok(())
+    }
+
+    /// The index of these segments, as far as their packs are there.
+    pub(crate) fn of<'a>(
+        segments: impl IntoIterator<Item = &'a IndexSegment>,
+        present: &BTreeMap<PackName, u64>,
+    ) -> Self {
+        let mut index = Self::default();
+        for segment in segments {
+            index.add_present(segment.packs.clone(), present);
+        }
+        index
     }
 
     fn add_present(&mut self, packs: Vec<PackRecord>, present: &BTreeMap<PackName, u64>) {
@@ -66,6 +107,12 @@ impl Index {
     /// Whether a chunk is stored.
     pub fn contains(&self, chunk: ChunkId) -> bool {
         self.places.contains_key(&chunk)
+    }
+
+    /// Whether all bytes of a slice are stored.
+    pub fn holds(&self, slice: &Slice) -> bool {
+        let end = u64::from(slice.offset).saturating_add(u64::from(slice.length));
+        self.places.get(&slice.chunk).is_some_and(|place| end <= u64::from(place.length))
     }
 
     /// How many chunks are stored.

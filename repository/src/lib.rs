@@ -4,6 +4,7 @@
 //! a [`Reader`](reader::Reader) reads one and cannot do more; a [`Writer`](writer::Writer) adds
 //! one restore point in one session. [`check`] says whether what is there is whole.
 
+pub mod blocking;
 pub mod check;
 pub mod chunks;
 pub mod contract;

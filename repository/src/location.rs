@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use object_store::ClientConfigKey;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::path::Path;
 use thiserror::Error;
@@ -12,6 +13,9 @@ use thiserror::Error;
 use crate::store::local::LocalStore;
 use crate::store::remote::RemoteStore;
 use crate::store::{Store, StoreError};
+
+/// How long one request may take: a pack of 20 MiB over a line of 0.5 Mbit/s.
+const TIMEOUT: &str = "10 minutes";
 
 /// Where a repository lies.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -48,7 +52,9 @@ impl Location {
         match self {
             Self::Directory(path) => Ok(Arc::new(LocalStore::new(path))),
             Self::S3 { bucket, prefix } => {
-                let builder = AmazonS3Builder::from_env().with_bucket_name(bucket);
+                let builder = AmazonS3Builder::from_env()
+                    .with_config(AmazonS3ConfigKey::Client(ClientConfigKey::Timeout), TIMEOUT)
+                    .with_bucket_name(bucket);
                 // Whoever writes `http://` into AWS_ENDPOINT means it.
                 let endpoint = builder.get_config_value(&AmazonS3ConfigKey::Endpoint);
                 let plain = endpoint.is_some_and(|endpoint| endpoint.starts_with("http://"));
@@ -56,6 +62,7 @@ impl Location {
                     builder.with_allow_http(plain).build().map_err(|e| StoreError::Failed {
                         action: "set up access to S3".into(),
                         location: self.to_string(),
+                        passing: false,
                         source: e.into(),
                     })?;
                 Ok(Arc::new(RemoteStore::new(

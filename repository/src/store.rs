@@ -8,6 +8,7 @@ pub mod remote;
 
 use std::fmt::Debug;
 use std::ops::Range;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -69,6 +70,8 @@ pub enum StoreError {
         action: String,
         /// Where.
         location: String,
+        /// Whether the same might succeed a little later.
+        passing: bool,
         /// What the system or the service said.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -79,6 +82,16 @@ pub enum StoreError {
         name: ObjectName,
         /// Where.
         location: String,
+    },
+    /// The object is there, and may be gone after a power cut.
+    #[error("object `{name}` may not outlive a power cut in {location}")]
+    NotDurable {
+        /// Which object.
+        name: ObjectName,
+        /// Where.
+        location: String,
+        /// What the system said.
+        source: std::io::Error,
     },
     /// An object is shorter than it should be.
     #[error("object `{name}` in {location} ends before byte {end}")]
@@ -92,19 +105,38 @@ pub enum StoreError {
     },
 }
 
+/// How long to wait before an object is created once more.
+const PAUSES: [Duration; 3] =
+    [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(20)];
+
 /// Stores an object whose bytes nobody else could have written, whatever became of the
 /// acknowledgement.
 ///
-/// Stores retry by themselves: when the first answer is lost, the second try finds the object and
-/// calls it somebody else's. So on any error the object is read back: equal bytes are ours.
+/// When the first answer is lost, a second try finds the object and calls it somebody else's. So on
+/// any error the object is read back: equal bytes are ours. When it is not there and the failure
+/// may pass, it is created again, which is safe because nothing is ever replaced.
 pub async fn create_own(
     store: &dyn Store,
     name: ObjectName,
     bytes: Bytes,
 ) -> Result<(), StoreError> {
-    let Err(error) = store.create(name, bytes.clone()).await else { return Ok(()) };
-    match store.get(name).await {
-        Ok(found) if found == bytes => Ok(()),
-        _ => Err(error),
+    let mut pauses = PAUSES.into_iter();
+    loop {
+        let error = match store.create(name, bytes.clone()).await {
+            Ok(()) => return Ok(()),
+            // It would read back, from memory that a power cut empties.
+            Err(error @ StoreError::NotDurable { .. }) => return Err(error),
+            Err(error) => error,
+        };
+        match store.get(name).await {
+            Ok(found) if found == bytes => return Ok(()),
+            Err(StoreError::Missing { .. } | StoreError::Failed { passing: true, .. })
+                if matches!(error, StoreError::Failed { passing: true, .. }) => {}
+            _ => return Err(error),
+        }
+        match pauses.next() {
+            Some(pause) => tokio::time::sleep(pause).await,
+            None => return Err(error),
+        }
     }
 }

@@ -9,6 +9,7 @@ use format::names::{Folder, ObjectName};
 use format::slot::{PassphraseSlot, SlotError};
 use zeroize::Zeroizing;
 
+use crate::blocking;
 use crate::error::RepositoryError;
 use crate::random;
 use crate::store::{ReadStore, Store, StoreError, create_own};
@@ -49,7 +50,8 @@ pub async fn create(
     let (repository, slot) = (random::repository_id(), random::slot_id());
     let root = RootKey::new(random::bytes());
     let passphrase = passphrase.clone();
-    let key_slot = stretching(move || {
+    // Stretching a passphrase takes a second of computing.
+    let key_slot = blocking::run(move || {
         PassphraseSlot::wrap(&root, repository, slot, &passphrase.0, random::bytes())
     })
     .await
@@ -82,31 +84,41 @@ pub(crate) async fn unlock(
     let repository = Descriptor::parse(&descriptor)
         .map_err(|source| RepositoryError::Unusable { location: location.clone(), source })?
         .repository();
-    let mut failure = None;
+    let mut failure = RepositoryError::Slots { location: location.clone(), source: None };
     for listed in store.list(Folder::Slots).await? {
-        let bytes = store.get(listed.name).await?;
-        let slot: PassphraseSlot =
-            serde_json::from_slice(&bytes).map_err(|e| RepositoryError::damaged(listed.name, e))?;
-        let passphrase = passphrase.clone();
-        match stretching(move || slot.unwrap(repository, &passphrase.0)).await {
+        // A slot that is damaged must not keep a good one from opening.
+        match try_slot(store, listed.name, repository, passphrase).await {
             Ok(root) => return Ok(Keys::derive(&root, repository)),
-            Err(error) => failure = Some(error),
+            Err(SlotFailure::Slot(SlotError::WrongPassphrase(_))) => {
+                failure = RepositoryError::WrongPassphrase(location.clone());
+            }
+            Err(SlotFailure::Slot(error)) => {
+                let (location, source) = (location.clone(), Some(error));
+                failure = RepositoryError::Slots { location, source };
+            }
+            Err(SlotFailure::Object(error)) => failure = error,
         }
     }
-    Err(match failure {
-        Some(SlotError::WrongPassphrase(_)) => RepositoryError::WrongPassphrase(location),
-        source => RepositoryError::Slots { location, source },
-    })
+    Err(failure)
 }
 
-// Stretching a passphrase takes a second of computing, which must not hold up other work.
-async fn stretching<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, SlotError> + Send + 'static,
-) -> Result<T, SlotError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
-    }
+enum SlotFailure {
+    Object(RepositoryError),
+    Slot(SlotError),
+}
+
+async fn try_slot(
+    store: &dyn ReadStore,
+    name: ObjectName,
+    repository: RepositoryId,
+    passphrase: &Passphrase,
+) -> Result<RootKey, SlotFailure> {
+    let bytes = store.get(name).await.map_err(|e| SlotFailure::Object(e.into()))?;
+    let slot: PassphraseSlot = serde_json::from_slice(&bytes)
+        .map_err(|e| SlotFailure::Object(RepositoryError::damaged(name, e)))?;
+    let passphrase = passphrase.clone();
+    let opening = blocking::run(move || slot.unwrap(repository, &passphrase.0));
+    opening.await.map_err(SlotFailure::Slot)
 }
 
 #[cfg(test)]
@@ -123,6 +135,17 @@ mod tests {
         assert_eq!(unlock(&store, &right).await.unwrap().repository(), repository);
         let wrong = unlock(&store, &Passphrase::new("wrong")).await;
         assert!(matches!(wrong, Err(RepositoryError::WrongPassphrase(_))));
+    }
+
+    #[tokio::test]
+    async fn a_damaged_slot_does_not_keep_a_good_one_from_opening() {
+        let store = RemoteStore::in_memory();
+        for id in [[0; 8], [0xff; 8]] {
+            let name = ObjectName::Slot(format::ids::SlotId::new(id));
+            store.create(name, "no slot".into()).await.unwrap();
+        }
+        create(&store, &Passphrase::new("a")).await.unwrap();
+        assert!(unlock(&store, &Passphrase::new("a")).await.is_ok());
     }
 
     #[tokio::test]

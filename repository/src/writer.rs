@@ -18,6 +18,10 @@ use crate::random;
 use crate::reader::Reader;
 use crate::store::{Store, StoreError, create_own};
 
+/// How many packs one index segment names. Even with chunks of 1 KiB only, that is far below the
+/// limit that readers set.
+const SEGMENT_PACKS: usize = 512;
+
 /// Adds one restore point to a repository.
 ///
 /// Nothing of it can be seen by others before [`Writer::commit`], and a writer that dies leaves
@@ -70,10 +74,14 @@ impl Writer {
         Ok(pack.record)
     }
 
-    /// Stores the index segment of packs that are stored already; returns its length in bytes.
+    /// Stores index segments for packs that are stored already; returns their length in bytes.
     pub async fn store_index(&self, packs: Vec<PackRecord>) -> Result<u64, RepositoryError> {
-        let name = ObjectName::Index(self.point, random::object_id());
-        self.create(name, &IndexSegment { packs }).await
+        let mut length = 0;
+        for packs in packs.chunks(SEGMENT_PACKS) {
+            let name = ObjectName::Index(self.point, random::object_id());
+            length += self.create(name, &IndexSegment { packs: packs.to_vec() }).await?;
+        }
+        Ok(length)
     }
 
     /// Makes the restore point exist, in one step, or not at all.

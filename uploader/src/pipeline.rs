@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use format::frame::{ChunkKind, ChunkRecord, Encoder, Frame};
 use format::pack::{PACK_BYTES_TARGET, PackRecord};
+use repository::blocking;
 use repository::writer::Writer;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -21,6 +22,8 @@ use crate::progress::Progress;
 const BATCHES_WAITING: usize = 4;
 const FRAMES_WAITING: usize = 8;
 const PACKS_IN_FLIGHT: usize = 3;
+/// They stay on the runtime's threads for blocking work, of which there are 512.
+const ENCODERS_MAX: usize = 64;
 
 /// Chunks that become one frame.
 #[derive(Debug)]
@@ -58,7 +61,7 @@ impl Pipeline {
         let (outlet, frames) = mpsc::channel(FRAMES_WAITING);
         let batches = Arc::new(Mutex::new(batches));
         let mut encoders = JoinSet::new();
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let cores = std::thread::available_parallelism().map_or(1, usize::from).min(ENCODERS_MAX);
         for _ in 0..cores {
             let encoder = Encoder::new().map_err(UploadError::Compressor)?;
             let (batches, outlet) = (Arc::clone(&batches), outlet.clone());
@@ -129,8 +132,7 @@ async fn seal_and_store(
     progress: Arc<Progress>,
 ) -> Result<PackRecord, UploadError> {
     let thread_writer = writer.clone();
-    let sealing = tokio::task::spawn_blocking(move || thread_writer.seal(&frames));
-    let pack = sealing.await.map_err(|_| UploadError::Stopped)??;
+    let pack = blocking::run(move || thread_writer.seal(&frames)).await?;
     let record = writer.store_pack(pack).await?;
     progress.add_sent(record.size);
     Ok(record)

@@ -7,6 +7,7 @@ use format::manifest::{Manifest, Omission, Statistics};
 use format::raw::RawPath;
 use format::tree::Slice;
 use platform::application::FileTree;
+use repository::blocking;
 use repository::chunks::Chunks;
 use repository::reader::Reader;
 use repository::store::Store;
@@ -84,15 +85,11 @@ impl Upload {
         tree: FileTree,
     ) -> Result<(Self, StoredVolume), UploadError> {
         let (mut state, progress) = (self.state, Arc::clone(&self.progress));
-        let walking = tokio::task::spawn_blocking(move || {
+        let walking = blocking::run(move || {
             let walk = Walk::new(name, tree, &mut state.intake, &mut state.reader, progress).run();
             (walk, state)
         });
-        let (walked, state) = match walking.await {
-            Ok(walked) => walked,
-            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            Err(_) => return Err(UploadError::Stopped),
-        };
+        let (walked, state) = walking.await;
         self.state = state;
         match walked {
             // The pipeline knows why it does not take any more.
@@ -103,7 +100,7 @@ impl Upload {
             Err(error) => Err(error),
             Ok(Walked { root, files, bytes, read, omissions }) => {
                 self.statistics.files += files;
-                self.statistics.scanned += bytes;
+                self.statistics.scanned = self.statistics.scanned.saturating_add(bytes);
                 self.statistics.read += read;
                 Ok((self, StoredVolume { root, files, bytes, data: read, omissions }))
             }
@@ -119,9 +116,9 @@ impl Upload {
     ) -> Result<Manifest, UploadError> {
         self.statistics.changed = self.state.intake.changed();
         let intake = self.state.intake;
-        let finishing = tokio::task::spawn_blocking(move || intake.finish()).await;
+        let finished = blocking::run(move || intake.finish()).await;
         let packs = self.pipeline.finish().await?;
-        finishing.map_err(|_| UploadError::Stopped)??;
+        finished?;
         self.statistics.stored = packs.iter().map(|pack| pack.size).sum();
         self.statistics.sent = self.statistics.stored;
         if !packs.is_empty() {

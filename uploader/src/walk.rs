@@ -196,9 +196,8 @@ impl<'a> Walk<'a> {
         path: &Path,
         mut found: Inspected,
     ) -> Result<Step, UploadError> {
-        found.metadata.hard_link = self.hard_link(&found);
         let kind = match found.kind.clone() {
-            FileKind::File => match self.content(place, &found) {
+            FileKind::File => match self.content(place, &mut found) {
                 Ok(content) => Kind::File { content },
                 Err(ContentError::File(error)) => return Ok(self.omit(path, &error)),
                 Err(ContentError::Upload(error)) => return Err(error),
@@ -210,18 +209,25 @@ impl<'a> Walk<'a> {
             FileKind::CharacterDevice { major, minor } => Kind::CharacterDevice { major, minor },
             FileKind::BlockDevice { major, minor } => Kind::BlockDevice { major, minor },
         };
+        found.metadata.hard_link = self.hard_link(&found);
         Ok(Step::Leaf(entry(name, kind, found)))
     }
 
     fn content(
         &mut self,
         (dir, name): (&Dir, &[u8]),
-        found: &Inspected,
+        found: &mut Inspected,
     ) -> Result<Vec<Extent>, ContentError> {
+        let file = dir.open_file(name).map_err(ContentError::File)?;
+        // The name may lead to another file by now: all that is stored is of the one that is open.
+        let opened = rustix::fs::fstat(&file).map_err(|e| ContentError::File(e.into()))?;
+        if (opened.st_dev, opened.st_ino) != (found.device, found.inode) {
+            *found = files::inspect_open(&file).map_err(ContentError::File)?;
+        }
+        found.metadata.hard_link = self.hard_link(found);
         if let Some(content) = found.metadata.hard_link.and_then(|link| self.linked.get(&link)) {
             return Ok(content.clone());
         }
-        let file = dir.open_file(name).map_err(ContentError::File)?;
         let (progress, read) = (&self.progress, &mut self.walked.read);
         let content = self.reader.read_file(&file, found.size, self.intake, |bytes| {
             *read += bytes;
@@ -246,7 +252,8 @@ impl<'a> Walk<'a> {
         self.progress.add_file();
         self.walked.files += 1;
         if found.kind == FileKind::File {
-            self.walked.bytes += found.size;
+            // Sparse files can claim sizes that no sum holds.
+            self.walked.bytes = self.walked.bytes.saturating_add(found.size);
         }
     }
 

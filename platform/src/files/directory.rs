@@ -39,6 +39,8 @@ impl Dir {
             }
         }
         names.sort_unstable();
+        // A name that is removed and made again meanwhile may be told twice.
+        names.dedup();
         Ok(names)
     }
 

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use format::names::{Folder, ObjectName};
 use rustix::fs::RenameFlags;
 
+use crate::blocking;
 use crate::random;
 use crate::store::{Listed, ReadStore, Store, StoreError};
 
@@ -36,23 +37,17 @@ impl LocalStore {
     // File I/O blocks, so it runs where blocking is allowed.
     async fn blocking<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Self) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, StoreError> {
+        work: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> T {
         let this = self.clone();
-        let location = self.location();
-        tokio::task::spawn_blocking(move || work(&this)).await.unwrap_or_else(|e| {
-            Err(StoreError::Failed {
-                action: "wait for a thread".into(),
-                location,
-                source: e.into(),
-            })
-        })
+        blocking::run(move || work(&this)).await
     }
 
     fn failed(&self, action: &str, name: impl std::fmt::Display, source: io::Error) -> StoreError {
         StoreError::Failed {
             action: format!("{action} `{name}`"),
             location: self.location(),
+            passing: false,
             source: source.into(),
         }
     }
@@ -81,7 +76,13 @@ impl LocalStore {
                 _ => failed(error),
             });
         }
-        sync_folder(folder).map_err(failed)
+        // Up to the root: a folder that was found may have been made just before a power cut.
+        let mut above = folder.ancestors().take_while(|above| above.starts_with(&self.root));
+        above.try_for_each(sync_folder).map_err(|source| StoreError::NotDurable {
+            name,
+            location: self.location(),
+            source,
+        })
     }
 
     fn list_blocking(&self, folder: Folder) -> Result<Vec<Listed>, StoreError> {
@@ -189,7 +190,13 @@ fn publish(unfinished: &Path, path: &Path) -> io::Result<()> {
 
 fn sync_folder(folder: &Path) -> io::Result<()> {
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    File::open(folder)?.sync_all()
+    match File::open(folder)?.sync_all() {
+        // Some filesystems cannot sync a directory, and need not.
+        Err(e) if matches!(e.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {
+            Ok(())
+        }
+        result => result,
+    }
 }
 
 #[cfg(test)]

@@ -36,7 +36,16 @@ impl RemoteStore {
     }
 
     fn failed(&self, action: String, source: object_store::Error) -> StoreError {
-        StoreError::Failed { action, location: self.location.clone(), source: source.into() }
+        // What the service has understood and refused, it will refuse again.
+        let passing = !matches!(
+            source,
+            object_store::Error::PermissionDenied { .. }
+                | object_store::Error::Unauthenticated { .. }
+                | object_store::Error::InvalidPath { .. }
+                | object_store::Error::NotSupported { .. }
+        );
+        let location = self.location.clone();
+        StoreError::Failed { action, location, passing, source: source.into() }
     }
 
     fn unreadable(&self, name: ObjectName, error: object_store::Error) -> StoreError {

@@ -1,0 +1,15 @@
+//! Work that blocks or computes for long, on a thread of its own.
+
+/// Runs `work` where blocking is allowed, and gives its result; a panic goes on here.
+///
+/// # Cancellation
+/// A dropped future leaves the thread at work until it is done.
+pub async fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let ended = tokio::task::spawn_blocking(work).await;
+    match ended.map_err(tokio::task::JoinError::try_into_panic) {
+        Ok(result) => result,
+        Err(Ok(panicked)) => std::panic::resume_unwind(panicked),
+        // The runtime is going down, and nobody waits for an answer any more.
+        Err(Err(_)) => std::future::pending().await,
+    }
+}
