@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use format::manifest::Manifest;
 use format::raw::RawPath;
+use repository::blocking;
 use repository::chunks::Chunks;
 use tokio::runtime::Handle;
 
@@ -27,7 +28,7 @@ pub async fn execute(
     progress: Arc<Progress>,
 ) -> Result<RestoreReport, RestoreError> {
     let runtime = Handle::current();
-    let writing = tokio::task::spawn_blocking(move || {
+    blocking::run(move || {
         let mut report = RestoreReport::default();
         for (planned, stored) in plan.plan().volumes.iter().zip(&manifest.volumes) {
             let target =
@@ -42,13 +43,12 @@ pub async fn execute(
                 target,
                 progress: Arc::clone(&progress),
                 report: &mut report,
+                unread: 0,
             };
             writer.run(&stored.root)?;
+            writer.sync()?;
         }
         Ok(report)
-    });
-    match writing.await {
-        Ok(report) => report,
-        Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
-    }
+    })
+    .await
 }

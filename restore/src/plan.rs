@@ -63,6 +63,14 @@ impl Plan {
         Ok(Self::from_facts(manifest, target, state, free))
     }
 
+    /// The same plan for a target whose free space is not what it seems, such as a compressing
+    /// filesystem.
+    #[must_use]
+    pub fn without_space_check(mut self) -> Self {
+        self.conflicts.retain(|conflict| !matches!(conflict, Conflict::Space { .. }));
+        self
+    }
+
     /// The plan to carry out, if nothing stands in its way.
     pub fn clear(self) -> Result<ClearedPlan, RestoreError> {
         if self.conflicts.is_empty() {
@@ -79,19 +87,19 @@ impl Plan {
             TargetState::NotADirectory => conflicts.push(Conflict::NotADirectory),
             TargetState::NotEmpty => conflicts.push(Conflict::NotEmpty),
         }
-        let mut volumes = Vec::new();
+        let mut volumes: Vec<PlannedVolume> = Vec::new();
         for volume in &manifest.volumes {
             match destination(&volume.name) {
                 Some(destination) => volumes.push(PlannedVolume {
                     name: volume.name.clone(),
-                    destination,
+                    destination: apart(destination, &volumes),
                     files: volume.files,
                     bytes: volume.data,
                 }),
                 None => conflicts.push(Conflict::Name { volume: volume.name.clone() }),
             }
         }
-        let bytes = volumes.iter().map(|v| v.bytes).sum();
+        let bytes = volumes.iter().map(|v| v.bytes).fold(0, u64::saturating_add);
         if bytes > free {
             conflicts.push(Conflict::Space { missing: bytes - free });
         }
@@ -100,7 +108,7 @@ impl Plan {
             application: manifest.application.clone(),
             level: manifest.level,
             target: target.to_owned(),
-            files: volumes.iter().map(|v| v.files).sum(),
+            files: volumes.iter().map(|v| v.files).fold(0, u64::saturating_add),
             bytes,
             free,
             volumes,
@@ -150,6 +158,28 @@ fn free_bytes(target: &Path) -> io::Result<u64> {
     Err(io::ErrorKind::NotFound.into())
 }
 
+// Volumes may be named alike, or lie in one another; their files must not. The one that comes later
+// goes to a directory with a number.
+fn apart(wanted: RawPath, taken: &[PlannedVolume]) -> RawPath {
+    let is_free = |place: &RawPath| !taken.iter().any(|other| overlap(&other.destination, place));
+    let numbered = |number: usize| {
+        let mut parts = wanted.as_bytes().splitn(2, |byte| *byte == b'/');
+        let first = [parts.next().unwrap_or_default(), format!(".{number}").as_bytes()].concat();
+        parts.fold(RawPath::new(first), |place, rest| place.join(rest))
+    };
+    if is_free(&wanted) {
+        return wanted;
+    }
+    // Each volume before this one can take one number at the most.
+    (2..=taken.len() + 2).map(numbered).find(is_free).unwrap_or(wanted)
+}
+
+fn overlap(a: &RawPath, b: &RawPath) -> bool {
+    let (short, long) = if a.as_bytes().len() < b.as_bytes().len() { (a, b) } else { (b, a) };
+    let rest = long.as_bytes().strip_prefix(short.as_bytes());
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+}
+
 // A volume named by its path goes to that path below the target, and `/` to `rootfs`.
 fn destination(name: &RawPath) -> Option<RawPath> {
     use std::os::unix::ffi::OsStrExt as _;
@@ -183,6 +213,18 @@ mod tests {
         for bad in ["", ".", "..", "/srv/../..", "a/..", "a\0b"] {
             assert_eq!(place(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn volumes_that_are_alike_or_nested_go_apart() {
+        let mut taken = Vec::new();
+        for name in ["data", "/data", "/srv", "/srv/db", "/srv/db/log", "/srvx"] {
+            let wanted = destination(&RawPath::new(name)).unwrap();
+            let destination = apart(wanted, &taken);
+            taken.push(PlannedVolume { name: RawPath::new(name), destination, files: 0, bytes: 0 });
+        }
+        let places: Vec<_> = taken.iter().map(|volume| volume.destination.to_string()).collect();
+        assert_eq!(places, ["data", "data.2", "srv", "srv.2/db", "srv.3/db/log", "srvx"]);
     }
 
     #[test]

@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io;
+use std::mem::{self, Discriminant};
 use std::path::Path;
 use std::rc::Rc;
 
 use format::raw::RawPath;
-use format::tree::HardLink;
+use format::tree::{HardLink, Kind};
 use platform::files::Dir;
 
 /// The directory that one volume is restored into.
@@ -17,7 +18,7 @@ pub(crate) struct Target {
     /// That name.
     pub(crate) name: Vec<u8>,
     /// The first name of each file that has several, as path below `parent`.
-    first_names: HashMap<HardLink, Vec<Vec<u8>>>,
+    first_names: HashMap<HardLink, (Discriminant<Kind>, Vec<Vec<u8>>)>,
 }
 
 impl Target {
@@ -40,15 +41,20 @@ impl Target {
     /// `path` is remembered as its first name.
     pub(crate) fn link(
         &mut self,
-        file: HardLink,
+        (file, kind): (HardLink, &Kind),
         dir: &Dir,
         name: &[u8],
         path: impl FnOnce() -> Vec<Vec<u8>>,
     ) -> io::Result<bool> {
-        let Some(first) = self.first_names.get(&file) else {
-            self.first_names.insert(file, path());
+        let kind = mem::discriminant(kind);
+        let Some((first_kind, first)) = self.first_names.get(&file) else {
+            self.first_names.insert(file, (kind, path()));
             return Ok(false);
         };
+        // Files of different kinds are not one, whatever a damaged listing says.
+        if *first_kind != kind {
+            return Ok(false);
+        }
         let Some((last, above)) = first.split_last() else { return Ok(false) };
         // Step by step from the parent, so that nothing made meanwhile can lead elsewhere.
         let mut above = above.iter();

@@ -1,5 +1,6 @@
 //! One volume, from the stored tree to files: parents before children, metadata last.
 
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::rc::Rc;
@@ -7,7 +8,7 @@ use std::sync::Arc;
 
 use format::listing::{self, ListingError};
 use format::raw::RawPath;
-use format::tree::{Entry, Extent, Kind, Metadata, Slice};
+use format::tree::{Entry, Extent, HardLink, Kind, Metadata, Slice};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use platform::files::{self, Dir, FileKind};
 use repository::chunks::Chunks;
@@ -21,6 +22,8 @@ use crate::target::Target;
 
 /// How many chunks are fetched ahead of the one that is written.
 const CHUNKS_AHEAD: usize = 8;
+/// After how many files in a row that the store did not give, it is called gone.
+const UNREAD_MAX: u32 = 3;
 
 /// Why the content of an entry is not there.
 enum ContentError {
@@ -28,6 +31,8 @@ enum ContentError {
     Lost(String),
     /// The restore cannot go on.
     Stop(RestoreError),
+    /// The store did not give an object; one bad object is a loss, several in a row are the end.
+    Unread(RepositoryError),
 }
 
 impl From<RestoreError> for ContentError {
@@ -39,8 +44,11 @@ impl From<RestoreError> for ContentError {
 impl From<RepositoryError> for ContentError {
     fn from(error: RepositoryError) -> Self {
         match &error {
-            RepositoryError::Damaged { source, .. } => Self::Lost(format!("{error}: {source}")),
-            RepositoryError::MissingChunk(_) => Self::Lost(error.to_string()),
+            RepositoryError::Damaged { .. } => Self::Lost(chain(&error)),
+            RepositoryError::MissingChunk(_) | RepositoryError::ListingTooLong(_) => {
+                Self::Lost(error.to_string())
+            }
+            RepositoryError::Store(_) => Self::Unread(error),
             _ => Self::Stop(error.into()),
         }
     }
@@ -60,6 +68,8 @@ pub(crate) struct TreeWriter<'a> {
     pub(crate) target: Target,
     pub(crate) progress: Arc<Progress>,
     pub(crate) report: &'a mut RestoreReport,
+    /// How many files in a row the store did not give.
+    pub(crate) unread: u32,
 }
 
 /// A directory whose entries are being made.
@@ -81,6 +91,11 @@ impl TreeWriter<'_> {
             Some(level) => self.fill(level),
             None => Ok(()),
         }
+    }
+
+    /// Waits until everything is on the disk: some filesystems say only then that they are full.
+    pub(crate) fn sync(&self) -> Result<(), RestoreError> {
+        rustix::fs::syncfs(&*self.target.parent).map_err(|e| self.write_error(&[], e.into()))
     }
 
     // With a stack of its own: how deep a tree is, is up to whoever wrote the repository.
@@ -111,24 +126,29 @@ impl TreeWriter<'_> {
         let name = name.as_bytes();
         let path = [above, &[name.to_vec()]].concat();
         if let Some(file) = metadata.hard_link {
-            let linked = self.target.link(file, dir, name, || path.clone());
-            if linked.map_err(|e| self.write_error(&path, e))? {
-                self.count();
+            // A directory has one name, whatever a damaged listing says.
+            let is_directory = matches!(kind, Kind::Directory { .. });
+            if !is_directory && self.link(file, &kind, dir, &path)? {
                 return Ok(None);
             }
         }
         let made = match kind {
             Kind::Directory { listing } => {
-                let dir = dir.create_dir(name).map_err(|e| self.write_error(&path, e))?;
+                let made = dir.create_dir(name).map(Some);
+                let Some(dir) = self.or_refused(&path, made)? else { return Ok(None) };
                 let entries = self.read(&listing).and_then(|bytes| Ok(listing::read(&bytes)?));
                 let entries = self.or_lost(&path, entries)?.unwrap_or_default().into_iter();
                 self.count();
                 return Ok(Some(Level { metadata, dir, path, entries }));
             }
             Kind::File { content } => {
-                let written = self.write_file(dir, name, &path, &content);
-                if self.or_lost(&path, written)?.is_none() {
-                    return self.give_up(dir, name, &path, &metadata).map(|()| None);
+                let created = dir.create_file(name).map(Some);
+                let Some(file) = self.or_refused(&path, created)? else { return Ok(None) };
+                let written = self.write_file(&file, &path, &content);
+                let written = self.or_lost(&path, written);
+                if !matches!(written, Ok(Some(()))) {
+                    self.give_up(dir, name, &path, &metadata)?;
+                    return written.map(|_| None);
                 }
                 Ok(())
             }
@@ -142,11 +162,46 @@ impl TreeWriter<'_> {
                 dir.create_node(name, &FileKind::BlockDevice { major, minor })
             }
         };
-        let applied = made.and_then(|()| files::apply(dir, name, &metadata));
-        let refusals = applied.map_err(|e| self.write_error(&path, e))?;
-        self.note(&path, refusals);
-        self.count();
+        let applied = made.and_then(|()| files::apply(dir, name, &metadata)).map(Some);
+        if let Some(refusals) = self.or_refused(&path, applied)? {
+            self.note(&path, refusals);
+            self.count();
+        }
         Ok(None)
+    }
+
+    // Gives a file that is restored already one more name, if there is one.
+    fn link(
+        &mut self,
+        file: HardLink,
+        kind: &Kind,
+        dir: &Dir,
+        path: &[Vec<u8>],
+    ) -> Result<bool, RestoreError> {
+        let name = path.last().map(Vec::as_slice).unwrap_or_default();
+        let linked = self.target.link((file, kind), dir, name, || path.to_vec());
+        let linked = linked.map_err(|e| self.write_error(path, e))?;
+        if linked {
+            self.count();
+        }
+        Ok(linked)
+    }
+
+    // What this system will not make for us, such as a device without privilege or a name that is
+    // too long for its filesystem, is named; the rest can be restored.
+    fn or_refused<T>(
+        &mut self,
+        path: &[Vec<u8>],
+        made: io::Result<Option<T>>,
+    ) -> Result<Option<T>, RestoreError> {
+        use io::ErrorKind::{InvalidFilename, InvalidInput, PermissionDenied, Unsupported};
+        made.or_else(|error| match error.kind() {
+            PermissionDenied | Unsupported | InvalidInput | InvalidFilename => {
+                self.lose(path, format!("cannot be made here: {error}"));
+                Ok(None)
+            }
+            _ => Err(self.write_error(path, error)),
+        })
     }
 
     fn count(&mut self) {
@@ -156,12 +211,10 @@ impl TreeWriter<'_> {
 
     fn write_file(
         &mut self,
-        dir: &Dir,
-        name: &[u8],
+        file: &File,
         path: &[Vec<u8>],
         content: &[Extent],
     ) -> Result<(), ContentError> {
-        let file = dir.create_file(name).map_err(|e| self.write_error(path, e))?;
         let mut places = Vec::new();
         let mut position: u64 = 0;
         for extent in content {
@@ -206,7 +259,7 @@ impl TreeWriter<'_> {
     }
 
     fn read(&self, slices: &[Slice]) -> Result<Vec<u8>, ContentError> {
-        Ok(self.runtime.block_on(self.chunks.read_all(slices))?)
+        Ok(self.runtime.block_on(self.chunks.read_listing(slices))?)
     }
 
     // What is lost is noted, and the restore goes on; other errors end it.
@@ -215,18 +268,26 @@ impl TreeWriter<'_> {
         path: &[Vec<u8>],
         result: Result<T, ContentError>,
     ) -> Result<Option<T>, RestoreError> {
-        match result {
-            Ok(value) => Ok(Some(value)),
-            Err(ContentError::Lost(reason)) => {
-                self.report.lost.push(Lost {
-                    volume: self.volume.clone(),
-                    path: shown(path),
-                    reason,
-                });
-                Ok(None)
+        let reason = match result {
+            Ok(value) => {
+                self.unread = 0;
+                return Ok(Some(value));
             }
-            Err(ContentError::Stop(error)) => Err(error),
-        }
+            Err(ContentError::Lost(reason)) => reason,
+            Err(ContentError::Unread(error)) if self.unread < UNREAD_MAX => {
+                self.unread += 1;
+                chain(&error)
+            }
+            Err(ContentError::Unread(error)) => return Err(error.into()),
+            Err(ContentError::Stop(error)) => return Err(error),
+        };
+        self.lose(path, reason);
+        Ok(None)
+    }
+
+    fn lose(&mut self, path: &[Vec<u8>], reason: String) {
+        let (volume, path) = (self.volume.clone(), shown(path));
+        self.report.lost.push(Lost { volume, path, reason });
     }
 
     fn write_error(&self, path: &[Vec<u8>], source: io::Error) -> RestoreError {
@@ -250,4 +311,10 @@ fn shown(path: &[Vec<u8>]) -> RawPath {
         [] | [_] => RawPath::new("."),
         [_, below @ ..] => below.iter().fold(RawPath::default(), |path, part| path.join(part)),
     }
+}
+
+// A report is data for people and programs, so it carries the whole chain of causes as a text.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |e| e.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
