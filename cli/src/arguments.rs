@@ -118,6 +118,19 @@ impl Verb {
     }
 }
 
+impl Verb {
+    /// What to know when it was interrupted.
+    pub(crate) fn when_interrupted(&self) -> &'static str {
+        match self {
+            Self::Backup(_) => {
+                "interrupted; the application runs on, and `stillpoint points` shows what was committed"
+            }
+            Self::Restore(_) => "interrupted; what was restored until then is left in the target",
+            _ => "interrupted",
+        }
+    }
+}
+
 fn quoted(paths: &[PathBuf]) -> String {
     paths.iter().map(|path| format!("`{}`", path.display())).collect::<Vec<_>>().join(", ")
 }
@@ -154,6 +167,9 @@ pub(crate) struct RestoreArguments {
     /// The application whose latest point is meant
     #[arg(long, value_name = "NAME")]
     pub(crate) app: Option<String>,
+    /// Begin even if the target seems to lack space, as one that compresses may
+    #[arg(long)]
+    pub(crate) no_space_check: bool,
     /// Only show what would be done
     #[arg(long)]
     pub(crate) plan: bool,

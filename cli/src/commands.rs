@@ -29,6 +29,9 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, ServiceError> {
         Verb::Init => context.init().await,
         Verb::Apps => {
             let overview = applications::overview(&context.platforms()).await?;
+            if arguments.json {
+                overview.remark.iter().for_each(|remark| render::note(remark));
+            }
             Ok(context.answer(&render::Applications(overview), Exit::Success))
         }
         Verb::Backup(backup) => context.backup(backup).await,
@@ -164,7 +167,10 @@ impl Context {
     async fn restore(&self, restore: &RestoreArguments) -> Result<Exit, ServiceError> {
         let engine = self.open().await?;
         let manifest = engine.manifest(&restore.point, restore.app.as_deref()).await?;
-        let plan = engine.plan_restore(&manifest, &restore.to).await?;
+        let mut plan = engine.plan_restore(&manifest, &restore.to).await?;
+        if restore.no_space_check {
+            plan = plan.without_space_check();
+        }
         if restore.plan {
             let exit = if plan.conflicts.is_empty() { Exit::Success } else { Exit::Failure };
             return Ok(self.answer(&plan, exit));
@@ -177,7 +183,7 @@ impl Context {
         let restoring = engine.restore(manifest, plan.clone(), Arc::clone(&progress));
         let report = display.during_restore(restoring, &progress, plan.bytes).await?;
         engine.close().await;
-        let whole = report.lost.is_empty() && report.unset.is_empty();
+        let whole = report.lost.is_empty() && report.unset.is_empty() && plan.omissions == 0;
         let exit = if whole { Exit::Success } else { Exit::Partial };
         Ok(self.answer(&render::Restored { plan, report }, exit))
     }

@@ -13,6 +13,7 @@ mod render;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing_subscriber::EnvFilter;
 
 use crate::arguments::{Arguments, Verb};
@@ -29,7 +30,9 @@ fn main() -> ExitCode {
         _ => {}
     }
     start_log(&arguments);
+    raise_limits();
     let (json, purpose) = (arguments.json, arguments.verb.purpose());
+    let interrupted = arguments.verb.when_interrupted();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return exit::of_io(&Err(error)),
@@ -45,7 +48,7 @@ fn main() -> ExitCode {
     match result {
         Ok(exit) => {
             if exit == Exit::Interrupted {
-                render::interrupted(json);
+                render::interrupted(interrupted, json);
             }
             exit.into()
         }
@@ -54,6 +57,13 @@ fn main() -> ExitCode {
             Exit::from(error.class()).into()
         }
     }
+}
+
+// Every level of a tree takes a descriptor, and the usual 1,024 are meant for `select`.
+fn raise_limits() {
+    let limit = getrlimit(Resource::Nofile);
+    // Where it cannot be raised, only very deep trees suffer, and say so.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 fn start_log(arguments: &Arguments) {

@@ -52,6 +52,11 @@ pub(crate) fn talk(answer: &impl Answer) {
     let _ = answer.text(&mut io::stderr().lock());
 }
 
+/// Says on standard error what the answer cannot.
+pub(crate) fn note(note: &str) {
+    eprintln!("note: {note}");
+}
+
 /// Prints an error in three lines: what was not done, because of what, and what to do.
 pub(crate) fn error(purpose: &str, error: &ServiceError, json: bool) {
     let because = Causes(error).to_string();
@@ -64,8 +69,7 @@ pub(crate) fn error(purpose: &str, error: &ServiceError, json: bool) {
 }
 
 /// Says that the user stopped the command.
-pub(crate) fn interrupted(json: bool) {
-    let message = "interrupted; nothing was committed";
+pub(crate) fn interrupted(message: &str, json: bool) {
     eprintln!("{message}");
     if json {
         exit_error(Exit::Interrupted, message);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use catalog::{NewRun, Process, RunEnd, RunOutcome};
+use catalog::{CatalogError, NewRun, Process, RunEnd, RunOutcome};
 use consistency::{GroupSnapshot, Request};
 use format::evidence::Evidence;
 use format::manifest::{Level, Manifest, MountRecord, Omission, VolumeRecord};
@@ -15,6 +15,7 @@ use format::raw::RawPath;
 use jiff::Timestamp;
 use platform::application::{Application, FileTree, MissingVolume, Mount};
 use platform::process::ProcessIdentity;
+use repository::blocking;
 use repository::location::Location;
 use uploader::upload::Upload;
 
@@ -100,7 +101,11 @@ impl Engine {
             Err(error) => RunOutcome::Failed { error: error.to_string() },
         };
         let point = result.as_ref().ok().map(|report| report.point);
-        self.catalog.finish_run(run, RunEnd { ended: clock::now(), outcome, point }).await?;
+        let end = RunEnd { ended: clock::now(), outcome, point };
+        if let Err(error) = self.catalog.finish_run(run, end).await {
+            // What became of the backup itself is more important.
+            warn(&error, "the end of the run was not written down");
+        }
         result
     }
 
@@ -137,42 +142,53 @@ impl Engine {
             release(snapshot).await;
         }
         let manifest = stored?;
-        self.catalog.insert_point(self.reader.id(), &manifest).await?;
-        self.catalog
-            .record_application(&manifest.application, &manifest.platform, manifest.taken)
-            .await?;
+        // The point exists; the next command adds it to a catalog that does not know it.
+        if let Err(error) = self.record(&manifest).await {
+            warn(&error, "the catalog does not know the new point yet");
+        }
         Ok(BackupReport::of(&manifest))
+    }
+
+    async fn record(&self, manifest: &Manifest) -> Result<(), CatalogError> {
+        self.catalog.insert_point(self.reader.id(), manifest).await?;
+        let (name, platform) = (&manifest.application, &manifest.platform);
+        self.catalog.record_application(name, platform, manifest.taken).await
     }
 
     async fn take(&self, request: Request) -> Result<Taken, ServiceError> {
         let before = request.application.clone();
         let at = clock::now();
-        let snapshot = blocking(move || consistency::take(&request)).await?;
+        let snapshot = blocking::run(move || consistency::take(&request)).await?;
         // Who ran while the volumes stood still is known only after: a container that came or was
         // restarted meanwhile spoils the point.
         let after = self.platforms.application(&before.name).await?;
         let verdict = snapshot.verdict(&before, &after);
         let Application { name, platform, volumes, definition, left_out, missing, .. } = before;
-        let sources = snapshot.volumes.iter().filter_map(|taken| {
-            let volume = volumes.iter().find(|volume| volume.name == taken.name)?;
-            Some(Source {
-                name: taken.name.clone(),
-                origin: volume.source.clone(),
+        let mut remarks = [verdict.remarks, snapshot.remarks.clone(), left_out].concat();
+        let mut sources = Vec::new();
+        for volume in volumes {
+            let taken = snapshot.volumes.iter().find(|taken| taken.name == volume.name);
+            let Some(taken) = taken else { continue };
+            let mut tree = taken.tree.clone();
+            tree.hidden.extend(self.own_directories_below(&volume.source, &mut remarks));
+            sources.push(Source {
+                name: volume.name,
+                origin: volume.source,
                 driver: taken.driver.to_owned(),
-                mounts: volume.mounts.clone(),
-                tree: taken.tree.clone(),
-            })
-        });
+                mounts: volume.mounts,
+                tree,
+            });
+        }
         Ok(Taken {
             application: name,
             platform: platform.to_owned(),
             at,
             level: verdict.level,
-            remarks: [verdict.remarks, snapshot.remarks.clone(), left_out].concat(),
+            remarks,
             missing: missing.into_iter().map(omission).collect(),
             definition,
             evidence: snapshot.evidence.clone(),
-            sources: sources.collect(),
+            sources,
             snapshot: Some(snapshot),
         })
     }
@@ -185,10 +201,7 @@ impl Engine {
             let absolute = path
                 .canonicalize()
                 .map_err(|source| ServiceError::Path { path: raw(path), source })?;
-            let hidden = self.own_directories_below(&absolute);
-            remarks.extend(hidden.iter().map(|own| {
-                format!("`{}` was left out: it is Stillpoint's own", absolute.join(own).display())
-            }));
+            let hidden = self.own_directories_below(&absolute, &mut remarks);
             sources.push(Source {
                 name: raw(&absolute),
                 driver: "none".to_owned(),
@@ -214,15 +227,20 @@ impl Engine {
     }
 
     // A repository inside what is backed up would swallow its own tail.
-    fn own_directories_below(&self, root: &Path) -> Vec<PathBuf> {
+    fn own_directories_below(&self, root: &Path, remarks: &mut Vec<String>) -> Vec<PathBuf> {
         let repository = match &self.location {
             Location::Directory(path) => Some(path.as_path()),
             Location::S3 { .. } => None,
         };
         let own = repository.into_iter().chain([self.state_dir.as_path()]);
-        own.filter_map(|path| Some(path.canonicalize().ok()?.strip_prefix(root).ok()?.to_owned()))
+        let below: Vec<_> = own
+            .filter_map(|path| Some(path.canonicalize().ok()?.strip_prefix(root).ok()?.to_owned()))
             .filter(|below| !below.as_os_str().is_empty())
-            .collect()
+            .collect();
+        remarks.extend(below.iter().map(|own| {
+            format!("`{}` was left out: it is Stillpoint's own", root.join(own).display())
+        }));
+        below
     }
 
     async fn store_volumes(
@@ -270,17 +288,14 @@ impl Engine {
 }
 
 async fn release(snapshot: GroupSnapshot) {
-    for left in blocking(move || snapshot.release()).await {
+    for left in blocking::run(move || snapshot.release()).await {
         // The point is whole; the next backup tries to remove what is left.
         tracing::warn!(%left, "a snapshot could not be removed");
     }
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
-    }
+fn warn(error: &CatalogError, what: &str) {
+    tracing::warn!(error = error as &dyn std::error::Error, "{what}");
 }
 
 fn omission(missing: MissingVolume) -> Omission {

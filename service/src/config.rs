@@ -5,7 +5,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use platform::host::{Declared, DeclaredProcess};
+use platform::error::PlatformError;
+use platform::host::{Declared, DeclaredProcess, Host};
+use repository::location::{Location, ParseLocationError};
 use scheduler::Schedule;
 use serde::Deserialize;
 use thiserror::Error;
@@ -74,6 +76,17 @@ pub struct PolicyConfig {
 /// Why the configuration cannot be used.
 #[derive(Debug, Error)]
 pub enum ConfigError {
+    /// An application is declared in a way that makes no sense.
+    #[error("the configuration declares an application wrongly")]
+    Application(#[from] PlatformError),
+    /// A repository's location makes no sense.
+    #[error("the location of repository `{name}` cannot be used")]
+    Repository {
+        /// Which repository.
+        name: String,
+        /// Why not.
+        source: ParseLocationError,
+    },
     /// The file cannot be read.
     #[error("cannot read the configuration `{}`", path.display())]
     Unreadable {
@@ -107,7 +120,9 @@ impl Config {
             .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
         let config: Self = toml::from_str(&text)
             .map_err(|e| ConfigError::Wrong { path: path.to_owned(), source: Box::new(e) })?;
+        config.check_repositories()?;
         config.check_zones()?;
+        Host::new(config.declared())?;
         Ok(config)
     }
 
@@ -125,6 +140,16 @@ impl Config {
     pub fn default_repository(&self) -> Option<&RepositoryConfig> {
         let only = (self.repositories.len() == 1).then(|| self.repositories.values().next());
         only.flatten().or_else(|| self.repositories.get("main"))
+    }
+
+    fn check_repositories(&self) -> Result<(), ConfigError> {
+        for (name, repository) in &self.repositories {
+            repository
+                .url
+                .parse::<Location>()
+                .map_err(|source| ConfigError::Repository { name: name.clone(), source })?;
+        }
+        Ok(())
     }
 
     fn check_zones(&self) -> Result<(), ConfigError> {
@@ -186,7 +211,9 @@ mod tests {
             "colour = 1",
             "[repositories.main]\nurl = \"x\"\ncolour = 1",
             "[repositories.main]\nurl = \"x\"\npassphrase = \"secret\"",
+            "[repositories.main]\nurl = \"az://x\"",
             "[applications.a]\nplatform = \"mainframe\"",
+            "[applications.a]\nplatform = \"host\"\ndirectories = [\"relative\"]",
             "[policies.p]\nschedules = [\"now and then\"]",
             "[policies.p]\nschedules = []\nzone = \"Europe/Atlantis\"",
         ] {

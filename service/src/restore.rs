@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use format::manifest::Manifest;
+use repository::blocking;
 use repository::chunks::Chunks;
 use restore::execute;
 use restore::plan::Plan;
@@ -21,11 +22,7 @@ impl Engine {
         target: &Path,
     ) -> Result<Plan, ServiceError> {
         let (manifest, target) = (manifest.clone(), target.to_owned());
-        let looking = tokio::task::spawn_blocking(move || Plan::make(&manifest, &target));
-        match looking.await {
-            Ok(plan) => Ok(plan?),
-            Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
-        }
+        Ok(blocking::run(move || Plan::make(&manifest, &target)).await?)
     }
 
     /// Carries out a plan that was made for this point.

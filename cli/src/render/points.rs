@@ -12,7 +12,7 @@ use super::{Answer, bytes, milliseconds, moment, table};
 impl Answer for Vec<PointRow> {
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
         let row = |point: &PointRow| {
-            let size = point.volumes.iter().map(|volume| volume.bytes).sum();
+            let size = point.volumes.iter().map(|volume| volume.bytes).fold(0, u64::saturating_add);
             [
                 point.point.to_string().chars().take(8).collect(),
                 moment(point.taken),

@@ -50,6 +50,10 @@ impl Answer for Restored {
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
         let (files, size) = (self.report.files, bytes(self.report.bytes));
         writeln!(out, "restored {files} files, {size}, to {}", self.plan.target.display())?;
+        if self.plan.omissions > 0 {
+            let missing = self.plan.omissions;
+            writeln!(out, "{missing} files were missing when the point was taken, and still are")?;
+        }
         for lost in &self.report.lost {
             writeln!(out, "lost: `{}` of volume {}: {}", lost.path, lost.volume, lost.reason)?;
         }
