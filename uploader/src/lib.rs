@@ -1,8 +1,8 @@
 //! A snapshot becomes chunks in a repository.
 //!
 //! [`Upload`](upload::Upload) is one backup: it registers a session, reads any number of volumes
-//! and ends with a commit. [`walk`] goes through a tree of files, [`content`] reads and cuts them,
-//! [`intake`] keeps what the repository does not have, and [`pipeline`] compresses, seals and
+//! and ends with a commit. `walk` goes through a tree of files, `content` reads and cuts them,
+//! `intake` keeps what the repository does not have, and `pipeline` compresses, seals and
 //! sends it.
 
 pub mod error;

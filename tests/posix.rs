@@ -1,0 +1,79 @@
+//! Every kind of file, with everything it can have, comes back as it was.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on panics"
+)]
+
+use std::path::Path;
+
+use tests::compare::assert_same;
+use tests::directory::Directory;
+use tests::every_kind;
+use tests::world::World;
+
+#[test]
+fn every_kind_of_file_comes_back() {
+    round_trip(&std::env::temp_dir());
+}
+
+#[cfg(feature = "lab")]
+#[test]
+fn every_kind_of_file_comes_back_on_btrfs() {
+    round_trip(&tests::lab::btrfs());
+}
+
+#[cfg(feature = "lab")]
+#[test]
+fn every_kind_of_file_comes_back_on_xfs() {
+    round_trip(&tests::lab::xfs());
+}
+
+#[test]
+fn a_single_file_comes_back() {
+    let world = World::new();
+    let source = world.path("single");
+    std::fs::write(&source, every_kind::noise(5, 3_000_000)).unwrap();
+    world.stillpoint(["backup".as_ref(), "--path".as_ref(), source.as_os_str()]).succeeded();
+    let target = world.path("target");
+    restore(&world, &target);
+    assert_same(&source, &below(&target, &source));
+}
+
+fn round_trip(parent: &Path) {
+    let directory = Directory::inside(parent);
+    let source = directory.join("source");
+    every_kind::make(&source);
+    let world = World::empty_inside(parent).init();
+    let backup = ["backup".as_ref(), "--path".as_ref(), source.as_os_str()];
+
+    let first = world.json(backup);
+    assert_eq!(first["omissions"].as_array().map(Vec::len), Some(0), "{first}");
+    let second = world.json(backup);
+    assert_eq!(second["statistics"]["changed"], 0, "{second}");
+    assert_eq!(second["statistics"]["stored"], 0, "{second}");
+    assert_eq!(second["statistics"]["files"], first["statistics"]["files"]);
+
+    let points = [&first, &second].map(|answer| answer["point"].as_str().unwrap().to_owned());
+    for point in points {
+        let target = directory.join(&point);
+        let report =
+            world.json(["restore".as_ref(), point.as_ref(), "--to".as_ref(), target.as_os_str()]);
+        assert_eq!(report["report"]["lost"].as_array().map(Vec::len), Some(0), "{report}");
+        assert_eq!(report["report"]["unset"].as_array().map(Vec::len), Some(0), "{report}");
+        assert_same(&source, &below(&target, &source));
+    }
+    world.stillpoint(["check", "--read-data"]).succeeded();
+}
+
+fn restore(world: &World, target: &Path) {
+    world
+        .stillpoint(["restore".as_ref(), "latest".as_ref(), "--to".as_ref(), target.as_os_str()])
+        .succeeded();
+}
+
+fn below(target: &Path, source: &Path) -> std::path::PathBuf {
+    target.join(source.strip_prefix("/").unwrap())
+}

@@ -1,0 +1,136 @@
+//! Every restore point of an application shows all its volumes as of one instant, and the freeze
+//! is the reason.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on panics, and what it measured is worth seeing"
+)]
+
+use std::fs;
+use std::future::Future;
+use std::path::Path;
+use std::sync::Arc;
+
+use service::RestoreProgress;
+use service::backup::{BackupProgress, BackupReport, Subject};
+use service::engine::{self, Engine, FREEZE_DEADLINE, Settings};
+use service::platforms::Platforms;
+use service::points::PointName;
+use service::secret::SecretSource;
+use service::warden::WardenProgram;
+use tests::directory::Directory;
+use tests::lab;
+use tests::sequence::{self, Sequence};
+use tests::world::{PASSPHRASE, program};
+
+const ROUNDS: u32 = 50;
+/// Without a freeze, this many tries are enough to see it fail.
+const UNFROZEN_ROUNDS: u32 = 20;
+
+#[test]
+fn two_containers_on_btrfs_agree_in_every_point() {
+    always_agree(2, &lab::btrfs());
+}
+
+#[test]
+fn ten_containers_on_btrfs_agree_in_every_point() {
+    always_agree(10, &lab::btrfs());
+}
+
+#[test]
+fn two_containers_on_xfs_agree_in_every_point() {
+    always_agree(2, &lab::xfs());
+}
+
+#[test]
+fn ten_containers_on_xfs_agree_in_every_point() {
+    always_agree(10, &lab::xfs());
+}
+
+#[test]
+fn without_the_freeze_volumes_disagree_and_the_level_says_so() {
+    let application = Sequence::start(10, &lab::btrfs());
+    within(async |engine, directory| {
+        let mut disagreements = 0;
+        for round in 0..UNFROZEN_ROUNDS {
+            let report = back_up(&engine, &application, false).await;
+            assert_eq!(report.level.to_string(), "fuzzy");
+            assert!(!report.remarks.is_empty());
+            let target = directory.join(&round.to_string());
+            let found = restore_and_check(&engine, &application, &report, &target).await;
+            disagreements += u32::from(found.is_err());
+        }
+        assert!(disagreements > 0, "the freeze would not be needed");
+    });
+}
+
+fn always_agree(members: usize, parent: &Path) {
+    let application = Sequence::start(members, parent);
+    within(async |engine, directory| {
+        let mut windows = Vec::new();
+        let mut last = 0;
+        for round in 0..ROUNDS {
+            let report = back_up(&engine, &application, true).await;
+            assert_eq!(report.level.to_string(), "crash", "round {round}: {report:?}");
+            let target = directory.join(&round.to_string());
+            let found = restore_and_check(&engine, &application, &report, &target).await;
+            let numbers = found.unwrap_or_else(|why| panic!("round {round}: {why}"));
+            assert!(numbers[0] > last, "round {round}: the application stands still at {last}");
+            last = numbers[0];
+            windows.push(report.window_micros.unwrap());
+        }
+        windows.sort_unstable();
+        println!(
+            "{members} containers, {ROUNDS} points: frozen for {} µs (median), {} µs (longest)",
+            windows[windows.len() / 2],
+            windows[windows.len() - 1]
+        );
+        assert!(engine.check(false).await.unwrap().findings.is_empty());
+    });
+}
+
+/// Does something with a new repository, which is open all the time.
+fn within<F: Future<Output = ()>>(act: impl FnOnce(Arc<Engine>, Arc<Directory>) -> F) {
+    let directory = Arc::new(Directory::new());
+    let secret = directory.join("secret");
+    fs::write(&secret, PASSPHRASE).unwrap();
+    let settings = Settings {
+        location: directory.join("repository").to_str().unwrap().parse().unwrap(),
+        passphrase: SecretSource::File(secret).read().unwrap(),
+        state_dir: directory.join("state"),
+        platforms: Platforms { docker: Some(lab::docker()), declared: Vec::new() },
+        warden: WardenProgram { program: program(), arguments: vec!["warden".into()] },
+    };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        engine::init(&settings.location, &settings.passphrase).await.unwrap();
+        let engine = Arc::new(Engine::open(settings).await.unwrap());
+        act(engine, directory).await;
+    });
+}
+
+async fn back_up(engine: &Engine, application: &Sequence, freeze: bool) -> BackupReport {
+    let name = application.name().to_owned();
+    let subject = Subject::Application { name, freeze, deadline: FREEZE_DEADLINE };
+    engine.backup(subject, &BackupProgress::default()).await.unwrap()
+}
+
+async fn restore_and_check(
+    engine: &Engine,
+    application: &Sequence,
+    report: &BackupReport,
+    target: &Path,
+) -> Result<Vec<u64>, String> {
+    let point = PointName::Prefix(report.point.to_string());
+    let manifest = engine.manifest(&point, None).await.unwrap();
+    let plan = engine.plan_restore(&manifest, target).await.unwrap();
+    let progress = Arc::new(RestoreProgress::default());
+    let restored = engine.restore(manifest, plan, progress).await.unwrap();
+    assert!(restored.lost.is_empty() && restored.unset.is_empty(), "{restored:?}");
+    let found = sequence::check(&application.restored(target));
+    fs::remove_dir_all(target).unwrap();
+    found
+}
