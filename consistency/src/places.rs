@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use format::ids::PointId;
 use platform::files::{Dir, FileKind, inspect, inspect_open};
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{AtFlags, CWD, FlockOperation, Timespec, Timestamps, flock, utimensat};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
@@ -52,7 +52,7 @@ impl Place {
     }
 
     fn try_claim(home: &Path, run: &str) -> io::Result<Self> {
-        match fs::DirBuilder::new().mode(0o700).create(home) {
+        match keeping_time(home, |home| fs::DirBuilder::new().mode(0o700).create(home)) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}
         }
@@ -209,7 +209,22 @@ fn open_home(home: &Path) -> io::Result<Dir> {
 
 // Only if no run needs it any more.
 fn remove_home(home: &Path) {
-    let _ = fs::remove_dir(home);
+    let _ = keeping_time(home, |home| fs::remove_dir(home));
+}
+
+// Our directory may lie in the root of a volume, whose time of change is the application's.
+fn keeping_time(home: &Path, act: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
+    let above = home.parent().unwrap_or(home);
+    let before = fs::metadata(above)?;
+    act(home)?;
+    let time = |tv_sec, tv_nsec| Timespec { tv_sec, tv_nsec };
+    let times = Timestamps {
+        last_access: time(before.atime(), before.atime_nsec()),
+        last_modification: time(before.mtime(), before.mtime_nsec()),
+    };
+    // Only for looks: a directory of somebody else keeps the new time.
+    let _ = utimensat(CWD, above, &times, AtFlags::empty());
+    Ok(())
 }
 
 fn lock_name(run: &str) -> String {

@@ -163,7 +163,8 @@ impl HostView {
         Ok(Member { name, id: container.id, started: container.started, activity, freezer })
     }
 
-    // The cgroup of a whole container, version 2 first; never one that we are in ourselves.
+    // The cgroup of a whole container, version 2 first, unless it is frozen in version 1 already, as
+    // an engine does where both are mounted; never one that we are in ourselves.
     fn freezer(&self, pid: u32, id: &str) -> Result<Option<FreezeTarget>, PlatformError> {
         let read = kernel::memberships(pid).map_err(|source| PlatformError::Unreadable {
             path: format!("/proc/{pid}/cgroup").into(),
@@ -175,12 +176,15 @@ impl HostView {
             let ours = self.own.unified.as_ref().is_some_and(|own| own.starts_with(cgroup));
             hierarchy.directory(cgroup).filter(|_| !ours).and_then(kernel::freezable_v2)
         });
-        Ok(unified.or_else(|| {
+        let first = self.hierarchies.freezer.as_ref().and_then(|hierarchy| {
             let cgroup = of_container(theirs.freezer.as_ref()?, id)?;
             let ours = self.own.freezer.as_ref().is_some_and(|own| own.starts_with(cgroup));
-            let directory = self.hierarchies.freezer.as_ref()?.directory(cgroup);
-            directory.filter(|_| !ours).and_then(kernel::freezable_v1)
-        }))
+            hierarchy.directory(cgroup).filter(|_| !ours).and_then(kernel::freezable_v1)
+        });
+        Ok(match first {
+            Some(frozen) if kernel::is_frozen(&frozen) => Some(frozen),
+            first => unified.or(first),
+        })
     }
 }
 

@@ -64,11 +64,16 @@ impl Reading {
         if self.thawed_since(earlier) {
             return Some(Break::Thawed);
         }
-        if self.usage != earlier.usage {
-            return Some(Break::Usage);
-        }
         if self.processes != earlier.processes {
             return Some(Break::Processes);
+        }
+        // The time spent frozen is proof. A process that stands still may yet be charged for its
+        // last steps inside the kernel, which it takes after it was counted as frozen.
+        if self.frozen.is_some() && earlier.frozen.is_some() {
+            return None;
+        }
+        if self.usage != earlier.usage {
+            return Some(Break::Usage);
         }
         (self.switches != earlier.switches).then_some(Break::Switches)
     }
@@ -121,7 +126,7 @@ mod tests {
 
     #[test]
     fn every_trace_of_movement_is_a_break() {
-        let earlier = reading(5);
+        let earlier = Reading { frozen: None, ..reading(5) };
         let same = earlier.clone();
         let changed = [
             (Reading { still: false, ..same.clone() }, Break::Moving),
@@ -129,11 +134,18 @@ mod tests {
             (Reading { usage: None, ..same.clone() }, Break::Usage),
             (Reading { switches: Some(10), ..same.clone() }, Break::Switches),
             (Reading { processes: Some(2), ..same.clone() }, Break::Processes),
-            (Reading { frozen: None, changes: Some(1), ..same.clone() }, Break::Thawed),
+            (Reading { changes: Some(1), ..same.clone() }, Break::Thawed),
         ];
         for (later, expected) in changed {
             assert_eq!(later.break_since(&earlier), Some(expected), "{later:?}");
         }
+    }
+
+    #[test]
+    fn what_is_charged_late_is_no_break_where_the_time_frozen_is_known() {
+        let earlier = reading(5);
+        let later = Reading { usage: Some(8), ..earlier.clone() };
+        assert_eq!(later.break_since(&earlier), None);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::thread;
 use std::time::Duration;
 
 use platform::application::FreezeTarget;
@@ -14,7 +15,7 @@ use super::outbox::Outbox;
 use super::protocol::{Armed, Lines, Order, Reason, Report};
 use crate::clock::{Moment, timeout};
 use crate::error::chain;
-use crate::freezer;
+use crate::freezer::{self, Reading};
 
 /// Guards a freeze: takes orders from `input`, reports to `output`, until the input ends or
 /// `stop` has something to read or hangs up. Returns when everything is thawed.
@@ -141,7 +142,7 @@ impl Guard<'_> {
             }
             (Order::Freeze, Phase::Armed(deadline)) => self.freeze(deadline),
             (Order::Pulse, Phase::Armed(_) | Phase::Holding | Phase::Spent) => {
-                let readings = self.holds.iter_mut().map(Hold::reading).collect();
+                let readings = self.settled_readings();
                 self.outbox.send(&Report::Pulse { readings });
             }
             (Order::Thaw, _) => {
@@ -155,6 +156,29 @@ impl Guard<'_> {
                 self.refuse(None, "this order was given already".to_owned());
             }
         }
+    }
+
+    // A process may be charged for its last steps just after it was called frozen: two equal
+    // readings in a row are a base to compare with.
+    fn settled_readings(&mut self) -> Vec<Option<Reading>> {
+        let mut earlier = self.readings();
+        for _ in 0..SETTLE_TRIES {
+            thread::sleep(SETTLE_TIME);
+            let later = self.readings();
+            let settled = later.iter().zip(&earlier).all(|pair| match pair {
+                (Some(later), Some(earlier)) => later.break_since(earlier).is_none(),
+                _ => true,
+            });
+            if settled {
+                return later;
+            }
+            earlier = later;
+        }
+        earlier
+    }
+
+    fn readings(&mut self) -> Vec<Option<Reading>> {
+        self.holds.iter_mut().map(Hold::reading).collect()
     }
 
     fn arm(&mut self, targets: &[Armed], deadline: Duration) {
@@ -242,6 +266,9 @@ fn sleep(fds: &mut [PollFd<'_>], limit: Option<&Timespec>) -> io::Result<()> {
         Err(errno) => Err(errno.into()),
     }
 }
+
+const SETTLE_TRIES: u32 = 10;
+const SETTLE_TIME: Duration = Duration::from_millis(1);
 
 #[cfg(test)]
 mod tests;
