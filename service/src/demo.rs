@@ -115,7 +115,7 @@ pub async fn run(
     }
     tell(DemoEvent::Continued { from, to });
     engine.close().await;
-    tell(DemoEvent::Finished { commands: layout.commands(&manifest) });
+    tell(DemoEvent::Finished { commands: layout.commands(program, &manifest) });
     Ok(())
 }
 
@@ -204,9 +204,11 @@ impl Layout {
         .await
     }
 
-    fn commands(&self, manifest: &Manifest) -> Vec<String> {
+    // They work as they stand, wherever the program lies.
+    fn commands(&self, program: &Path, manifest: &Manifest) -> Vec<String> {
         let config = self.config_file();
-        let command = |rest: &str| format!("stillpoint --config {} {rest}", config.display());
+        let program = program.display();
+        let command = |rest: &str| format!("{program} --config {} {rest}", config.display());
         let point: String = manifest.point.to_string().chars().take(8).collect();
         let target = self.directory.join("again");
         vec![
