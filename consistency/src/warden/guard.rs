@@ -29,6 +29,7 @@ pub fn run(
         holds: Vec::new(),
         phase: Phase::Unarmed,
         time: None,
+        has_base: false,
         ending: false,
     };
     let mut lines = Lines::default();
@@ -52,6 +53,8 @@ struct Guard<'a> {
     phase: Phase,
     /// Once something was frozen: when everything is thawed in any case.
     time: Option<Moment>,
+    /// Whether a pulse was taken already.
+    has_base: bool,
     /// No more orders are taken.
     ending: bool,
 }
@@ -142,7 +145,7 @@ impl Guard<'_> {
             }
             (Order::Freeze, Phase::Armed(deadline)) => self.freeze(deadline),
             (Order::Pulse, Phase::Armed(_) | Phase::Holding | Phase::Spent) => {
-                let readings = self.settled_readings();
+                let readings = self.pulse();
                 self.outbox.send(&Report::Pulse { readings });
             }
             (Order::Thaw, _) => {
@@ -158,10 +161,16 @@ impl Guard<'_> {
         }
     }
 
-    // A process may be charged for its last steps just after it was called frozen: two equal
-    // readings in a row are a base to compare with.
-    fn settled_readings(&mut self) -> Vec<Option<Reading>> {
+    // The first readings are what later ones are compared with. Where the kernel keeps no count of
+    // the time frozen, a process may be charged for its last steps only now: two equal readings in
+    // a row are a base.
+    fn pulse(&mut self) -> Vec<Option<Reading>> {
         let mut earlier = self.readings();
+        if std::mem::replace(&mut self.has_base, true)
+            || earlier.iter().flatten().all(|reading| reading.frozen.is_some())
+        {
+            return earlier;
+        }
         for _ in 0..SETTLE_TRIES {
             thread::sleep(SETTLE_TIME);
             let later = self.readings();
