@@ -13,7 +13,7 @@ use format::tree::{Entry, Extent, Kind, Slice};
 use serde::Serialize;
 
 use crate::chunks::Chunks;
-use crate::error::RepositoryError;
+use crate::error::{RepositoryError, chain};
 use crate::index::Index;
 use crate::reader::Reader;
 
@@ -101,7 +101,7 @@ pub async fn check(reader: &Reader, read_data: bool) -> Result<CheckReport, Repo
             Ok(None) => {}
             Err(error @ RepositoryError::Store(_)) => return Err(error),
             Err(error) => {
-                report.findings.push(Finding::DamagedPoint { point, reason: reason(&error) });
+                report.findings.push(Finding::DamagedPoint { point, reason: chain(&error) });
             }
         }
     }
@@ -123,7 +123,7 @@ async fn whole_segments(
             Ok(segment) => whole.push(segment),
             Err(error) => report
                 .findings
-                .push(Finding::DamagedIndex { object: name.to_string(), reason: reason(&error) }),
+                .push(Finding::DamagedIndex { object: name.to_string(), reason: chain(&error) }),
         }
     }
     Ok(whole)
@@ -137,8 +137,8 @@ async fn read_pack(
 ) {
     report.packs_read += 1;
     let found = match reader.store().get(ObjectName::Pack(pack)).await {
-        Ok(bytes) => pack::verify(reader.keys(), pack, &bytes).map_err(|error| reason(&error)),
-        Err(error) => Err(reason(&error)),
+        Ok(bytes) => pack::verify(reader.keys(), pack, &bytes).map_err(|error| chain(&error)),
+        Err(error) => Err(chain(&error)),
     };
     let damage = match found {
         Ok(record) if indexed.is_none_or(|indexed| *indexed == record) => return,
@@ -169,8 +169,8 @@ struct Walk<'a> {
 impl Walk<'_> {
     async fn run(&mut self) {
         let root = match self.chunks.read_listing(&self.volume.root).await {
-            Ok(bytes) => listing::read_root(&bytes).map_err(|e| reason(&e)),
-            Err(error) => Err(reason(&error)),
+            Ok(bytes) => listing::read_root(&bytes).map_err(|e| chain(&e)),
+            Err(error) => Err(chain(&error)),
         };
         let mut open = match root {
             Ok(root) => vec![(RawPath::default(), vec![root])],
@@ -198,8 +198,8 @@ impl Walk<'_> {
                     return None;
                 }
                 let entries = match self.chunks.read_listing(&listing).await {
-                    Ok(bytes) => listing::read(&bytes).map_err(|e| reason(&e)),
-                    Err(error) => Err(reason(&error)),
+                    Ok(bytes) => listing::read(&bytes).map_err(|e| chain(&e)),
+                    Err(error) => Err(chain(&error)),
                 };
                 entries.map_err(|why| self.lost(path.clone(), why)).ok()
             }
@@ -228,10 +228,4 @@ impl Walk<'_> {
             reason,
         });
     }
-}
-
-// A finding is data for people and programs, so it carries the whole chain of causes as a text.
-fn reason(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |e| e.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

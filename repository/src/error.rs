@@ -73,3 +73,9 @@ impl RepositoryError {
         Self::Damaged { name, source: source.into() }
     }
 }
+
+/// An error and everything behind it, in one line, for reports that are data.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |e| e.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io;
-use std::mem::{self, Discriminant};
+use std::mem::Discriminant;
 use std::path::Path;
 use std::rc::Rc;
 
@@ -37,41 +37,39 @@ impl Target {
         Ok(Self { parent: Rc::new(parent), name, first_names: HashMap::new() })
     }
 
-    /// Gives an already restored file one more name; `false` when it is not restored yet, and then
-    /// `path` is remembered as its first name.
+    /// Gives an already restored file one more name; `false` when there is none yet.
     pub(crate) fn link(
-        &mut self,
-        (file, kind): (HardLink, &Kind),
+        &self,
+        file: HardLink,
+        kind: Discriminant<Kind>,
         dir: &Dir,
         name: &[u8],
-        path: impl FnOnce() -> Vec<Vec<u8>>,
     ) -> io::Result<bool> {
-        let kind = mem::discriminant(kind);
-        let Some((first_kind, first)) = self.first_names.get(&file) else {
-            self.first_names.insert(file, (kind, path()));
+        // Files of different kinds are not one, whatever a damaged listing says.
+        let first = self.first_names.get(&file).filter(|(first_kind, _)| *first_kind == kind);
+        let Some((last, above)) = first.and_then(|(_, path)| path.split_last()) else {
             return Ok(false);
         };
-        // Files of different kinds are not one, whatever a damaged listing says.
-        if *first_kind != kind {
-            return Ok(false);
-        }
-        let Some((last, above)) = first.split_last() else { return Ok(false) };
         // Step by step from the parent, so that nothing made meanwhile can lead elsewhere.
-        let mut above = above.iter();
-        let Some(top) = above.next() else {
+        let Some((top, below)) = above.split_first() else {
             dir.create_link(name, &self.parent, last)?;
             return Ok(true);
         };
         let mut source = self.parent.open_dir(top)?;
-        for part in above {
+        for part in below {
             source = source.open_dir(part)?;
         }
         dir.create_link(name, &source, last)?;
         Ok(true)
     }
 
-    /// Forgets a first name that turned out to be no file.
-    pub(crate) fn forget(&mut self, file: HardLink) {
-        self.first_names.remove(&file);
+    /// Remembers where a file that has several names was restored.
+    pub(crate) fn remember(
+        &mut self,
+        file: HardLink,
+        kind: Discriminant<Kind>,
+        path: Vec<Vec<u8>>,
+    ) {
+        self.first_names.entry(file).or_insert((kind, path));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::mem;
 use std::os::unix::fs::FileExt as _;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use format::tree::{Entry, Extent, HardLink, Kind, Metadata, Slice};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use platform::files::{self, Dir, FileKind};
 use repository::chunks::Chunks;
-use repository::error::RepositoryError;
+use repository::error::{RepositoryError, chain};
 use tokio::runtime::Handle;
 
 use crate::error::RestoreError;
@@ -132,6 +133,7 @@ impl TreeWriter<'_> {
                 return Ok(None);
             }
         }
+        let link = metadata.hard_link.map(|file| (file, mem::discriminant(&kind)));
         let made = match kind {
             Kind::Directory { listing } => {
                 let made = dir.create_dir(name).map(Some);
@@ -147,7 +149,8 @@ impl TreeWriter<'_> {
                 let written = self.write_file(&file, &path, &content);
                 let written = self.or_lost(&path, written);
                 if !matches!(written, Ok(Some(()))) {
-                    self.give_up(dir, name, &path, &metadata)?;
+                    // With a hole where data should be it would look like a file: rather none.
+                    dir.remove_file(name).map_err(|e| self.write_error(&path, e))?;
                     return written.map(|_| None);
                 }
                 Ok(())
@@ -166,11 +169,15 @@ impl TreeWriter<'_> {
         if let Some(refusals) = self.or_refused(&path, applied)? {
             self.note(&path, refusals);
             self.count();
+            if let Some((file, kind)) = link {
+                self.target.remember(file, kind, path);
+            }
         }
         Ok(None)
     }
 
-    // Gives a file that is restored already one more name, if there is one.
+    // Gives a file that is restored already one more name, if there is one and the system lets us;
+    // otherwise the file is restored once more.
     fn link(
         &mut self,
         file: HardLink,
@@ -179,12 +186,17 @@ impl TreeWriter<'_> {
         path: &[Vec<u8>],
     ) -> Result<bool, RestoreError> {
         let name = path.last().map(Vec::as_slice).unwrap_or_default();
-        let linked = self.target.link((file, kind), dir, name, || path.to_vec());
-        let linked = linked.map_err(|e| self.write_error(path, e))?;
-        if linked {
-            self.count();
+        match self.target.link(file, mem::discriminant(kind), dir, name) {
+            Ok(false) => Ok(false),
+            Ok(true) => {
+                self.count();
+                Ok(true)
+            }
+            Err(error) if is_refusal(&error) || error.kind() == io::ErrorKind::TooManyLinks => {
+                Ok(false)
+            }
+            Err(error) => Err(self.write_error(path, error)),
         }
-        Ok(linked)
     }
 
     // What this system will not make for us, such as a device without privilege or a name that is
@@ -194,14 +206,13 @@ impl TreeWriter<'_> {
         path: &[Vec<u8>],
         made: io::Result<Option<T>>,
     ) -> Result<Option<T>, RestoreError> {
-        use io::ErrorKind::{InvalidFilename, InvalidInput, PermissionDenied, Unsupported};
-        made.or_else(|error| match error.kind() {
-            PermissionDenied | Unsupported | InvalidInput | InvalidFilename => {
+        match made {
+            Err(error) if is_refusal(&error) => {
                 self.lose(path, format!("cannot be made here: {error}"));
                 Ok(None)
             }
-            _ => Err(self.write_error(path, error)),
-        })
+            made => made.map_err(|error| self.write_error(path, error)),
+        }
     }
 
     fn count(&mut self) {
@@ -242,20 +253,6 @@ impl TreeWriter<'_> {
         })?;
         self.report.bytes = self.report.bytes.saturating_add(position);
         Ok(())
-    }
-
-    // A file with a hole where data should be would look like a file: rather none.
-    fn give_up(
-        &mut self,
-        dir: &Dir,
-        name: &[u8],
-        path: &[Vec<u8>],
-        metadata: &Metadata,
-    ) -> Result<(), RestoreError> {
-        if let Some(file) = metadata.hard_link {
-            self.target.forget(file);
-        }
-        dir.remove_file(name).map_err(|e| self.write_error(path, e))
     }
 
     fn read(&self, slices: &[Slice]) -> Result<Vec<u8>, ContentError> {
@@ -313,8 +310,8 @@ fn shown(path: &[Vec<u8>]) -> RawPath {
     }
 }
 
-// A report is data for people and programs, so it carries the whole chain of causes as a text.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |e| e.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+// What concerns one file, and not the whole target.
+fn is_refusal(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidFilename, InvalidInput, PermissionDenied, Unsupported};
+    matches!(error.kind(), PermissionDenied | Unsupported | InvalidInput | InvalidFilename)
 }
