@@ -42,11 +42,6 @@ impl Reader {
         self.keys.repository()
     }
 
-    /// Where it lies, for messages.
-    pub fn location(&self) -> String {
-        self.store.location()
-    }
-
     /// The sessions that have ended, committed or not, in the order of their ids. Whether a point
     /// exists is for [`Reader::point`] to say.
     pub async fn sessions(&self) -> Result<Vec<PointId>, RepositoryError> {

@@ -92,10 +92,6 @@ pub fn make_pipes(directory: &Path, processes: usize) -> io::Result<()> {
 }
 
 /// Is process `index` of `processes` until it is killed, at the latest when its parent dies.
-#[allow(
-    clippy::disallowed_methods,
-    reason = "a process of the demonstration's own, with no runtime"
-)]
 pub fn write(index: usize, processes: usize, pipes: &Path, volume: &Path) -> io::Result<()> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     let next = (index + 1) % processes.max(1);
