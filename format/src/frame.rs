@@ -14,8 +14,9 @@ pub const FRAME_BYTES_MAX: u32 = 8 << 20;
 const _: () =
     assert!(FRAME_BYTES_TARGET + crate::chunker::CHUNK_BYTES_MAX <= FRAME_BYTES_MAX as usize);
 
-/// zstd's level. 3 is where restic, rustic and bupstash stand too.
-const LEVEL: i32 = 3;
+/// zstd's level. Level 3 saves 6 to 9 % of the bytes for 23 to 48 % more time; see
+/// docs/benchmarks.md.
+const LEVEL: i32 = 1;
 /// How much of a frame is compressed to see whether compressing it all is worth it.
 const PROBE_BYTES: usize = 16 << 10;
 
@@ -29,7 +30,7 @@ pub enum ChunkKind {
 }
 
 /// How the plaintext of a frame is encoded.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 pub enum Codec {
     /// As it is.
     Plain,

@@ -83,6 +83,14 @@ id! {
     ChunkId, 32
 }
 id! {
+    /// Keyed BLAKE3 over the pages of a file; see [`crate::content`].
+    ContentHash, 32
+}
+id! {
+    /// The first half of a keyed BLAKE3 of some bytes that are no chunk: a page, or part of a chunk.
+    Digest, 16
+}
+id! {
     /// One repository, from its creation on.
     RepositoryId, 16
 }

@@ -8,7 +8,7 @@ use hkdf::Hkdf;
 use sha2::Sha256;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use crate::ids::{ChunkId, RepositoryId};
+use crate::ids::{ChunkId, Digest, RepositoryId};
 
 /// The secret that a key slot wraps.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
@@ -37,7 +37,9 @@ pub struct Keys {
     #[zeroize(skip)]
     repository: RepositoryId,
     chunk: [u8; 32],
+    content: [u8; 32],
     cut: [u8; 32],
+    part: [u8; 32],
     seal: [u8; 32],
     salt: [u8; 32],
 }
@@ -54,6 +56,8 @@ impl Keys {
         Self {
             repository,
             chunk: branch(b"stillpoint chunk id"),
+            content: branch(b"stillpoint content"),
+            part: branch(b"stillpoint part"),
             cut: branch(b"stillpoint cut points"),
             seal: branch(b"stillpoint seal"),
             salt: branch(b"stillpoint salt"),
@@ -68,6 +72,20 @@ impl Keys {
     /// The name of the chunk with this plaintext.
     pub fn chunk_id(&self, plaintext: &[u8]) -> ChunkId {
         ChunkId::new(*blake3::keyed_hash(&self.chunk, plaintext).as_bytes())
+    }
+
+    /// The digest of bytes that are no chunk: a page of a file, or part of a chunk.
+    pub fn digest(&self, bytes: &[u8]) -> Digest {
+        Digester::truncate(blake3::keyed_hash(&self.part, bytes))
+    }
+
+    /// Digests bytes that come piece by piece.
+    pub fn digester(&self) -> Digester {
+        Digester(blake3::Hasher::new_keyed(&self.part))
+    }
+
+    pub(crate) fn content_hasher(&self) -> blake3::Hasher {
+        blake3::Hasher::new_keyed(&self.content)
     }
 
     /// The key that decides where content is cut.
@@ -93,6 +111,27 @@ impl Keys {
         expand(&tree, b"stillpoint object key", &mut key);
         expand(&tree, b"stillpoint commitment", &mut commitment);
         (key, commitment)
+    }
+}
+
+/// The digest of bytes that come piece by piece.
+#[derive(Clone, Debug)]
+pub struct Digester(blake3::Hasher);
+
+impl Digester {
+    /// Adds bytes at the end.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest of all that was added.
+    pub fn finish(&self) -> Digest {
+        Self::truncate(self.0.finalize())
+    }
+
+    fn truncate(hash: blake3::Hash) -> Digest {
+        let [half @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = *hash.as_bytes();
+        Digest::new(half)
     }
 }
 

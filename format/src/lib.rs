@@ -13,6 +13,7 @@
 )]
 
 pub mod chunker;
+pub mod content;
 pub mod control;
 pub mod descriptor;
 pub mod evidence;
@@ -28,6 +29,7 @@ pub mod raw;
 pub mod seal;
 pub mod session;
 pub mod slot;
+pub mod stream;
 pub mod tree;
 
 mod hex;

@@ -1,10 +1,11 @@
-//! Directory listings as bytes: entries one after another, each in postcard's encoding.
+//! Directory listings as bytes: a [`stream`](crate::stream) of entries in the order of their names.
 //!
 //! See docs/format.md#trees.
 
 use thiserror::Error;
 
 use crate::raw::RawPath;
+use crate::stream::{self, DamagedStream};
 use crate::tree::{Entry, Kind};
 
 /// Why the bytes of a listing are none.
@@ -14,7 +15,7 @@ pub enum ListingError {
     #[error("the listing is damaged after {entries} entries")]
     Damaged {
         /// How many entries could be read.
-        entries: usize,
+        entries: u64,
     },
     /// A name that no file can have, or that would lead out of the directory.
     #[error("the listing holds the impossible name `{0}`")]
@@ -27,50 +28,63 @@ pub enum ListingError {
     Time(RawPath),
 }
 
-/// Appends one entry to the bytes of a listing.
-pub fn write(entry: &Entry, listing: &mut Vec<u8>) {
-    // Writing to memory fails for types that serde cannot describe only; these it can.
-    listing.extend_from_slice(&postcard::to_allocvec(entry).unwrap_or_default());
+impl From<DamagedStream> for ListingError {
+    fn from(damaged: DamagedStream) -> Self {
+        Self::Damaged { entries: damaged.values }
+    }
 }
 
-/// The entries of a directory.
-pub fn read(listing: &[u8]) -> Result<Vec<Entry>, ListingError> {
-    let entries = decode(listing)?;
-    for entry in &entries {
-        check(entry)?;
-        if matches!(entry.name.as_bytes(), b"" | b"." | b"..") || has_separator(&entry.name) {
-            return Err(ListingError::Name(entry.name.clone()));
-        }
+/// Appends one entry to the bytes of a listing.
+pub fn write(entry: &Entry, listing: &mut Vec<u8>) {
+    stream::write(entry, listing);
+}
+
+/// Reads the entries of a directory from bytes that come piece by piece, and checks them.
+#[derive(Debug, Default)]
+pub struct Decoder {
+    entries: stream::Decoder<Entry>,
+    last: RawPath,
+}
+
+impl Decoder {
+    /// Adds bytes at the end of the listing.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        self.entries.feed(bytes);
     }
-    match entries.windows(2).find(|pair| matches!(pair, [a, b] if a.name >= b.name)) {
-        Some([_, late]) => Err(ListingError::Order(late.name.clone())),
-        _ => Ok(entries),
+
+    /// The next entry; `None` when the bytes so far do not hold a whole one.
+    pub fn entry(&mut self) -> Result<Option<Entry>, ListingError> {
+        let Some(entry) = self.entries.value()? else { return Ok(None) };
+        check(&entry)?;
+        if matches!(entry.name.as_bytes(), b"" | b"." | b"..") || has_separator(&entry.name) {
+            return Err(ListingError::Name(entry.name));
+        }
+        if entry.name <= self.last {
+            return Err(ListingError::Order(entry.name));
+        }
+        self.last = entry.name.clone();
+        Ok(Some(entry))
+    }
+
+    /// Whether the listing may end here: after a whole entry.
+    pub fn finish(&self) -> Result<(), ListingError> {
+        Ok(self.entries.finish()?)
     }
 }
 
 /// The entry of a volume's root: the only one of its listing, and without a name.
 pub fn read_root(listing: &[u8]) -> Result<Entry, ListingError> {
-    let mut entries = decode(listing)?;
-    let (Some(root), true) = (entries.pop(), entries.is_empty()) else {
-        return Err(ListingError::Damaged { entries: entries.len() });
-    };
+    let mut entries = stream::Decoder::<Entry>::default();
+    entries.feed(listing);
+    let root = entries.value()?.ok_or(ListingError::Damaged { entries: 0 })?;
+    entries.finish()?;
     check(&root)?;
     if root.name.as_bytes().is_empty() { Ok(root) } else { Err(ListingError::Name(root.name)) }
 }
 
-fn decode(mut rest: &[u8]) -> Result<Vec<Entry>, ListingError> {
-    let mut entries = Vec::new();
-    while !rest.is_empty() {
-        let (entry, tail) = postcard::take_from_bytes(rest)
-            .map_err(|_| ListingError::Damaged { entries: entries.len() })?;
-        entries.push(entry);
-        rest = tail;
-    }
-    Ok(entries)
-}
-
 fn check(entry: &Entry) -> Result<(), ListingError> {
-    if entry.metadata.modified.nanoseconds >= 1_000_000_000 {
+    let stamp = entry.metadata.stamp.map(|stamp| stamp.changed).unwrap_or_default();
+    if [entry.metadata.modified, stamp].iter().any(|time| time.nanoseconds >= 1_000_000_000) {
         return Err(ListingError::Time(entry.name.clone()));
     }
     match &entry.kind {
@@ -88,7 +102,16 @@ fn has_separator(name: &RawPath) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tree::{FileTime, Metadata};
+    use crate::tree::{Content, FileTime, Metadata};
+
+    fn read(bytes: &[u8]) -> Result<Vec<Entry>, ListingError> {
+        let (mut decoder, mut entries) = (Decoder::default(), Vec::new());
+        decoder.feed(bytes);
+        while let Some(entry) = decoder.entry()? {
+            entries.push(entry);
+        }
+        decoder.finish().map(|()| entries)
+    }
 
     fn listing(names: &[&str]) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -129,7 +152,7 @@ mod tests {
             modified: FileTime { seconds: 1, nanoseconds: 0 },
             ..Metadata::default()
         };
-        let kind = Kind::File { content: Vec::new() };
+        let kind = Kind::File(Content::default());
         let mut bytes = Vec::new();
         write(&Entry { name: RawPath::new("a"), kind, metadata }, &mut bytes);
         let document = include_str!("../../docs/format.md");

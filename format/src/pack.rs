@@ -2,6 +2,8 @@
 //!
 //! See docs/format.md#packs.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -100,7 +102,7 @@ pub fn seal(keys: &Keys, name: PackName, frames: &[Frame]) -> SealedPack {
     for (number, (frame, record)) in (0..).zip(frames.iter().zip(&record_of_frames)) {
         seal.seal(
             number,
-            &binding(keys, name, number, count, Some(record)),
+            &binding(keys, name, number, count, Some(record.description())),
             &frame.bytes,
             &mut bytes,
         );
@@ -148,30 +150,88 @@ pub fn read_footer(keys: &Keys, name: PackName, bytes: &[u8]) -> Result<PackReco
     Ok(PackRecord { name, size: bytes.len() as u64, salt, frames })
 }
 
-/// The plaintext of one frame, of which `sealed` are the stored bytes. Every chunk is checked
-/// against its name.
+/// Where a frame lies, and all that is needed to open it.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct FrameAddress {
+    /// The pack.
+    pub pack: PackName,
+    /// The salt of the pack's key.
+    pub salt: [u8; 32],
+    /// How many frames the pack has.
+    pub count: u32,
+    /// Which one it is, counted from 0.
+    pub number: u32,
+    /// Where its sealed bytes begin in the pack.
+    pub offset: u64,
+    /// How many sealed bytes it has.
+    pub length: u32,
+    /// What its chunks hold.
+    pub kind: ChunkKind,
+    /// How it is encoded.
+    pub codec: Codec,
+    /// The length of its plaintext.
+    pub raw_length: u32,
+}
+
+impl PackRecord {
+    /// The address of a frame, counted from 0.
+    pub fn address(&self, number: u32) -> Option<FrameAddress> {
+        let frame = self.frames.get(number as usize)?;
+        Some(FrameAddress {
+            pack: self.name,
+            salt: self.salt,
+            count: u32::try_from(self.frames.len()).ok()?,
+            number,
+            offset: frame.offset,
+            length: frame.length,
+            kind: frame.kind,
+            codec: frame.codec,
+            raw_length: frame.raw_length,
+        })
+    }
+}
+
+/// The plaintext of a frame. Its chunks are taken out one by one, each checked against its name.
+#[derive(Clone, Eq, PartialEq)]
+pub struct OpenedFrame(Vec<u8>);
+
+impl OpenedFrame {
+    /// The bytes of the chunk that lies at `offset`, if they are those that its name promises.
+    pub fn chunk(
+        &self,
+        keys: &Keys,
+        id: ChunkId,
+        offset: u32,
+        length: u32,
+    ) -> Result<&[u8], PackError> {
+        let end = (offset as usize).checked_add(length as usize).ok_or(PackError::Malformed)?;
+        let bytes = self.0.get(offset as usize..end).ok_or(PackError::Malformed)?;
+        if keys.chunk_id(bytes) == id { Ok(bytes) } else { Err(PackError::ChunkMismatch(id)) }
+    }
+
+    /// How many bytes it takes in memory.
+    pub fn length(&self) -> usize {
+        self.0.len()
+    }
+}
+
+impl fmt::Debug for OpenedFrame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "OpenedFrame({} bytes)", self.0.len())
+    }
+}
+
+/// Opens a frame, of which `sealed` are the stored bytes.
 pub fn open_frame(
     keys: &Keys,
-    pack: &PackRecord,
-    number: u32,
+    frame: &FrameAddress,
     sealed: &[u8],
-) -> Result<Vec<u8>, PackError> {
-    let record = pack.frames.get(number as usize).ok_or(PackError::Malformed)?;
-    let count = u32::try_from(pack.frames.len()).map_err(|_| PackError::Malformed)?;
-    let bound = binding(keys, pack.name, number, count, Some(record));
-    let encoded = Seal::new(keys, &pack.salt).open(number, &bound, sealed)?;
-    let plaintext = frame::decode(record.codec, record.raw_length, encoded)
-        .map_err(|source| PackError::Frame { number, source })?;
-    let mut rest = plaintext.as_slice();
-    for chunk in &record.chunks {
-        let (bytes, tail) =
-            rest.split_at_checked(chunk.length as usize).ok_or(PackError::Malformed)?;
-        if keys.chunk_id(bytes) != chunk.id {
-            return Err(PackError::ChunkMismatch(chunk.id));
-        }
-        rest = tail;
-    }
-    if rest.is_empty() { Ok(plaintext) } else { Err(PackError::Malformed) }
+) -> Result<OpenedFrame, PackError> {
+    let bound = binding(keys, frame.pack, frame.number, frame.count, Some(frame.description()));
+    let encoded = Seal::new(keys, &frame.salt).open(frame.number, &bound, sealed)?;
+    frame::decode(frame.codec, frame.raw_length, encoded)
+        .map(OpenedFrame)
+        .map_err(|source| PackError::Frame { number: frame.number, source })
 }
 
 /// Reads a whole pack again: footer, every frame, every chunk.
@@ -181,9 +241,33 @@ pub fn verify(keys: &Keys, name: PackName, bytes: &[u8]) -> Result<PackRecord, P
         let start = usize::try_from(frame.offset).map_err(|_| PackError::Malformed)?;
         let end = start.checked_add(frame.length as usize).ok_or(PackError::Malformed)?;
         let sealed = bytes.get(start..end).ok_or(PackError::Malformed)?;
-        open_frame(keys, &record, number, sealed)?;
+        let address = record.address(number).ok_or(PackError::Malformed)?;
+        let opened = open_frame(keys, &address, sealed)?;
+        let mut offset: u32 = 0;
+        for chunk in &frame.chunks {
+            opened.chunk(keys, chunk.id, offset, chunk.length)?;
+            offset = offset.checked_add(chunk.length).ok_or(PackError::Malformed)?;
+        }
+        if offset != frame.raw_length {
+            return Err(PackError::Malformed);
+        }
     }
     Ok(record)
+}
+
+// What a frame's seal says about its content.
+type Description = (ChunkKind, Codec, u32);
+
+impl FrameRecord {
+    fn description(&self) -> Description {
+        (self.kind, self.codec, self.raw_length)
+    }
+}
+
+impl FrameAddress {
+    fn description(&self) -> Description {
+        (self.kind, self.codec, self.raw_length)
+    }
 }
 
 // What a sealed text is bound to: it opens in no other place, and under no other description.
@@ -192,7 +276,7 @@ fn binding(
     name: PackName,
     number: u32,
     count: u32,
-    frame: Option<&FrameRecord>,
+    frame: Option<Description>,
 ) -> Vec<u8> {
     let mut bound = b"stillpoint pack".to_vec();
     bound.extend_from_slice(keys.repository().as_bytes());
@@ -200,10 +284,10 @@ fn binding(
     bound.extend_from_slice(name.id.as_bytes());
     bound.extend_from_slice(&number.to_le_bytes());
     bound.extend_from_slice(&count.to_le_bytes());
-    if let Some(frame) = frame {
-        bound.push(frame.kind as u8);
-        bound.push(frame.codec as u8);
-        bound.extend_from_slice(&frame.raw_length.to_le_bytes());
+    if let Some((kind, codec, raw_length)) = frame {
+        bound.push(kind as u8);
+        bound.push(codec as u8);
+        bound.extend_from_slice(&raw_length.to_le_bytes());
     }
     bound
 }
@@ -296,8 +380,14 @@ mod tests {
         assert_eq!(verify(&keys(), NAME, &pack.bytes).unwrap(), pack.record);
         let frame = &pack.record.frames[0];
         let sealed = &pack.bytes[frame.offset as usize..][..frame.length as usize];
-        assert_eq!(open_frame(&keys(), &pack.record, 0, sealed).unwrap(), b"onetwo");
-        assert!(open_frame(&keys(), &pack.record, 1, sealed).is_err());
+        let [one, two] = [0, 1].map(|at| frame.chunks[at].id);
+        let opened = open_frame(&keys(), &pack.record.address(0).unwrap(), sealed).unwrap();
+        assert_eq!(opened.chunk(&keys(), one, 0, 3).unwrap(), b"one");
+        assert_eq!(opened.chunk(&keys(), two, 3, 3).unwrap(), b"two");
+        for (id, offset, length) in [(one, 3, 3), (two, 3, 2), (two, 3, 4), (one, u32::MAX, 3)] {
+            assert!(opened.chunk(&keys(), id, offset, length).is_err());
+        }
+        assert!(open_frame(&keys(), &pack.record.address(1).unwrap(), sealed).is_err());
     }
 
     #[test]

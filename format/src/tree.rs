@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::ChunkId;
+use crate::ids::{ChunkId, ContentHash, Digest};
 use crate::raw::RawPath;
 
 /// A run of bytes of one chunk.
@@ -23,8 +23,15 @@ pub struct Slice {
 /// One part of a file's content.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 pub enum Extent {
-    /// Stored bytes.
-    Data(Slice),
+    /// A whole chunk.
+    Whole(Slice),
+    /// Part of a chunk: the rest of it was overwritten since it was stored, or belongs elsewhere.
+    Part {
+        /// Which part.
+        slice: Slice,
+        /// Of the part's bytes, so that they can be recognised without the rest of the chunk.
+        digest: Digest,
+    },
     /// Bytes that read as zero and take no space, `length` of them.
     Hole {
         /// How many bytes the hole has.
@@ -36,8 +43,16 @@ impl Extent {
     /// How many bytes of the file this part covers.
     pub fn length(&self) -> u64 {
         match self {
-            Self::Data(slice) => u64::from(slice.length),
+            Self::Whole(slice) | Self::Part { slice, .. } => u64::from(slice.length),
             Self::Hole { length } => *length,
+        }
+    }
+
+    /// Where the bytes are stored; `None` for a hole.
+    pub fn slice(&self) -> Option<Slice> {
+        match self {
+            Self::Whole(slice) | Self::Part { slice, .. } => Some(*slice),
+            Self::Hole { .. } => None,
         }
     }
 }
@@ -56,11 +71,8 @@ pub struct Entry {
 /// What a file is.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Kind {
-    /// A regular file; its extents cover it from the first byte to the last.
-    File {
-        /// The parts of the content, in order.
-        content: Vec<Extent>,
-    },
+    /// A regular file.
+    File(Content),
     /// A directory.
     Directory {
         /// Where the stream of its entries is stored.
@@ -91,6 +103,38 @@ pub enum Kind {
     },
 }
 
+/// What a regular file holds.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Content {
+    /// Its length in bytes, holes included.
+    pub size: u64,
+    /// Where its bytes are; the extents cover it from the first byte to the last.
+    pub extents: Extents,
+    /// What its bytes are as a whole; only for files of [`CONTENT_HASH_BYTES_MIN`] and more.
+    pub hash: Option<ContentHash>,
+}
+
+/// Files of this size and more have a [`ContentHash`].
+pub const CONTENT_HASH_BYTES_MIN: u64 = 1 << 20;
+
+/// The extents of a file: in its entry when they are few, stored like a listing when they are many.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub enum Extents {
+    /// At most [`EXTENTS_HERE_MAX`].
+    Here(Vec<Extent>),
+    /// Where the stream of the extents is stored.
+    Stored(Vec<Slice>),
+}
+
+/// How many extents an entry holds itself.
+pub const EXTENTS_HERE_MAX: usize = 128;
+
+impl Default for Extents {
+    fn default() -> Self {
+        Self::Here(Vec::new())
+    }
+}
+
 /// Everything about a file that is neither its name nor its content.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Metadata {
@@ -106,6 +150,21 @@ pub struct Metadata {
     pub attributes: Vec<Attribute>,
     /// Set when the file has more than one name: equal values in one volume are one file.
     pub hard_link: Option<HardLink>,
+    /// By what the file is recognised as unchanged; absent where that could not be relied on.
+    pub stamp: Option<Stamp>,
+}
+
+/// What a filesystem changes whenever anything about a file changes.
+///
+/// With an equal stamp, size and time of modification, a file is taken for unchanged. A stamp is
+/// recorded only where that holds: not when it is so young that a change might leave it as it is,
+/// and not on filesystems that are not known to keep it.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Stamp {
+    /// The file's number on its filesystem.
+    pub inode: u64,
+    /// When anything about it last changed (`ctime`), which nobody can set at will.
+    pub changed: FileTime,
 }
 
 /// One extended attribute.

@@ -1,21 +1,22 @@
 //! Whether a repository is whole: every restore point readable down to the last chunk.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
 
 use format::ids::PointId;
 use format::index::IndexSegment;
-use format::listing;
 use format::manifest::{Manifest, VolumeRecord};
 use format::names::{ObjectName, PackName};
 use format::pack::{self, PackRecord};
 use format::raw::RawPath;
-use format::tree::{Entry, Extent, Kind, Slice};
+use format::tree::{Content, Entry, Kind, Slice};
 use serde::Serialize;
 
 use crate::chunks::Chunks;
 use crate::error::{RepositoryError, chain};
 use crate::index::Index;
 use crate::reader::Reader;
+use crate::tree::{self, EntryReader, ExtentReader};
 
 /// What a check looked at and what it found.
 #[derive(Debug, Default, Serialize)]
@@ -94,7 +95,7 @@ pub async fn check(reader: &Reader, read_data: bool) -> Result<CheckReport, Repo
     let gone = known.values().filter(|pack| packs.get(&pack.name) != Some(&pack.size));
     let gone = gone.map(|pack| Finding::MissingPack { object: pack.name.to_string() });
     report.findings.extend(gone);
-    let chunks = Chunks::with(reader, index);
+    let chunks = Arc::new(Chunks::with(reader, index));
     for point in points {
         match reader.point(point).await {
             Ok(Some(manifest)) => check_point(&chunks, &manifest, &mut report).await,
@@ -148,7 +149,7 @@ async fn read_pack(
     report.findings.push(Finding::DamagedPack { object: pack.to_string(), reason: damage });
 }
 
-async fn check_point(chunks: &Chunks, manifest: &Manifest, report: &mut CheckReport) {
+async fn check_point(chunks: &Arc<Chunks>, manifest: &Manifest, report: &mut CheckReport) {
     report.points += 1;
     for volume in &manifest.volumes {
         let mut walk = Walk { chunks, manifest, volume, report, seen: HashSet::new() };
@@ -158,7 +159,7 @@ async fn check_point(chunks: &Chunks, manifest: &Manifest, report: &mut CheckRep
 
 /// One volume of one point, from its root down.
 struct Walk<'a> {
-    chunks: &'a Chunks,
+    chunks: &'a Arc<Chunks>,
     manifest: &'a Manifest,
     volume: &'a VolumeRecord,
     report: &'a mut CheckReport,
@@ -168,52 +169,58 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     async fn run(&mut self) {
-        let root = match self.chunks.read_listing(&self.volume.root).await {
-            Ok(bytes) => listing::read_root(&bytes).map_err(|e| chain(&e)),
-            Err(error) => Err(chain(&error)),
+        let root = match tree::root(self.chunks, &self.volume.root).await {
+            Ok(root) => root,
+            Err(error) => return self.lost(RawPath::default(), chain(&error)),
         };
-        let mut open = match root {
-            Ok(root) => vec![(RawPath::default(), vec![root])],
-            Err(why) => return self.lost(RawPath::default(), why),
-        };
-        while let Some((path, entries)) = open.pop() {
-            for entry in entries {
-                let path = path.join(entry.name.as_bytes());
-                if let Some(entries) = self.visit(&path, entry).await {
-                    open.push((path, entries));
+        let mut open = Vec::new();
+        open.extend(self.visit(RawPath::default(), root).await);
+        while let Some((path, entries)) = open.last_mut() {
+            match entries.next().await {
+                Ok(Some(entry)) => {
+                    let path = path.join(entry.name.as_bytes());
+                    open.extend(self.visit(path, entry).await);
+                }
+                Ok(None) => drop(open.pop()),
+                Err(error) => {
+                    let path = path.clone();
+                    open.pop();
+                    self.lost(path, chain(&error));
                 }
             }
         }
     }
 
     // Checks one entry, and returns what is in it when it is a directory not seen before.
-    async fn visit(&mut self, path: &RawPath, entry: Entry) -> Option<Vec<Entry>> {
+    async fn visit(&mut self, path: RawPath, entry: Entry) -> Option<(RawPath, EntryReader)> {
         match entry.kind {
-            Kind::File { content } => {
-                self.check_content(path, &content);
+            Kind::File(content) => {
+                self.check_content(&path, content).await;
                 None
             }
-            Kind::Directory { listing } => {
-                if !self.seen.insert(listing.clone()) {
-                    return None;
-                }
-                let entries = match self.chunks.read_listing(&listing).await {
-                    Ok(bytes) => listing::read(&bytes).map_err(|e| chain(&e)),
-                    Err(error) => Err(chain(&error)),
-                };
-                entries.map_err(|why| self.lost(path.clone(), why)).ok()
+            Kind::Directory { listing } if self.seen.insert(listing.clone()) => {
+                Some((path, EntryReader::new(self.chunks, listing)))
             }
             _ => None,
         }
     }
 
-    fn check_content(&mut self, path: &RawPath, content: &[Extent]) {
-        let slices = content.iter().filter_map(|extent| match extent {
-            Extent::Data(slice) => Some(slice),
-            Extent::Hole { .. } => None,
-        });
-        let missing: BTreeSet<_> =
-            slices.filter(|slice| !self.chunks.index().holds(slice)).map(|s| s.chunk).collect();
+    async fn check_content(&mut self, path: &RawPath, content: Content) {
+        let mut extents = ExtentReader::new(self.chunks, content);
+        let mut missing = BTreeSet::new();
+        loop {
+            match extents.next().await {
+                Ok(Some(extent)) => {
+                    match extent.slice().map(|s| (s, self.chunks.index().holds(&s))) {
+                        Some((slice, Ok(false))) => drop(missing.insert(slice.chunk)),
+                        Some((_, Err(error))) => return self.lost(path.clone(), chain(&error)),
+                        _ => {}
+                    }
+                }
+                Ok(None) => break,
+                Err(error) => return self.lost(path.clone(), chain(&error)),
+            }
+        }
         if let Some(chunk) = missing.first() {
             let why = format!("{} of its chunks are in no pack, such as {chunk}", missing.len());
             self.lost(path.clone(), why);

@@ -4,8 +4,9 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use format::keys::Keys;
 use format::names::{ObjectName, PackName};
-use format::pack::{self, PackRecord};
+use format::pack::{self, FrameAddress, OpenedFrame};
 use format::tree::Slice;
 
 use crate::blocking;
@@ -15,9 +16,6 @@ use crate::reader::Reader;
 
 /// How many bytes of decoded frames are kept for the chunks beside the one that was asked for.
 const CACHE_BYTES_MAX: usize = 64 << 20;
-
-/// No directory has a longer listing: 1 GiB is several million names.
-const LISTING_BYTES_MAX: u64 = 1 << 30;
 
 /// Reads chunks, each checked against its name.
 #[derive(Debug)]
@@ -43,54 +41,44 @@ impl Chunks {
         &self.index
     }
 
+    /// The keys that chunks are named by.
+    pub fn keys(&self) -> &Keys {
+        self.reader.keys()
+    }
+
     /// The bytes of a slice.
     pub async fn read(&self, slice: Slice) -> Result<Bytes, RepositoryError> {
-        let missing = RepositoryError::MissingChunk(slice.chunk);
-        let Some((pack, place)) = self.index.find(slice.chunk) else { return Err(missing) };
-        let key = (pack.name, place.frame);
+        let missing = || RepositoryError::MissingChunk(slice.chunk);
+        let place = self.index.find(slice.chunk)?.ok_or_else(missing)?;
+        let key = (place.frame.pack, place.frame.number);
         let cached = self.cache().get(key);
         let frame = if let Some(frame) = cached {
             frame
         } else {
-            let frame = self.fetch(Arc::clone(&pack), place.frame).await?;
-            self.cache().insert(key, frame.clone());
+            let sealed = self.fetch(&place.frame).await?;
+            let keys = Arc::clone(self.reader.keys());
+            // Opening takes milliseconds of computing: not on a thread that others wait for.
+            let opening =
+                blocking::run(move || open_frame(&keys, &place.frame, &sealed).map(Arc::new));
+            let frame = opening.await?;
+            self.cache().insert(key, Arc::clone(&frame));
             frame
         };
-        let start = place.offset.saturating_add(slice.offset) as usize;
-        let end = start.saturating_add(slice.length as usize);
-        if slice.offset.saturating_add(slice.length) > place.length || end > frame.len() {
-            return Err(RepositoryError::damaged(
-                ObjectName::Pack(pack.name),
-                "a slice leaves its chunk",
-            ));
-        }
-        Ok(frame.slice(start..end))
+        let name = ObjectName::Pack(place.frame.pack);
+        let chunk = frame
+            .chunk(self.keys(), slice.chunk, place.offset, place.length)
+            .map_err(|e| RepositoryError::damaged(name, e))?;
+        let end = (slice.offset as usize).saturating_add(slice.length as usize);
+        let bytes = chunk.get(slice.offset as usize..end);
+        let bytes =
+            bytes.ok_or_else(|| RepositoryError::damaged(name, "a slice leaves its chunk"))?;
+        Ok(Bytes::copy_from_slice(bytes))
     }
 
-    /// The bytes of the slices of a listing, one after another.
-    pub async fn read_listing(&self, slices: &[Slice]) -> Result<Vec<u8>, RepositoryError> {
-        let length: u64 = slices.iter().map(|slice| u64::from(slice.length)).sum();
-        if length > LISTING_BYTES_MAX {
-            return Err(RepositoryError::ListingTooLong(length));
-        }
-        let mut bytes = Vec::new();
-        for slice in slices {
-            bytes.extend_from_slice(&self.read(*slice).await?);
-        }
-        Ok(bytes)
-    }
-
-    async fn fetch(&self, record: Arc<PackRecord>, number: u32) -> Result<Bytes, RepositoryError> {
-        let name = ObjectName::Pack(record.name);
-        let frame = record.frames.get(number as usize).ok_or_else(|| {
-            RepositoryError::damaged(name, "it has fewer frames than the index says")
-        })?;
+    /// The sealed bytes of a frame.
+    async fn fetch(&self, frame: &FrameAddress) -> Result<Bytes, RepositoryError> {
         let range = frame.offset..frame.offset.saturating_add(u64::from(frame.length));
-        let sealed = self.reader.store().get_range(name, range).await?;
-        let keys = Arc::clone(self.reader.keys());
-        // Opening takes milliseconds of computing, so several frames are opened on several cores.
-        let opening = blocking::run(move || pack::open_frame(&keys, &record, number, &sealed));
-        Ok(opening.await.map_err(|e| RepositoryError::damaged(name, e))?.into())
+        Ok(self.reader.store().get_range(ObjectName::Pack(frame.pack), range).await?)
     }
 
     fn cache(&self) -> std::sync::MutexGuard<'_, Cache> {
@@ -99,47 +87,40 @@ impl Chunks {
     }
 }
 
+/// Opens a frame, of which `sealed` are the stored bytes; names the pack when that fails.
+pub fn open_frame(
+    keys: &Keys,
+    frame: &FrameAddress,
+    sealed: &[u8],
+) -> Result<OpenedFrame, RepositoryError> {
+    pack::open_frame(keys, frame, sealed)
+        .map_err(|error| RepositoryError::damaged(ObjectName::Pack(frame.pack), error))
+}
+
 type FrameKey = (PackName, u32);
 
 /// Decoded frames; the one that came first goes first.
 #[derive(Debug, Default)]
 struct Cache {
-    frames: HashMap<FrameKey, Bytes>,
+    frames: HashMap<FrameKey, Arc<OpenedFrame>>,
     order: VecDeque<FrameKey>,
     bytes: usize,
 }
 
 impl Cache {
-    fn get(&self, key: FrameKey) -> Option<Bytes> {
+    fn get(&self, key: FrameKey) -> Option<Arc<OpenedFrame>> {
         self.frames.get(&key).cloned()
     }
 
-    fn insert(&mut self, key: FrameKey, frame: Bytes) {
-        let length = frame.len();
+    fn insert(&mut self, key: FrameKey, frame: Arc<OpenedFrame>) {
+        let length = frame.length();
         if self.frames.insert(key, frame).is_none() {
             self.order.push_back(key);
             self.bytes += length;
         }
         while self.bytes > CACHE_BYTES_MAX {
             let Some(oldest) = self.order.pop_front() else { return };
-            self.bytes -= self.frames.remove(&oldest).map_or(0, |frame| frame.len());
+            self.bytes -= self.frames.remove(&oldest).map_or(0, |frame| frame.length());
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use format::ids::{ObjectId, PointId};
-
-    #[test]
-    fn the_cache_stays_within_its_bytes() {
-        let mut cache = Cache::default();
-        let key = |n| (PackName { session: PointId::new([0; 16]), id: ObjectId::new([0; 16]) }, n);
-        for n in 0..200 {
-            cache.insert(key(n), Bytes::from(vec![0; 1 << 20]));
-            assert!(cache.bytes <= CACHE_BYTES_MAX);
-        }
-        assert!(cache.get(key(199)).is_some() && cache.get(key(0)).is_none());
     }
 }

@@ -2,6 +2,7 @@
 
 use format::descriptor::DescriptorError;
 use format::ids::{ChunkId, PointId};
+use format::listing::ListingError;
 use format::names::ObjectName;
 use format::slot::SlotError;
 use thiserror::Error;
@@ -26,9 +27,12 @@ pub enum RepositoryError {
     /// A prune ended the session, because it stood still for too long.
     #[error("the session {0} was ended by a prune")]
     Fenced(PointId),
-    /// A listing claims to be longer than any directory's.
-    #[error("a listing of {0} bytes is longer than any directory's")]
-    ListingTooLong(u64),
+    /// The list of a file's extents makes no sense.
+    #[error("the list of the file's extents is damaged")]
+    Extents,
+    /// A directory's listing makes no sense.
+    #[error(transparent)]
+    Listing(#[from] ListingError),
     /// No pack of the repository holds this chunk.
     #[error("chunk {0} is in no pack")]
     MissingChunk(ChunkId),

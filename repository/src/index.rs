@@ -6,7 +6,7 @@ use std::sync::Arc;
 use format::ids::ChunkId;
 use format::index::IndexSegment;
 use format::names::{ObjectName, PackName};
-use format::pack::{self, PackRecord};
+use format::pack::{self, FrameAddress, PackRecord};
 use format::tree::Slice;
 
 use crate::error::RepositoryError;
@@ -16,17 +16,26 @@ use crate::reader::Reader;
 #[derive(Debug, Default)]
 pub struct Index {
     packs: Vec<Arc<PackRecord>>,
-    places: HashMap<ChunkId, Place>,
+    places: HashMap<ChunkId, Entry>,
 }
 
 /// The place of one chunk.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Place {
+pub struct Place {
+    /// The frame that holds it.
+    pub frame: FrameAddress,
+    /// Where it begins in the frame's plaintext.
+    pub offset: u32,
+    /// Its length in bytes.
+    pub length: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
     pack: u32,
-    pub(crate) frame: u32,
-    /// Where the chunk begins in the frame's plaintext.
-    pub(crate) offset: u32,
-    pub(crate) length: u32,
+    frame: u32,
+    offset: u32,
+    length: u32,
 }
 
 impl Index {
@@ -96,7 +105,7 @@ impl Index {
         for (frame, contents) in (0..).zip(&record.frames) {
             let mut offset = 0;
             for chunk in &contents.chunks {
-                let place = Place { pack, frame, offset, length: chunk.length };
+                let place = Entry { pack, frame, offset, length: chunk.length };
                 self.places.insert(chunk.id, place);
                 offset = offset.saturating_add(chunk.length);
             }
@@ -105,14 +114,14 @@ impl Index {
     }
 
     /// Whether a chunk is stored.
-    pub fn contains(&self, chunk: ChunkId) -> bool {
-        self.places.contains_key(&chunk)
+    pub fn contains(&self, chunk: ChunkId) -> Result<bool, RepositoryError> {
+        Ok(self.places.contains_key(&chunk))
     }
 
     /// Whether all bytes of a slice are stored.
-    pub fn holds(&self, slice: &Slice) -> bool {
+    pub fn holds(&self, slice: &Slice) -> Result<bool, RepositoryError> {
         let end = u64::from(slice.offset).saturating_add(u64::from(slice.length));
-        self.places.get(&slice.chunk).is_some_and(|place| end <= u64::from(place.length))
+        Ok(self.find(slice.chunk)?.is_some_and(|place| end <= u64::from(place.length)))
     }
 
     /// How many chunks are stored.
@@ -125,9 +134,11 @@ impl Index {
         self.places.is_empty()
     }
 
-    /// The pack and the place of a chunk.
-    pub(crate) fn find(&self, chunk: ChunkId) -> Option<(Arc<PackRecord>, Place)> {
-        let place = *self.places.get(&chunk)?;
-        Some((Arc::clone(self.packs.get(place.pack as usize)?), place))
+    /// Where a chunk is; `None` when it is not stored.
+    pub fn find(&self, chunk: ChunkId) -> Result<Option<Place>, RepositoryError> {
+        let Some(entry) = self.places.get(&chunk) else { return Ok(None) };
+        let pack = self.packs.get(entry.pack as usize);
+        let frame = pack.and_then(|pack| pack.address(entry.frame));
+        Ok(frame.map(|frame| Place { frame, offset: entry.offset, length: entry.length }))
     }
 }

@@ -13,6 +13,7 @@ pub mod index;
 pub mod location;
 pub mod reader;
 pub mod store;
+pub mod tree;
 pub mod unlock;
 pub mod writer;
 

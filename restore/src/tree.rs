@@ -7,13 +7,13 @@ use std::os::unix::fs::FileExt as _;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use format::listing::{self, ListingError};
 use format::raw::RawPath;
-use format::tree::{Entry, Extent, HardLink, Kind, Metadata, Slice};
+use format::tree::{Content, Entry, HardLink, Kind, Metadata, Slice};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use platform::files::{self, Dir, FileKind};
 use repository::chunks::Chunks;
 use repository::error::{RepositoryError, chain};
+use repository::tree::{self, EntryReader, ExtentReader};
 use tokio::runtime::Handle;
 
 use crate::error::RestoreError;
@@ -46,25 +46,19 @@ impl From<RepositoryError> for ContentError {
     fn from(error: RepositoryError) -> Self {
         match &error {
             RepositoryError::Damaged { .. } => Self::Lost(chain(&error)),
-            RepositoryError::MissingChunk(_) | RepositoryError::ListingTooLong(_) => {
-                Self::Lost(error.to_string())
-            }
+            RepositoryError::MissingChunk(_)
+            | RepositoryError::Listing(_)
+            | RepositoryError::Extents => Self::Lost(error.to_string()),
             RepositoryError::Store(_) => Self::Unread(error),
             _ => Self::Stop(error.into()),
         }
     }
 }
 
-impl From<ListingError> for ContentError {
-    fn from(error: ListingError) -> Self {
-        Self::Lost(error.to_string())
-    }
-}
-
 /// Restores one volume. Blocks: not for async code.
 pub(crate) struct TreeWriter<'a> {
     pub(crate) volume: RawPath,
-    pub(crate) chunks: &'a Chunks,
+    pub(crate) chunks: &'a Arc<Chunks>,
     pub(crate) runtime: Handle,
     pub(crate) target: Target,
     pub(crate) progress: Arc<Progress>,
@@ -78,13 +72,13 @@ struct Level {
     metadata: Metadata,
     dir: Dir,
     path: Vec<Vec<u8>>,
-    entries: std::vec::IntoIter<Entry>,
+    entries: EntryReader,
 }
 
 impl TreeWriter<'_> {
     /// Restores the tree whose root is in the stream `root`.
     pub(crate) fn run(&mut self, root: &[Slice]) -> Result<(), RestoreError> {
-        let root = self.read(root).and_then(|bytes| Ok(listing::read_root(&bytes)?));
+        let root = self.runtime.block_on(tree::root(self.chunks, root)).map_err(Into::into);
         let Some(mut root) = self.or_lost(&[], root)? else { return Ok(()) };
         root.name = RawPath::new(self.target.name.clone());
         let parent = Rc::clone(&self.target.parent);
@@ -103,7 +97,9 @@ impl TreeWriter<'_> {
     fn fill(&mut self, root: Level) -> Result<(), RestoreError> {
         let mut levels = vec![root];
         while let Some(level) = levels.last_mut() {
-            if let Some(entry) = level.entries.next() {
+            let next = self.runtime.block_on(level.entries.next()).map_err(Into::into);
+            let path = level.path.clone();
+            if let Some(entry) = self.or_lost(&path, next)?.flatten() {
                 let below = self.make(&level.dir, entry, &level.path)?;
                 levels.extend(below);
             } else if let Some(Level { metadata, dir, path, .. }) = levels.pop() {
@@ -138,15 +134,14 @@ impl TreeWriter<'_> {
             Kind::Directory { listing } => {
                 let made = dir.create_dir(name).map(Some);
                 let Some(dir) = self.or_refused(&path, made)? else { return Ok(None) };
-                let entries = self.read(&listing).and_then(|bytes| Ok(listing::read(&bytes)?));
-                let entries = self.or_lost(&path, entries)?.unwrap_or_default().into_iter();
+                let entries = EntryReader::new(self.chunks, listing);
                 self.count();
                 return Ok(Some(Level { metadata, dir, path, entries }));
             }
-            Kind::File { content } => {
+            Kind::File(content) => {
                 let created = dir.create_file(name).map(Some);
                 let Some(file) = self.or_refused(&path, created)? else { return Ok(None) };
-                let written = self.write_file(&file, &path, &content);
+                let written = self.write_file(&file, &path, content);
                 let written = self.or_lost(&path, written);
                 if !matches!(written, Ok(Some(()))) {
                     // With a hole where data should be it would look like a file: rather none.
@@ -224,17 +219,14 @@ impl TreeWriter<'_> {
         &mut self,
         file: &File,
         path: &[Vec<u8>],
-        content: &[Extent],
+        content: Content,
     ) -> Result<(), ContentError> {
         let mut places = Vec::new();
         let mut position: u64 = 0;
-        for extent in content {
-            if let Extent::Data(slice) = extent {
-                places.push((position, *slice));
-            }
-            position = position
-                .checked_add(extent.length())
-                .ok_or_else(|| ContentError::Lost("its extents are longer than any file".into()))?;
+        let mut extents = ExtentReader::new(self.chunks, content);
+        while let Some(extent) = self.runtime.block_on(extents.next())? {
+            places.extend(extent.slice().map(|slice| (position, slice)));
+            position += extent.length();
         }
         file.set_len(position).map_err(|e| self.write_error(path, e))?;
         let chunks = self.chunks;
@@ -253,10 +245,6 @@ impl TreeWriter<'_> {
         })?;
         self.report.bytes = self.report.bytes.saturating_add(position);
         Ok(())
-    }
-
-    fn read(&self, slices: &[Slice]) -> Result<Vec<u8>, ContentError> {
-        Ok(self.runtime.block_on(self.chunks.read_listing(slices))?)
     }
 
     // What is lost is noted, and the restore goes on; other errors end it.

@@ -53,7 +53,7 @@ impl ContentReader {
                     let mut source = Source { file, position: offset, end: offset + length };
                     let slices = self.cut(&mut source, intake, &mut on_read)?;
                     let cut: u64 = slices.iter().map(|slice| u64::from(slice.length)).sum();
-                    extents.extend(slices.into_iter().map(Extent::Data));
+                    extents.extend(slices.into_iter().map(Extent::Whole));
                     // The file became shorter meanwhile: what is read now ends here.
                     if cut < length {
                         return Ok(extents);

@@ -46,7 +46,7 @@ impl Intake {
     pub(crate) fn take(&mut self, kind: ChunkKind, bytes: &[u8]) -> Result<Slice, UploadError> {
         let id = self.writer.keys().chunk_id(bytes);
         let length = u32::try_from(bytes.len()).map_err(|_| UploadError::Stopped)?;
-        if !self.stored.index().contains(id) && self.sent.insert(id) {
+        if !self.stored.index().contains(id)? && self.sent.insert(id) {
             if kind == ChunkKind::Data {
                 self.changed += u64::from(length);
             }

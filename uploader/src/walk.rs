@@ -11,7 +11,7 @@ use std::sync::Arc;
 use format::listing;
 use format::manifest::Omission;
 use format::raw::RawPath;
-use format::tree::{Entry, Extent, HardLink, Kind, Slice};
+use format::tree::{Content, Entry, Extent, Extents, HardLink, Kind, Slice};
 use platform::application::FileTree;
 use platform::files::{self, Dir, FileKind, Inspected};
 
@@ -59,7 +59,7 @@ struct Level {
 
 /// What to do after an entry was looked at.
 enum Step {
-    Leaf(Entry),
+    Leaf(Box<Entry>),
     Descend(Box<Level>),
     Omitted,
 }
@@ -88,7 +88,7 @@ impl<'a> Walk<'a> {
     /// Stores the whole tree.
     pub(crate) fn run(mut self) -> Result<Walked, UploadError> {
         let root = match self.open_root()? {
-            Step::Leaf(entry) => entry,
+            Step::Leaf(entry) => *entry,
             Step::Descend(level) => self.descend(*level)?,
             Step::Omitted => return Err(self.root_error(io::ErrorKind::NotFound.into())),
         };
@@ -154,14 +154,18 @@ impl<'a> Walk<'a> {
             None => level.dir.open_dir(name),
         };
         match opened {
-            Ok(dir) if found.device != level.device && pseudo::is_pseudo(&dir) => {
-                Ok(Step::Leaf(entry(name, Kind::Directory { listing: Vec::new() }, found)))
-            }
+            Ok(dir) if found.device != level.device && pseudo::is_pseudo(&dir) => Ok(Step::Leaf(
+                Box::new(entry(name, Kind::Directory { listing: Vec::new() }, found)),
+            )),
             Ok(dir) => Ok(Step::Descend(Box::new(self.level(&path, name, found, dir)))),
             Err(error) => {
                 // The directory itself is known; only what is in it is lost.
                 self.omit(&path, &error);
-                Ok(Step::Leaf(entry(name, Kind::Directory { listing: Vec::new() }, found)))
+                Ok(Step::Leaf(Box::new(entry(
+                    name,
+                    Kind::Directory { listing: Vec::new() },
+                    found,
+                ))))
             }
         }
     }
@@ -198,7 +202,11 @@ impl<'a> Walk<'a> {
     ) -> Result<Step, UploadError> {
         let kind = match found.kind.clone() {
             FileKind::File => match self.content(place, &mut found) {
-                Ok(content) => Kind::File { content },
+                Ok(extents) => Kind::File(Content {
+                    size: extents.iter().map(Extent::length).sum(),
+                    extents: Extents::Here(extents),
+                    hash: None,
+                }),
                 Err(ContentError::File(error)) => return Ok(self.omit(path, &error)),
                 Err(ContentError::Upload(error)) => return Err(error),
             },
@@ -210,7 +218,7 @@ impl<'a> Walk<'a> {
             FileKind::BlockDevice { major, minor } => Kind::BlockDevice { major, minor },
         };
         found.metadata.hard_link = self.hard_link(&found);
-        Ok(Step::Leaf(entry(name, kind, found)))
+        Ok(Step::Leaf(Box::new(entry(name, kind, found))))
     }
 
     fn content(

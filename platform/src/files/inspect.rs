@@ -17,7 +17,8 @@ use super::handle::{pin, pin_path, stat};
 pub struct Inspected {
     /// What it is.
     pub kind: FileKind,
-    /// Who owns it and how it is marked. `hard_link` is always `None`: see `links`.
+    /// Who owns it and how it is marked. `hard_link` and `stamp` are always `None`: see `links`,
+    /// `inode` and `changed`.
     pub metadata: Metadata,
     /// Its length in bytes, holes included; meaningful for regular files.
     pub size: u64,
@@ -92,6 +93,7 @@ fn examine(handle: BorrowedFd<'_>) -> io::Result<Inspected> {
             modified: time(stat.stx_mtime),
             attributes: attributes::read(handle)?,
             hard_link: None,
+            stamp: None,
         },
         size: stat.stx_size,
         allocated: stat.stx_blocks.saturating_mul(512),

@@ -279,6 +279,7 @@ fn nonsense_is_refused_and_the_rest_is_set() {
             attribute("user.x", b"1"),
         ],
         hard_link: None,
+        stamp: None,
     };
     let refused = refusals(apply(&dir, b"file", &nonsense));
     assert_eq!(
