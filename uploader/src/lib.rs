@@ -10,7 +10,11 @@ pub mod progress;
 pub mod upload;
 
 mod content;
+#[allow(dead_code, reason = "wired next")]
+mod large;
 mod intake;
 mod pipeline;
 mod pseudo;
+#[allow(dead_code, reason = "wired next")]
+mod sink;
 mod walk;
