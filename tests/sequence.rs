@@ -15,7 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use service::RestoreProgress;
-use service::backup::{BackupProgress, BackupReport, Subject};
+use service::backup::{BackupProgress, BackupReport, BackupRequest, Subject};
 use service::engine::{self, Engine, FREEZE_DEADLINE, Settings};
 use service::platforms::Platforms;
 use service::points::PointName;
@@ -115,7 +115,7 @@ fn within<F: Future<Output = ()>>(act: impl FnOnce(Arc<Engine>, Arc<Directory>) 
 async fn back_up(engine: &Engine, application: &Sequence, freeze: bool) -> BackupReport {
     let name = application.name().to_owned();
     let subject = Subject::Application { name, freeze, deadline: FREEZE_DEADLINE };
-    engine.backup(subject, &BackupProgress::default()).await.unwrap()
+    engine.backup(BackupRequest::of(subject), &BackupProgress::default()).await.unwrap()
 }
 
 async fn restore_and_check(

@@ -150,10 +150,32 @@ pub(crate) struct BackupArguments {
     /// Do not freeze; the volumes may not agree with one another
     #[arg(long, conflicts_with = "path")]
     pub(crate) no_freeze: bool,
+    /// Read every file, also those whose time of change says that they are as they were
+    #[arg(long, alias = "force")]
+    pub(crate) full: bool,
+    /// Read and compare, in place and without a freeze, and store nothing
+    #[arg(short = 'n', long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) selection: SelectionArguments,
     /// After how many seconds the application runs again, whatever happens
     #[arg(long, value_name = "SECONDS", default_value_t = service::engine::FREEZE_DEADLINE.as_secs(),
           value_parser = clap::value_parser!(u64).range(1..=300))]
     pub(crate) deadline: u64,
+}
+
+/// Which files to back up.
+#[derive(Args, Debug)]
+pub(crate) struct SelectionArguments {
+    /// Leave out what has this name, or this path if there is a slash in it; `*`, `?`, `**`, `[a-z]`
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) exclude: Vec<String>,
+    /// Leave out what the lines of this file say; `#` begins a comment
+    #[arg(long, value_name = "FILE")]
+    pub(crate) exclude_file: Vec<PathBuf>,
+    /// Do not go into other filesystems
+    #[arg(short = 'x', long)]
+    pub(crate) one_file_system: bool,
 }
 
 /// What to restore.

@@ -4,17 +4,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use service::backup::{BackupProgress, Subject};
+use service::backup::{BackupProgress, BackupRequest, Subject};
 use service::config::Config;
 use service::engine::{self, Engine, Settings};
 use service::error::ServiceError;
 use service::platforms::Platforms;
 use service::secret::{SecretError, SecretSource};
 use service::warden::WardenProgram;
-use service::{Location, RestoreProgress, applications, clock, demo, points, policy};
+use service::{Location, RestoreProgress, Selection, applications, clock, demo, points, policy};
 
 use crate::arguments::{
-    Arguments, BackupArguments, ConfigVerb, PolicyVerb, RestoreArguments, Verb,
+    Arguments, BackupArguments, ConfigVerb, PolicyVerb, RestoreArguments, SelectionArguments, Verb,
 };
 use crate::exit::Exit;
 use crate::paths;
@@ -154,11 +154,20 @@ impl Context {
                 paths: backup.path.clone(),
             },
         };
+        let selection = selection(&backup.selection)?;
+        let request = BackupRequest { subject, selection, full: backup.full };
         let engine = self.open().await?;
         let progress = BackupProgress::default();
         let display = Display::new(self.shows_progress());
+        if backup.dry_run {
+            let rehearsing = Box::pin(engine.rehearse(request, &progress));
+            let report = display.during_backup(rehearsing, &progress).await?;
+            engine.close().await;
+            let exit = if report.omissions.is_empty() { Exit::Success } else { Exit::Partial };
+            return Ok(self.answer(&report, exit));
+        }
         let report =
-            display.during_backup(Box::pin(engine.backup(subject, &progress)), &progress).await?;
+            display.during_backup(Box::pin(engine.backup(request, &progress)), &progress).await?;
         engine.close().await;
         let exit = if report.omissions.is_empty() { Exit::Success } else { Exit::Partial };
         Ok(self.answer(&report, exit))
@@ -191,6 +200,19 @@ impl Context {
     fn shows_progress(&self) -> bool {
         !self.arguments.quiet && !self.arguments.json
     }
+}
+
+fn selection(arguments: &SelectionArguments) -> Result<Selection, ServiceError> {
+    let mut patterns = arguments.exclude.clone();
+    for file in &arguments.exclude_file {
+        let text = std::fs::read_to_string(file)
+            .map_err(|source| ServiceError::ExcludeFile { path: file.clone(), source })?;
+        let lines = text.lines().map(str::trim);
+        let meant = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+        patterns.extend(meant.map(ToOwned::to_owned));
+    }
+    let selection = Selection::excluding(patterns.iter().map(String::as_str))?;
+    Ok(selection.on_one_filesystem(arguments.one_file_system))
 }
 
 fn own_program() -> Result<PathBuf, ServiceError> {

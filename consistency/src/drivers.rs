@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use format::raw::RawPath;
@@ -78,6 +78,8 @@ struct Piece {
 #[derive(Debug)]
 struct Done {
     family: btrfs::Family,
+    /// Of a clone; the files of a subvolume's snapshot have the stamps of the originals.
+    originals: Option<clone::Originals>,
     begin: Moment,
     end: Moment,
 }
@@ -140,14 +142,15 @@ impl Plan {
             return Err(SnapshotError::Abandoned);
         }
         let place = self.places.get(job.place).ok_or(SnapshotError::Unfinished)?;
-        let family = match &job.work {
-            Work::Subvolume(subvolume) => subvolume.snapshot(place, &job.name)?,
+        let (family, originals) = match &job.work {
+            Work::Subvolume(subvolume) => (subvolume.snapshot(place, &job.name)?, None),
             Work::Clone(recipe) => {
-                clone::clone(recipe, place.dir(), &job.name, abandoned)?;
-                btrfs::Family { root: place.path(&job.name), nested: BTreeMap::new() }
+                let originals = clone::clone(recipe, place.dir(), &job.name, abandoned)?;
+                let root = place.path(&job.name);
+                (btrfs::Family { root, nested: BTreeMap::new() }, Some(originals))
             }
         };
-        Ok(Done { family, begin, end: Moment::now() })
+        Ok(Done { family, originals, begin, end: Moment::now() })
     }
 
     fn assemble(&self, volumes: &[Volume], done: &[Done]) -> Vec<Taken> {
@@ -166,6 +169,10 @@ impl Plan {
                 });
                 taken.begin = taken.begin.min(done.begin);
                 taken.end = taken.end.max(done.end);
+                if let Some(originals) = &done.originals {
+                    let all = taken.tree.originals.get_or_insert_default();
+                    Arc::make_mut(all).extend(originals);
+                }
                 graft(&mut taken.tree, piece, &root, &done.family);
             }
             taken

@@ -1,10 +1,12 @@
 //! An application as it stands right now: its members, their volumes, how to stop them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use format::raw::RawPath;
+use format::tree::Stamp;
 use serde::Serialize;
 
 /// A named set of containers (or host processes) that must be consistent with one another.
@@ -141,4 +143,7 @@ pub struct FileTree {
     pub grafts: BTreeMap<PathBuf, PathBuf>,
     /// Paths below the root that are no part of the volume, such as our own snapshots.
     pub hidden: Vec<PathBuf>,
+    /// Where the tree is a copy whose files have other numbers and times of change than the
+    /// originals: device and number of a copied file → stamp of its original when it was copied.
+    pub originals: Option<Arc<HashMap<(u64, u64), Stamp>>>,
 }

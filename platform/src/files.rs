@@ -7,13 +7,15 @@
 mod apply;
 mod attributes;
 mod directory;
+mod glance;
 mod handle;
 mod inspect;
 pub mod mounts;
 mod segments;
 
 pub use apply::{Refusal, apply, apply_open};
-pub use directory::Dir;
+pub use directory::{Dir, Name};
+pub use glance::{Glance, GlanceKind, glance};
 pub use inspect::{FileKind, Inspected, inspect, inspect_open, inspect_path};
 pub use segments::{Segment, Segments, segments};
 

@@ -24,6 +24,11 @@ impl EntryReader {
         Self { chunks, listing, decoder: listing::Decoder::default() }
     }
 
+    /// The next entry if it can be had without waiting for the store.
+    pub fn buffered(&mut self) -> Result<Option<Entry>, RepositoryError> {
+        Ok(self.decoder.entry()?)
+    }
+
     /// The next entry; `None` at the end.
     ///
     /// # Errors
@@ -68,6 +73,17 @@ impl ExtentReader {
         }
     }
 
+    /// The next extent if it can be had without waiting for the store.
+    pub fn buffered(&mut self) -> Result<Option<Extent>, RepositoryError> {
+        match self.here.next() {
+            Some(extent) => self.count(extent).map(Some),
+            None => match self.decoder.value().map_err(|_| RepositoryError::Extents)? {
+                Some(extent) => self.count(extent).map(Some),
+                None => Ok(None),
+            },
+        }
+    }
+
     /// The next extent; `None` at the end of the file.
     ///
     /// # Errors
@@ -76,9 +92,13 @@ impl ExtentReader {
         let Some(extent) = self.read().await? else {
             return if self.left == 0 { Ok(None) } else { Err(RepositoryError::Extents) };
         };
+        self.count(extent).map(Some)
+    }
+
+    fn count(&mut self, extent: Extent) -> Result<Extent, RepositoryError> {
         let left = self.left.checked_sub(extent.length());
         self.left = left.filter(|_| extent.length() > 0).ok_or(RepositoryError::Extents)?;
-        Ok(Some(extent))
+        Ok(extent)
     }
 
     async fn read(&mut self) -> Result<Option<Extent>, RepositoryError> {

@@ -49,6 +49,11 @@ impl Writer {
         Ok(writer)
     }
 
+    /// An id that no restore point has, for what is done in place of writing one.
+    pub fn unused_point() -> PointId {
+        random::point_id()
+    }
+
     /// The id of the restore point to be.
     pub fn point(&self) -> PointId {
         self.point

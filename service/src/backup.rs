@@ -1,6 +1,8 @@
 //! One backup: freeze, snapshot, thaw, then store what changed.
 
+mod parent;
 mod progress;
+mod rehearse;
 mod report;
 
 use std::path::{Path, PathBuf};
@@ -10,6 +12,7 @@ use std::time::Duration;
 use catalog::{CatalogError, NewRun, Process, RunEnd, RunOutcome};
 use consistency::{GroupSnapshot, Request};
 use format::evidence::Evidence;
+use format::ids::PointId;
 use format::manifest::{Level, Manifest, MountRecord, Omission, VolumeRecord};
 use format::raw::RawPath;
 use jiff::Timestamp;
@@ -17,13 +20,35 @@ use platform::application::{Application, FileTree, MissingVolume, Mount};
 use platform::process::ProcessIdentity;
 use repository::blocking;
 use repository::location::Location;
+use uploader::selection::Selection;
 use uploader::upload::Upload;
+use uploader::volume::{Stillness, Volume};
 
+use self::parent::Roots;
 pub use self::progress::{BackupProgress, Stage};
+pub use self::rehearse::RehearsalReport;
 pub use self::report::{BackupReport, VolumeReport};
 use crate::clock;
 use crate::engine::Engine;
 use crate::error::ServiceError;
+
+/// What to back up, and how.
+#[derive(Clone, Debug)]
+pub struct BackupRequest {
+    /// What.
+    pub subject: Subject,
+    /// Which files of it.
+    pub selection: Selection,
+    /// Whether to read every file, whatever its time of change.
+    pub full: bool,
+}
+
+impl BackupRequest {
+    /// All files of this, those that changed read.
+    pub fn of(subject: Subject) -> Self {
+        Self { subject, selection: Selection::default(), full: false }
+    }
+}
 
 /// What to back up.
 #[derive(Clone, Debug)]
@@ -57,9 +82,30 @@ struct Taken {
     evidence: Option<Evidence>,
     /// Volumes that cannot be found.
     missing: Vec<Omission>,
+    stillness: Stillness,
     sources: Vec<Source>,
     /// Kept until everything is read.
     snapshot: Option<GroupSnapshot>,
+}
+
+/// How the volumes are read.
+struct How {
+    parent: Roots,
+    selection: Selection,
+    full: bool,
+}
+
+impl How {
+    fn volume(&self, name: &RawPath, tree: FileTree, stillness: Stillness) -> Volume {
+        Volume {
+            name: name.clone(),
+            tree,
+            stillness,
+            parent: self.parent.get(name).cloned(),
+            selection: self.selection.clone(),
+            full: self.full,
+        }
+    }
 }
 
 /// One volume to be read.
@@ -71,6 +117,14 @@ struct Source {
     tree: FileTree,
 }
 
+impl Subject {
+    fn name(&self) -> &str {
+        match self {
+            Self::Application { name, .. } | Self::Paths { name, .. } => name,
+        }
+    }
+}
+
 impl Engine {
     /// Makes one restore point.
     ///
@@ -79,22 +133,19 @@ impl Engine {
     /// backup removes the snapshots.
     pub async fn backup(
         &self,
-        subject: Subject,
+        request: BackupRequest,
         progress: &BackupProgress,
     ) -> Result<BackupReport, ServiceError> {
-        let name = match &subject {
-            Subject::Application { name, .. } | Subject::Paths { name, .. } => name.clone(),
-        };
         let process = ProcessIdentity::current()
             .map_err(|source| ServiceError::System { action: "look at processes", source })?;
         let run = NewRun {
-            application: name,
+            application: request.subject.name().to_owned(),
             repository: Some(self.reader.id()),
             started: clock::now(),
             process: Process { pid: process.pid, start_ticks: process.start_ticks },
         };
         let run = self.catalog.begin_run(run).await?;
-        let result = self.make_point(subject, progress).await;
+        let result = self.make_point(request, progress).await;
         let outcome = match &result {
             Ok(report) if report.omissions.is_empty() => RunOutcome::Succeeded,
             Ok(_) => RunOutcome::Partial,
@@ -111,33 +162,20 @@ impl Engine {
 
     async fn make_point(
         &self,
-        subject: Subject,
+        request: BackupRequest,
         progress: &BackupProgress,
     ) -> Result<BackupReport, ServiceError> {
-        // All that is slow comes before the freeze: registering, and loading the index.
+        let BackupRequest { subject, selection, full } = request;
+        // All that is slow comes before the freeze: registering, loading the index, and looking
+        // for what was saved last time.
         let store = Arc::clone(&self.store);
         let upload =
             Upload::begin(store, &self.reader, &self.host, Arc::clone(&progress.upload)).await?;
-        let mut taken = match subject {
-            Subject::Application { name, freeze, deadline } => {
-                let application = self.platforms.application(&name).await?;
-                if application.volumes.is_empty() {
-                    return Err(ServiceError::NothingToSave(name));
-                }
-                progress.enter(Stage::Freezing);
-                let request = Request {
-                    application,
-                    run: upload.point(),
-                    deadline,
-                    warden: self.warden.clone(),
-                    freeze,
-                };
-                self.take(request).await?
-            }
-            Subject::Paths { name, paths } => self.find_paths(name, &paths)?,
-        };
+        let parent = self.parent(subject.name()).await;
+        let mut taken = self.find(subject, upload.point(), progress).await?;
         let snapshot = taken.snapshot.take();
-        let stored = self.store_volumes(upload, taken, progress).await;
+        let how = How { parent, selection, full };
+        let stored = self.store_volumes(upload, taken, &how, progress).await;
         if let Some(snapshot) = snapshot {
             release(snapshot).await;
         }
@@ -149,6 +187,26 @@ impl Engine {
         Ok(BackupReport::of(&manifest))
     }
 
+    // What is to be read: a snapshot, or what lies there.
+    async fn find(
+        &self,
+        subject: Subject,
+        run: PointId,
+        progress: &BackupProgress,
+    ) -> Result<Taken, ServiceError> {
+        let (name, freeze, deadline) = match subject {
+            Subject::Application { name, freeze, deadline } => (name, freeze, deadline),
+            Subject::Paths { name, paths } => return self.find_paths(name, &paths),
+        };
+        let application = self.platforms.application(&name).await?;
+        if application.volumes.is_empty() {
+            return Err(ServiceError::NothingToSave(name));
+        }
+        progress.enter(Stage::Freezing);
+        let warden = self.warden.clone();
+        self.take(Request { application, run, deadline, warden, freeze }).await
+    }
+
     async fn record(&self, manifest: &Manifest) -> Result<(), CatalogError> {
         self.catalog.insert_point(self.reader.id(), manifest).await?;
         let (name, platform) = (&manifest.application, &manifest.platform);
@@ -158,6 +216,10 @@ impl Engine {
     async fn take(&self, request: Request) -> Result<Taken, ServiceError> {
         let before = request.application.clone();
         let at = clock::now();
+        // Not later than the first snapshot.
+        let begun = clock::file_time(at);
+        let stillness =
+            if request.freeze { Stillness::Snapshot(begun) } else { Stillness::Live(begun) };
         let snapshot = blocking::run(move || consistency::take(&request)).await?;
         // Who ran while the volumes stood still is known only after: a container that came or was
         // restarted meanwhile spoils the point.
@@ -186,6 +248,7 @@ impl Engine {
             level: verdict.level,
             remarks,
             missing: missing.into_iter().map(omission).collect(),
+            stillness,
             definition,
             evidence: snapshot.evidence.clone(),
             sources,
@@ -221,6 +284,7 @@ impl Engine {
             definition: serde_json::Value::Null,
             evidence: None,
             missing: Vec::new(),
+            stillness: Stillness::Live(clock::file_time(clock::now())),
             sources,
             snapshot: None,
         })
@@ -247,13 +311,15 @@ impl Engine {
         &self,
         mut upload: Upload,
         taken: Taken,
+        how: &How,
         progress: &BackupProgress,
     ) -> Result<Manifest, ServiceError> {
         let mut volumes = Vec::new();
         let mut omissions = taken.missing;
         for Source { name, origin, driver, mounts, tree } in taken.sources {
             progress.enter(Stage::Uploading(name.clone()));
-            let (next, stored) = upload.volume(name.clone(), tree).await?;
+            let volume = how.volume(&name, tree, taken.stillness);
+            let (next, stored) = upload.volume(volume).await?;
             upload = next;
             omissions.extend(stored.omissions);
             volumes.push(VolumeRecord {

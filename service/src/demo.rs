@@ -21,7 +21,7 @@ use serde::Serialize;
 use self::application::{Application, NAME, PROCESSES};
 use self::error::DemoError;
 use self::ring::Agreement;
-use crate::backup::{BackupProgress, BackupReport, Subject};
+use crate::backup::{BackupProgress, BackupReport, BackupRequest, Subject};
 use crate::config::Config;
 use crate::engine::{self, Engine, FREEZE_DEADLINE, Settings};
 use crate::error::ServiceError;
@@ -122,7 +122,7 @@ pub async fn run(
 async fn back_up(engine: &Engine) -> Result<BackupReport, ServiceError> {
     let (name, freeze, deadline) = (NAME.to_owned(), true, FREEZE_DEADLINE);
     let subject = Subject::Application { name, freeze, deadline };
-    engine.backup(subject, &BackupProgress::default()).await
+    engine.backup(BackupRequest::of(subject), &BackupProgress::default()).await
 }
 
 async fn restore_newest(

@@ -11,6 +11,7 @@ use restore::conflict::Conflict;
 use restore::error::RestoreError;
 use thiserror::Error;
 use uploader::error::UploadError;
+use uploader::selection::PatternError;
 
 use crate::config::ConfigError;
 use crate::demo::error::DemoError;
@@ -37,6 +38,14 @@ pub enum ServiceError {
     /// The freeze or the snapshot failed.
     #[error(transparent)]
     Consistency(#[from] ConsistencyError),
+    /// A file with patterns cannot be read.
+    #[error("cannot read the patterns in `{}`", path.display())]
+    ExcludeFile {
+        /// Which file.
+        path: std::path::PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The demonstration failed.
     #[error(transparent)]
     Demo(#[from] DemoError),
@@ -57,6 +66,9 @@ pub enum ServiceError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A pattern of files to leave out makes no sense.
+    #[error(transparent)]
+    Pattern(#[from] PatternError),
     /// The platform failed.
     #[error(transparent)]
     Platform(#[from] PlatformError),
@@ -132,7 +144,8 @@ impl ServiceError {
             Self::Location(_) => "give a path, file:///PATH or s3://BUCKET/PREFIX",
             Self::NoRepository => "give --repo URL, set STILLPOINT_REPO, or configure one",
             Self::NothingToSave(_) => "`stillpoint apps` says what of it is left out, and why",
-            Self::Path { .. } => "check the path and the permissions",
+            Self::Path { .. } | Self::ExcludeFile { .. } => "check the path and the permissions",
+            Self::Pattern(_) => "write patterns as in .gitignore files, such as '*.o' or '/cache'",
             Self::Platform(error) => platform_remedy(error),
             Self::Restore(error) => restore_remedy(error),
             Self::Schedule(_) => "write it like 'daily \"02:00\"' or 'every 15m'",

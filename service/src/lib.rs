@@ -24,3 +24,4 @@ pub use consistency::warden;
 pub use repository::check::{CheckReport, Finding};
 pub use repository::location::Location;
 pub use uploader::progress::Progress as UploadProgress;
+pub use uploader::selection::{PatternError, Selection};

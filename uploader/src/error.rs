@@ -23,6 +23,9 @@ pub enum UploadError {
         /// What the system said.
         source: io::Error,
     },
+    /// The machine lacks the threads to read.
+    #[error("cannot start the threads that read files")]
+    Threads(#[source] io::Error),
     /// A part of the upload ended before the others; the first cause is reported instead of this
     /// where there is one.
     #[error("the upload stopped")]

@@ -1,83 +1,117 @@
 //! What the repository does not have yet, and only that, goes into the pipeline.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use format::chunker::CHUNK_BYTES_MIN;
 use format::frame::{ChunkKind, ChunkRecord, FRAME_BYTES_TARGET};
 use format::ids::ChunkId;
+use format::keys::Keys;
 use format::tree::Slice;
 use repository::chunks::Chunks;
-use repository::writer::Writer;
 
 use crate::error::UploadError;
 use crate::pipeline::{Batch, Inlet};
 
-/// Takes chunks, names them, and passes on those that are new.
+/// Takes chunks from any number of threads, names them, and passes on those that are new.
+#[derive(Debug)]
 pub(crate) struct Intake {
     stored: Arc<Chunks>,
-    writer: Writer,
-    inlet: Inlet,
-    /// New in this session; they count as stored because the commit waits for all packs.
-    sent: HashSet<ChunkId>,
+    /// Absent when nothing is to be stored, and all is only counted.
+    inlet: Option<Inlet>,
+    pending: Mutex<Pending>,
+    changed: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Pending {
+    /// New in this session; they count as stored because the commit waits for all packs. Half of
+    /// an id is enough to tell the chunks of one session apart, and takes half of the memory.
+    sent: HashSet<[u8; 16]>,
     data: Batch,
     tree: Batch,
-    changed: u64,
 }
 
 impl Intake {
-    pub(crate) fn new(stored: Arc<Chunks>, writer: Writer, inlet: Inlet) -> Self {
-        Self {
-            stored,
-            writer,
-            inlet,
-            sent: HashSet::new(),
-            data: empty(ChunkKind::Data),
-            tree: empty(ChunkKind::Tree),
-            changed: 0,
-        }
+    pub(crate) fn new(stored: Arc<Chunks>, inlet: Option<Inlet>) -> Self {
+        let (data, tree) = (Batch::empty(ChunkKind::Data), Batch::empty(ChunkKind::Tree));
+        let pending = Mutex::new(Pending { sent: HashSet::new(), data, tree });
+        Self { stored, inlet, pending, changed: AtomicU64::new(0) }
+    }
+
+    pub(crate) fn keys(&self) -> &Keys {
+        self.stored.keys()
+    }
+
+    /// The chunks that were there before.
+    pub(crate) fn stored(&self) -> &Arc<Chunks> {
+        &self.stored
     }
 
     /// How many bytes of file content were new.
     pub(crate) fn changed(&self) -> u64 {
-        self.changed
+        self.changed.load(Relaxed)
+    }
+
+    /// Whether all bytes of a slice are stored, or on their way.
+    pub(crate) fn holds(&self, slice: &Slice) -> Result<bool, UploadError> {
+        Ok(self.stored.index().holds(slice)? || self.pending().sent.contains(&half(slice.chunk)))
     }
 
     /// The chunk with these bytes, stored from now on.
-    pub(crate) fn take(&mut self, kind: ChunkKind, bytes: &[u8]) -> Result<Slice, UploadError> {
-        let id = self.writer.keys().chunk_id(bytes);
+    pub(crate) fn take(&self, kind: ChunkKind, bytes: &[u8]) -> Result<Slice, UploadError> {
+        let id = self.keys().chunk_id(bytes);
         let length = u32::try_from(bytes.len()).map_err(|_| UploadError::Stopped)?;
-        if !self.stored.index().contains(id)? && self.sent.insert(id) {
-            if kind == ChunkKind::Data {
-                self.changed += u64::from(length);
-            }
-            self.add(kind, ChunkRecord { id, length }, bytes)?;
+        let slice = Slice { chunk: id, offset: 0, length };
+        if self.stored.index().contains(id)? {
+            return Ok(slice);
         }
-        Ok(Slice { chunk: id, offset: 0, length })
+        let mut pending = self.pending();
+        if !pending.sent.insert(half(id)) {
+            return Ok(slice);
+        }
+        if kind == ChunkKind::Data {
+            self.changed.fetch_add(u64::from(length), Relaxed);
+        }
+        let Some(inlet) = &self.inlet else { return Ok(slice) };
+        let full = pending.add(kind, ChunkRecord { id, length }, bytes);
+        // The pipeline may be full, and others need not wait for that.
+        drop(pending);
+        full.map_or(Ok(()), |batch| inlet.put(batch)).map(|()| slice)
     }
 
     /// Passes on what is left, and lets the pipeline end.
     pub(crate) fn finish(self) -> Result<(), UploadError> {
-        let rest = [self.data, self.tree].into_iter().filter(|batch| !batch.chunks.is_empty());
-        rest.into_iter().try_for_each(|batch| self.inlet.put(batch))
+        let pending = self.pending.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let rest = [pending.data, pending.tree].into_iter().filter(|b| !b.chunks.is_empty());
+        match self.inlet {
+            Some(inlet) => rest.into_iter().try_for_each(|batch| inlet.put(batch)),
+            None => Ok(()),
+        }
     }
 
-    fn add(
-        &mut self,
-        kind: ChunkKind,
-        record: ChunkRecord,
-        bytes: &[u8],
-    ) -> Result<(), UploadError> {
-        let batch = if kind == ChunkKind::Data { &mut self.data } else { &mut self.tree };
-        batch.chunks.push(record);
-        batch.plaintext.extend_from_slice(bytes);
-        if batch.plaintext.len() >= FRAME_BYTES_TARGET {
-            let full = std::mem::replace(batch, empty(kind));
-            self.inlet.put(full)?;
-        }
-        Ok(())
+    fn pending(&self) -> MutexGuard<'_, Pending> {
+        // Whole between any two operations, so a panic elsewhere leaves it so.
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn empty(kind: ChunkKind) -> Batch {
-    Batch { kind, chunks: Vec::new(), plaintext: Vec::new() }
+impl Pending {
+    // Chunks of a size worth compressing alone get a frame of their own; small ones share one.
+    fn add(&mut self, kind: ChunkKind, record: ChunkRecord, bytes: &[u8]) -> Option<Batch> {
+        if bytes.len() >= CHUNK_BYTES_MIN {
+            return Some(Batch { kind, chunks: vec![record], plaintext: bytes.to_vec() });
+        }
+        let batch = if kind == ChunkKind::Data { &mut self.data } else { &mut self.tree };
+        batch.chunks.push(record);
+        batch.plaintext.extend_from_slice(bytes);
+        let is_full = batch.plaintext.len() >= FRAME_BYTES_TARGET;
+        is_full.then(|| std::mem::replace(batch, Batch::empty(kind)))
+    }
+}
+
+fn half(id: ChunkId) -> [u8; 16] {
+    let [half @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = *id.as_bytes();
+    half
 }

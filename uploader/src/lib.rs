@@ -1,20 +1,27 @@
 //! A snapshot becomes chunks in a repository.
 //!
 //! [`Upload`](upload::Upload) is one backup: it registers a session, reads any number of volumes
-//! and ends with a commit. `walk` goes through a tree of files, `content` reads and cuts them,
-//! `intake` keeps what the repository does not have, and `pipeline` compresses, seals and
-//! sends it.
+//! and ends with a commit. `walk` goes through a tree of files and compares it with the parent
+//! point, `file` reads what is new or changed, `assemble` writes the new tree, `intake` keeps what
+//! the repository does not have, and `pipeline` compresses, seals and sends it.
 
 pub mod error;
 pub mod progress;
+pub mod selection;
 pub mod upload;
+pub mod volume;
 
-mod content;
+mod assemble;
+mod event;
+mod file;
+mod filesystem;
+mod intake;
 #[allow(dead_code, reason = "wired next")]
 mod large;
-mod intake;
+mod parent;
 mod pipeline;
-mod pseudo;
 #[allow(dead_code, reason = "wired next")]
 mod sink;
+mod stamp;
+mod stream;
 mod walk;

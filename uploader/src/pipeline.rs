@@ -1,11 +1,13 @@
 //! From batches of chunks to stored packs: every queue of an upload and its depth.
 //!
 //! ```text
-//! walk, read, cut, hash        encode               seal, verify, store
-//! one thread            ──4──▶ a thread a core ──8──▶ one task, 3 packs in flight
+//! scan           walk           read, cut, hash       encode             seal, verify, store
+//! 16 threads ──▶ one ──256────▶ 16 threads     ──4──▶ a thread a core ──8──▶ one task, 3 packs
+//!                     ──4096──▶ assemble: one ─────────▲                    in flight
 //! ```
 //! A batch has about 1 MiB, a pack 16 MiB: at most some 12 MiB wait in the queues and 64 MiB are
-//! being sealed and sent, whatever the size of the volume.
+//! being sealed and sent, whatever the size of the volume. The depths of the queues in front are
+//! in `walk`, `file` and `upload`.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -31,6 +33,12 @@ pub(crate) struct Batch {
     pub(crate) kind: ChunkKind,
     pub(crate) chunks: Vec<ChunkRecord>,
     pub(crate) plaintext: Vec<u8>,
+}
+
+impl Batch {
+    pub(crate) fn empty(kind: ChunkKind) -> Self {
+        Self { kind, chunks: Vec::new(), plaintext: Vec::new() }
+    }
 }
 
 /// The way of the batches into the pipeline.

@@ -1,31 +1,46 @@
 //! One backup, from registration to commit.
 
+use std::fs::File;
 use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use std::thread;
 
+use format::chunker::Chunker;
 use format::ids::PointId;
 use format::manifest::{Manifest, Omission, Statistics};
-use format::raw::RawPath;
-use format::tree::Slice;
-use platform::application::FileTree;
+use format::tree::{FileTime, Slice};
 use repository::blocking;
 use repository::chunks::Chunks;
 use repository::reader::Reader;
 use repository::store::Store;
 use repository::writer::Writer;
+use tokio::runtime::Handle;
 
-use crate::content::ContentReader;
+use crate::assemble::{Assembled, Assembler};
 use crate::error::UploadError;
+use crate::file::{Readers, Shared};
 use crate::intake::Intake;
 use crate::pipeline::Pipeline;
 use crate::progress::Progress;
-use crate::walk::{Walk, Walked};
+use crate::stamp::StampRule;
+use crate::volume::{Stamps, Stillness, Volume};
+use crate::walk::Walk;
+
+/// How many files the walk may be ahead of the new tree.
+const EVENTS_WAITING: usize = 4096;
 
 /// An upload in progress. Dropped before [`Upload::commit`], it leaves no restore point.
 pub struct Upload {
     writer: Writer,
     pipeline: Pipeline,
+    reading: Rehearsal,
+}
+
+/// The reading half of an upload: everything is read and compared, and nothing is stored.
+pub struct Rehearsal {
+    intake: Arc<Intake>,
+    chunker: Arc<Chunker>,
     progress: Arc<Progress>,
-    state: Box<State>,
     statistics: Statistics,
 }
 
@@ -44,12 +59,6 @@ pub struct StoredVolume {
     pub omissions: Vec<Omission>,
 }
 
-// What a walk needs and changes; it moves to the thread that walks, and back.
-struct State {
-    intake: Intake,
-    reader: ContentReader,
-}
-
 impl Upload {
     /// Registers a session and loads the index: everything slow that can be done before a freeze.
     ///
@@ -64,10 +73,8 @@ impl Upload {
         // After the registration: from now on a prune leaves alone what is relied on here.
         let stored = Arc::new(Chunks::load(reader).await?);
         let (inlet, pipeline) = Pipeline::start(&writer, &progress)?;
-        let intake = Intake::new(stored, writer.clone(), inlet);
-        let reader = ContentReader::new(writer.keys().cut_key());
-        let state = Box::new(State { intake, reader });
-        Ok(Self { writer, pipeline, progress, state, statistics: Statistics::default() })
+        let reading = Rehearsal::of(Intake::new(stored, Some(inlet)), progress);
+        Ok(Self { writer, pipeline, reading })
     }
 
     /// The id of the restore point to be.
@@ -79,31 +86,15 @@ impl Upload {
     ///
     /// # Cancellation
     /// A dropped future leaves the upload unusable, and no restore point.
-    pub async fn volume(
-        mut self,
-        name: RawPath,
-        tree: FileTree,
-    ) -> Result<(Self, StoredVolume), UploadError> {
-        let (mut state, progress) = (self.state, Arc::clone(&self.progress));
-        let walking = blocking::run(move || {
-            let walk = Walk::new(name, tree, &mut state.intake, &mut state.reader, progress).run();
-            (walk, state)
-        });
-        let (walked, state) = walking.await;
-        self.state = state;
-        match walked {
+    pub async fn volume(mut self, volume: Volume) -> Result<(Self, StoredVolume), UploadError> {
+        match self.reading.volume(volume).await {
+            Ok(stored) => Ok((self, stored)),
             // The pipeline knows why it does not take any more.
             Err(UploadError::Stopped) => {
-                drop(self.state);
+                drop(self.reading);
                 Err(self.pipeline.finish().await.err().unwrap_or(UploadError::Stopped))
             }
             Err(error) => Err(error),
-            Ok(Walked { root, files, bytes, read, omissions }) => {
-                self.statistics.files += files;
-                self.statistics.scanned = self.statistics.scanned.saturating_add(bytes);
-                self.statistics.read += read;
-                Ok((self, StoredVolume { root, files, bytes, data: read, omissions }))
-            }
         }
     }
 
@@ -111,21 +102,96 @@ impl Upload {
     ///
     /// `manifest` gets the final counts and returns the record to commit.
     pub async fn commit(
-        mut self,
+        self,
         manifest: impl FnOnce(Statistics) -> Manifest,
     ) -> Result<Manifest, UploadError> {
-        self.statistics.changed = self.state.intake.changed();
-        let intake = self.state.intake;
+        let Self { writer, pipeline, reading } = self;
+        let mut statistics = reading.statistics();
+        // No reader is left: every volume was read to its end.
+        let intake = Arc::into_inner(reading.intake).ok_or(UploadError::Stopped)?;
         let finished = blocking::run(move || intake.finish()).await;
-        let packs = self.pipeline.finish().await?;
+        let packs = pipeline.finish().await?;
         finished?;
-        self.statistics.stored = packs.iter().map(|pack| pack.size).sum();
-        self.statistics.sent = self.statistics.stored;
+        statistics.stored = packs.iter().map(|pack| pack.size).sum();
+        statistics.sent = statistics.stored;
         if !packs.is_empty() {
-            self.statistics.sent += self.writer.store_index(packs).await?;
+            statistics.sent += writer.store_index(packs).await?;
         }
-        let manifest = manifest(self.statistics);
-        self.writer.commit(manifest.clone()).await?;
+        let manifest = manifest(statistics);
+        writer.commit(manifest.clone()).await?;
         Ok(manifest)
     }
+}
+
+impl Rehearsal {
+    /// Loads the index, to read and compare without storing anything.
+    pub async fn begin(reader: &Reader, progress: Arc<Progress>) -> Result<Self, UploadError> {
+        let stored = Arc::new(Chunks::load(reader).await?);
+        Ok(Self::of(Intake::new(stored, None), progress))
+    }
+
+    fn of(intake: Intake, progress: Arc<Progress>) -> Self {
+        let chunker = Arc::new(Chunker::new(intake.keys().cut_key()));
+        Self { intake: Arc::new(intake), chunker, progress, statistics: Statistics::default() }
+    }
+
+    /// What was counted so far. Nothing counts as stored or sent.
+    pub fn statistics(&self) -> Statistics {
+        Statistics { changed: self.intake.changed(), ..self.statistics }
+    }
+
+    /// Reads a whole volume and compares it with what is stored.
+    pub async fn volume(&mut self, volume: Volume) -> Result<StoredVolume, UploadError> {
+        let stamps = Stamps::new(StampRule::at(settle(&volume)), &volume.tree);
+        let (intake, chunker) = (Arc::clone(&self.intake), Arc::clone(&self.chunker));
+        let progress = Arc::clone(&self.progress);
+        let shared = Arc::new(Shared { chunker, intake, progress, stamps });
+        let runtime = Handle::current();
+        let (files, assembled) =
+            blocking::run(move || read_volume(&volume, &shared, &runtime)).await?;
+        self.statistics.files += files;
+        self.statistics.scanned = self.statistics.scanned.saturating_add(assembled.bytes);
+        self.statistics.read += assembled.read;
+        Ok(StoredVolume {
+            root: assembled.root.unwrap_or_default(),
+            files,
+            bytes: assembled.bytes,
+            data: assembled.data,
+            omissions: assembled.omissions,
+        })
+    }
+}
+
+// Until when what is on the disk is all there is: changes from then on leave other stamps.
+fn settle(volume: &Volume) -> FileTime {
+    let now = match volume.stillness {
+        Stillness::Snapshot(since) => return since,
+        Stillness::Live(now) => now,
+    };
+    // A store into a page that is dirty already leaves no trace, so what is dirty is written out.
+    let written = File::open(&volume.tree.root).and_then(|root| Ok(rustix::fs::syncfs(root)?));
+    // Where that fails no stamp can be relied on.
+    written.map_or(FileTime { seconds: i64::MIN, nanoseconds: 0 }, |()| now)
+}
+
+fn read_volume(
+    volume: &Volume,
+    shared: &Arc<Shared>,
+    runtime: &Handle,
+) -> Result<(u64, Assembled), UploadError> {
+    let readers = Readers::start(shared).map_err(UploadError::Threads)?;
+    let (teller, events) = sync_channel(EVENTS_WAITING);
+    let walk = Walk::new(volume, shared, &readers, teller, runtime.clone())?;
+    let tree = Assembler::new(volume.name.clone(), &shared.chunker, &shared.intake);
+    thread::scope(|scope| {
+        let walking = scope.spawn(|| walk.run());
+        // Takes the events with it, so that a walk whose tree cannot be stored ends too.
+        let assembled = tree.run(events);
+        let walked = walking.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        match (walked, assembled) {
+            (Ok(files), Ok(assembled)) => Ok((files, assembled)),
+            // The walk stops because the other did.
+            (Err(UploadError::Stopped) | Ok(_), Err(error)) | (Err(error), _) => Err(error),
+        }
+    })
 }

@@ -1,286 +1,390 @@
-//! Through a tree of files, depth first, in the order of the names: children before parents,
-//! because a directory's entry names the chunks of its listing.
+//! Through a tree of files, depth first, in the order of the names.
+//!
+//! The walk itself reads no content: it compares each file with the parent point, hands those that
+//! are new or changed to the readers, and says what it met in the order of the tree.
 
-use std::collections::HashMap;
+mod scan;
+
+use std::collections::{HashSet, VecDeque};
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 
-use format::listing;
 use format::manifest::Omission;
 use format::raw::RawPath;
-use format::tree::{Content, Entry, Extent, Extents, HardLink, Kind, Slice};
-use platform::application::FileTree;
-use platform::files::{self, Dir, FileKind, Inspected};
+use format::tree::{Content, Entry, Kind};
+use platform::files::{self, Dir, FileKind, Glance, GlanceKind, Inspected};
+use repository::tree::ExtentReader;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 
-use crate::content::{ContentError, ContentReader};
+use self::scan::{Pending, Scanned, Scanners, Seen, scan};
 use crate::error::UploadError;
-use crate::intake::Intake;
-use crate::progress::Progress;
-use crate::pseudo;
+use crate::event::{Event, Identity, Reading};
+use crate::file::{Job, Readers, Shared};
+use crate::parent::ParentDirectory;
+use crate::stamp::Known;
+use crate::volume::Volume;
 
-/// What a volume became.
-#[derive(Debug, Default)]
-pub(crate) struct Walked {
-    /// The stream with the entry of its root.
-    pub(crate) root: Vec<Slice>,
-    pub(crate) files: u64,
-    /// The sum of the sizes of its regular files.
-    pub(crate) bytes: u64,
-    pub(crate) read: u64,
-    pub(crate) omissions: Vec<Omission>,
-}
+/// How many directories of one level are read ahead of the walk.
+const DIRECTORIES_AHEAD: usize = 16;
 
 /// One walk through one volume.
 pub(crate) struct Walk<'a> {
-    pub(crate) volume: RawPath,
-    pub(crate) tree: FileTree,
-    pub(crate) intake: &'a mut Intake,
-    pub(crate) reader: &'a mut ContentReader,
-    pub(crate) progress: Arc<Progress>,
-    walked: Walked,
-    /// Device numbers in the order in which they were met.
-    filesystems: HashMap<u64, u32>,
-    /// Files with several names are read once.
-    linked: HashMap<HardLink, Vec<Extent>>,
+    volume: &'a Volume,
+    shared: &'a Shared,
+    readers: &'a Readers,
+    events: SyncSender<Event>,
+    runtime: Handle,
+    scanners: Scanners,
+    /// Files with several names that are being read already.
+    linked: HashSet<(u64, u64)>,
+    files: u64,
 }
 
-/// A directory whose entries are being read.
+/// A directory whose entries are being looked at.
 struct Level {
-    entry: Entry,
-    dir: Dir,
+    dir: Arc<Dir>,
     device: u64,
     path: PathBuf,
-    names: std::vec::IntoIter<Vec<u8>>,
-    listing: Vec<u8>,
-}
-
-/// What to do after an entry was looked at.
-enum Step {
-    Leaf(Box<Entry>),
-    Descend(Box<Level>),
-    Omitted,
+    names: VecDeque<Seen>,
+    parent: Option<ParentDirectory>,
+    /// Directories that are being read ahead: the next ones in the order of the names.
+    ahead: VecDeque<(Vec<u8>, Pending)>,
+    /// How many of `names` were considered for that.
+    considered: usize,
 }
 
 impl<'a> Walk<'a> {
     pub(crate) fn new(
-        volume: RawPath,
-        tree: FileTree,
-        intake: &'a mut Intake,
-        reader: &'a mut ContentReader,
-        progress: Arc<Progress>,
-    ) -> Self {
-        let (filesystems, linked) = (HashMap::new(), HashMap::new());
-        Self {
-            volume,
-            tree,
-            intake,
-            reader,
-            progress,
-            walked: Walked::default(),
-            filesystems,
-            linked,
-        }
+        volume: &'a Volume,
+        shared: &'a Shared,
+        readers: &'a Readers,
+        events: SyncSender<Event>,
+        runtime: Handle,
+    ) -> Result<Self, UploadError> {
+        let scanners = Scanners::start().map_err(UploadError::Threads)?;
+        let linked = HashSet::new();
+        Ok(Self { volume, shared, readers, events, runtime, scanners, linked, files: 0 })
     }
 
-    /// Stores the whole tree.
-    pub(crate) fn run(mut self) -> Result<Walked, UploadError> {
-        let root = match self.open_root()? {
-            Step::Leaf(entry) => *entry,
-            Step::Descend(level) => self.descend(*level)?,
-            Step::Omitted => return Err(self.root_error(io::ErrorKind::NotFound.into())),
-        };
-        let mut bytes = Vec::new();
-        listing::write(&root, &mut bytes);
-        self.walked.root = self.reader.cut_listing(&bytes, self.intake)?;
-        Ok(self.walked)
-    }
-
-    fn open_root(&mut self) -> Result<Step, UploadError> {
-        let path = self.tree.root.clone();
-        let found = files::inspect_path(&path).map_err(|e| self.root_error(e))?;
-        self.count(&found);
+    /// Walks through the whole tree; returns how many files of all kinds there are.
+    pub(crate) fn run(mut self) -> Result<u64, UploadError> {
+        let path = &self.volume.tree.root;
+        let found = files::inspect_path(path).map_err(|e| self.root_error(e))?;
+        let stored = self.shared.intake.stored();
+        let parent = self.volume.parent.as_deref();
+        let parent = parent.and_then(|root| ParentDirectory::root(stored, root, &self.runtime));
         if found.kind == FileKind::Directory {
-            let dir = Dir::open(&path).map_err(|e| self.root_error(e))?;
-            return Ok(Step::Descend(Box::new(self.level(Path::new(""), &[], found, dir))));
+            let scanned = Dir::open(path).and_then(scan).map_err(|e| self.root_error(e))?;
+            let level = self.enter(PathBuf::new(), &[], scanned, parent)?;
+            self.descend(level)?;
+        } else {
+            let (dir, name) = parent_and_name(path).map_err(|e| self.root_error(e))?;
+            let glance = files::glance(&dir, &name).map_err(|e| self.root_error(e))?;
+            // Known before any of its files is asked for.
+            self.shared.stamps.is_pseudo(glance.device, &dir);
+            self.leaf((&Arc::new(dir), &name), (&[], Path::new("")), &glance, parent)?;
         }
-        let (parent, name) = parent_and_name(&path).map_err(|e| self.root_error(e))?;
-        self.leaf((&parent, &name), &[], Path::new(""), found)
+        Ok(self.files)
     }
 
     // With a stack of its own instead of the thread's: how deep a tree is, is up to its owner.
-    fn descend(&mut self, root: Level) -> Result<Entry, UploadError> {
-        let mut above: Vec<Level> = Vec::new();
-        let mut level = root;
-        loop {
-            if let Some(name) = level.names.next() {
-                match self.visit(&level, &name)? {
-                    Step::Leaf(entry) => listing::write(&entry, &mut level.listing),
-                    Step::Descend(below) => above.push(std::mem::replace(&mut level, *below)),
-                    Step::Omitted => {}
-                }
+    fn descend(&mut self, root: Level) -> Result<(), UploadError> {
+        let mut levels = vec![root];
+        while let Some(level) = levels.last_mut() {
+            self.read_ahead(level);
+            let Some(seen) = level.names.pop_front() else {
+                self.tell(Event::Leave)?;
+                levels.pop();
+                continue;
+            };
+            level.considered = level.considered.saturating_sub(1);
+            let below = self.visit(level, seen)?;
+            levels.extend(below);
+        }
+        Ok(())
+    }
+
+    // Has the next directories of this level read while the walk is still before them.
+    fn read_ahead(&mut self, level: &mut Level) {
+        while level.ahead.len() < DIRECTORIES_AHEAD {
+            let Some(seen) = level.names.get(level.considered) else { return };
+            level.considered += 1;
+            let is_directory =
+                matches!(&seen.glance, Some(Ok(glance)) if glance.kind == GlanceKind::Directory);
+            if !is_directory {
                 continue;
             }
-            let slices = self.reader.cut_listing(&level.listing, self.intake)?;
-            let mut entry = level.entry;
-            entry.kind = Kind::Directory { listing: slices };
-            let Some(mut parent) = above.pop() else { return Ok(entry) };
-            listing::write(&entry, &mut parent.listing);
-            level = parent;
-        }
-    }
-
-    fn visit(&mut self, level: &Level, name: &[u8]) -> Result<Step, UploadError> {
-        let path = level.path.join(OsStr::from_bytes(name));
-        if self.tree.hidden.contains(&path) {
-            return Ok(Step::Omitted);
-        }
-        let found = match self.inspect(level, name, &path) {
-            Ok(found) => found,
-            Err(error) => return Ok(self.omit(&path, &error)),
-        };
-        self.count(&found);
-        if found.kind != FileKind::Directory {
-            return match self.tree.grafts.get(&path).map(|graft| parent_and_name(graft)) {
-                None => self.leaf((&level.dir, name), name, &path, found),
-                Some(Ok((dir, there))) => self.leaf((&dir, &there), name, &path, found),
-                Some(Err(error)) => Ok(self.omit(&path, &error)),
-            };
-        }
-        let opened = match self.tree.grafts.get(&path) {
-            Some(graft) => Dir::open(graft),
-            None => level.dir.open_dir(name),
-        };
-        match opened {
-            Ok(dir) if found.device != level.device && pseudo::is_pseudo(&dir) => Ok(Step::Leaf(
-                Box::new(entry(name, Kind::Directory { listing: Vec::new() }, found)),
-            )),
-            Ok(dir) => Ok(Step::Descend(Box::new(self.level(&path, name, found, dir)))),
-            Err(error) => {
-                // The directory itself is known; only what is in it is lost.
-                self.omit(&path, &error);
-                Ok(Step::Leaf(Box::new(entry(
-                    name,
-                    Kind::Directory { listing: Vec::new() },
-                    found,
-                ))))
+            let path = level.path.join(OsStr::from_bytes(&seen.name));
+            if !self.is_left_out(&path) && !self.volume.tree.grafts.contains_key(&path) {
+                let pending = self.scanners.begin(&level.dir, &seen.name);
+                level.ahead.push_back((seen.name.clone(), pending));
             }
         }
     }
 
-    fn inspect(&self, level: &Level, name: &[u8], path: &Path) -> io::Result<Inspected> {
-        match self.tree.grafts.get(path) {
-            Some(graft) => files::inspect_path(graft),
-            None => files::inspect(&level.dir, name),
+    // Looks at one name; a directory comes back to be descended into.
+    fn visit(&mut self, level: &mut Level, seen: Seen) -> Result<Option<Level>, UploadError> {
+        let path = level.path.join(OsStr::from_bytes(&seen.name));
+        if self.is_left_out(&path) {
+            return Ok(None);
+        }
+        let parent = level.parent.as_mut().and_then(|parent| parent.find(&seen.name));
+        if let Some(graft) = self.volume.tree.grafts.get(&path) {
+            return self.graft(graft, &seen.name, path, parent);
+        }
+        let glance = seen.glance.unwrap_or_else(|| files::glance(&level.dir, &seen.name));
+        let glance = match glance {
+            Ok(glance) => glance,
+            Err(error) => return self.omit(&path, &error).map(|()| None),
+        };
+        if glance.kind == GlanceKind::Directory {
+            return self.directory(level, &seen.name, path, parent);
+        }
+        let place = (&level.dir, seen.name.as_slice());
+        self.leaf(place, (&seen.name, &path), &glance, parent).map(|()| None)
+    }
+
+    fn is_left_out(&self, path: &Path) -> bool {
+        self.volume.tree.hidden.iter().any(|hidden| hidden == path)
+            || self.volume.selection.is_excluded(path)
+    }
+
+    fn directory(
+        &mut self,
+        level: &mut Level,
+        name: &[u8],
+        path: PathBuf,
+        parent: Option<Entry>,
+    ) -> Result<Option<Level>, UploadError> {
+        let scanned = match level.ahead.pop_front_if(|(ahead, _)| ahead == name) {
+            Some((_, pending)) => pending.wait(),
+            None => level.dir.open_dir(name).and_then(scan),
+        };
+        let error = match scanned {
+            Ok(scanned) => {
+                let elsewhere = scanned.inspected.device != level.device;
+                let is_pseudo =
+                    self.shared.stamps.is_pseudo(scanned.inspected.device, &scanned.dir);
+                let stays = self.volume.selection.stays_on_one_filesystem();
+                if elsewhere && (is_pseudo || stays) {
+                    return self.empty_directory(name, scanned.inspected).map(|()| None);
+                }
+                return self.enter(path, name, scanned, parent).map(Some);
+            }
+            Err(error) => error,
+        };
+        self.omit(&path, &error)?;
+        // The directory itself is known; only what is in it is lost.
+        match files::inspect(&level.dir, name) {
+            Ok(found) => self.empty_directory(name, found).map(|()| None),
+            Err(_) => Ok(None),
         }
     }
 
-    fn level(&mut self, path: &Path, name: &[u8], found: Inspected, dir: Dir) -> Level {
-        let names = dir.names().unwrap_or_else(|error| {
-            self.omit(path, &error);
-            Vec::new()
-        });
-        Level {
-            device: found.device,
-            entry: entry(name, Kind::Directory { listing: Vec::new() }, found),
-            dir,
-            path: path.to_owned(),
-            names: names.into_iter(),
-            listing: Vec::new(),
+    fn graft(
+        &mut self,
+        graft: &Path,
+        name: &[u8],
+        path: PathBuf,
+        parent: Option<Entry>,
+    ) -> Result<Option<Level>, UploadError> {
+        let found = files::inspect_path(graft);
+        if found.as_ref().is_ok_and(|found| found.kind == FileKind::Directory) {
+            return match Dir::open(graft).and_then(scan) {
+                Ok(scanned) => self.enter(path, name, scanned, parent).map(Some),
+                Err(error) => self.omit(&path, &error).map(|()| None),
+            };
         }
+        let opened = found.and_then(|_| parent_and_name(graft));
+        let place = opened.and_then(|(dir, there)| Ok((files::glance(&dir, &there)?, dir, there)));
+        match place {
+            Ok((glance, dir, there)) => {
+                self.shared.stamps.is_pseudo(glance.device, &dir);
+                self.leaf((&Arc::new(dir), &there), (name, &path), &glance, parent)?;
+            }
+            Err(error) => self.omit(&path, &error)?,
+        }
+        Ok(None)
+    }
+
+    fn enter(
+        &mut self,
+        path: PathBuf,
+        name: &[u8],
+        scanned: Scanned,
+        parent: Option<Entry>,
+    ) -> Result<Level, UploadError> {
+        let Scanned { dir, inspected, names } = scanned;
+        self.count();
+        self.shared.stamps.is_pseudo(inspected.device, &dir);
+        let device = inspected.device;
+        self.tell(Event::Enter(Box::new(directory_entry(name, inspected))))?;
+        let names = match names {
+            Ok(names) => names,
+            Err(error) => {
+                self.omit(&path, &error)?;
+                Vec::new()
+            }
+        };
+        let parent = ParentDirectory::of(self.shared.intake.stored(), parent, &self.runtime);
+        let (names, ahead) = (names.into(), VecDeque::new());
+        Ok(Level { dir, device, path, names, parent, ahead, considered: 0 })
+    }
+
+    fn empty_directory(&mut self, name: &[u8], found: Inspected) -> Result<(), UploadError> {
+        self.count();
+        self.tell(Event::Enter(Box::new(directory_entry(name, found))))?;
+        self.tell(Event::Leave)
     }
 
     // `place` is where the file lies, which for a graft is elsewhere and under another name.
     fn leaf(
         &mut self,
-        place: (&Dir, &[u8]),
-        name: &[u8],
-        path: &Path,
-        mut found: Inspected,
-    ) -> Result<Step, UploadError> {
-        let kind = match found.kind.clone() {
-            FileKind::File => match self.content(place, &mut found) {
-                Ok(extents) => Kind::File(Content {
-                    size: extents.iter().map(Extent::length).sum(),
-                    extents: Extents::Here(extents),
-                    hash: None,
-                }),
-                Err(ContentError::File(error)) => return Ok(self.omit(path, &error)),
-                Err(ContentError::Upload(error)) => return Err(error),
-            },
-            FileKind::Directory => Kind::Directory { listing: Vec::new() },
-            FileKind::Symlink { target } => Kind::Symlink { target },
-            FileKind::Fifo => Kind::Fifo,
-            FileKind::Socket => Kind::Socket,
-            FileKind::CharacterDevice { major, minor } => Kind::CharacterDevice { major, minor },
-            FileKind::BlockDevice { major, minor } => Kind::BlockDevice { major, minor },
-        };
-        found.metadata.hard_link = self.hard_link(&found);
-        Ok(Step::Leaf(Box::new(entry(name, kind, found))))
+        place: (&Arc<Dir>, &[u8]),
+        (name, path): (&[u8], &Path),
+        glance: &Glance,
+        parent: Option<Entry>,
+    ) -> Result<(), UploadError> {
+        self.count();
+        let identity = Identity::from(glance);
+        if glance.kind == GlanceKind::File {
+            let parent = match self.unchanged(glance, parent)? {
+                Unchanged::Yes { entry, data } => {
+                    return self.tell(Event::Known { entry, identity, data });
+                }
+                Unchanged::No(parent) => parent,
+            };
+            return self.read(place, (name, path), identity, parent);
+        }
+        let (dir, there) = place;
+        match files::inspect(dir, there).and_then(|found| Ok((kind(&found)?, found))) {
+            Ok((kind, found)) => {
+                let name = RawPath::new(name);
+                let entry = Box::new(Entry { name, kind, metadata: found.metadata });
+                self.tell(Event::Known { entry, identity, data: 0 })
+            }
+            Err(error) => self.omit(path, &error),
+        }
     }
 
-    fn content(
+    fn unchanged(
         &mut self,
-        (dir, name): (&Dir, &[u8]),
-        found: &mut Inspected,
-    ) -> Result<Vec<Extent>, ContentError> {
-        let file = dir.open_file(name).map_err(ContentError::File)?;
-        // The name may lead to another file by now: all that is stored is of the one that is open.
-        let opened = rustix::fs::fstat(&file).map_err(|e| ContentError::File(e.into()))?;
-        if (opened.st_dev, opened.st_ino) != (found.device, found.inode) {
-            *found = files::inspect_open(&file).map_err(ContentError::File)?;
+        glance: &Glance,
+        parent: Option<Entry>,
+    ) -> Result<Unchanged, UploadError> {
+        let Some(Entry { name, kind: Kind::File(content), metadata }) = parent else {
+            return Ok(Unchanged::No(None));
+        };
+        let (modified, stamp) = (metadata.modified, metadata.stamp);
+        let known = Known { size: content.size, modified, stamp };
+        let current = self.shared.stamps.current(glance);
+        if self.volume.full || !known.is_unchanged(glance, current) {
+            return Ok(Unchanged::No(Some(content)));
         }
-        found.metadata.hard_link = self.hard_link(found);
-        if let Some(content) = found.metadata.hard_link.and_then(|link| self.linked.get(&link)) {
-            return Ok(content.clone());
-        }
-        let (progress, read) = (&self.progress, &mut self.walked.read);
-        let content = self.reader.read_file(&file, found.size, self.intake, |bytes| {
-            *read += bytes;
-            progress.add_read(bytes);
-        })?;
-        if let Some(link) = found.metadata.hard_link {
-            self.linked.insert(link, content.clone());
-        }
-        Ok(content)
-    }
-
-    fn hard_link(&mut self, found: &Inspected) -> Option<HardLink> {
-        if found.links < 2 {
-            return None;
-        }
-        let next = u32::try_from(self.filesystems.len()).unwrap_or(u32::MAX);
-        let filesystem = *self.filesystems.entry(found.device).or_insert(next);
-        Some(HardLink { filesystem, inode: found.inode })
-    }
-
-    fn count(&mut self, found: &Inspected) {
-        self.progress.add_file();
-        self.walked.files += 1;
-        if found.kind == FileKind::File {
-            // Sparse files can claim sizes that no sum holds.
-            self.walked.bytes = self.walked.bytes.saturating_add(found.size);
+        // What the parent relied on may have been removed, or lost.
+        match self.still_stored(&content)? {
+            Some(data) => {
+                let entry = Box::new(Entry { name, kind: Kind::File(content), metadata });
+                Ok(Unchanged::Yes { entry, data })
+            }
+            None => Ok(Unchanged::No(Some(content))),
         }
     }
 
-    fn omit(&mut self, path: &Path, error: &io::Error) -> Step {
-        self.walked.omissions.push(Omission {
-            volume: self.volume.clone(),
-            path: RawPath::new(path.as_os_str().as_bytes()),
-            reason: error.to_string(),
-        });
-        Step::Omitted
+    // How many bytes of the content are in no hole; `None` when some of it is not stored any more.
+    fn still_stored(&self, content: &Content) -> Result<Option<u64>, UploadError> {
+        let intake = &self.shared.intake;
+        if let format::tree::Extents::Stored(slices) = &content.extents {
+            for slice in slices {
+                if !intake.holds(slice)? {
+                    return Ok(None);
+                }
+            }
+        }
+        let mut extents = ExtentReader::new(intake.stored(), content.clone());
+        let mut data = 0;
+        loop {
+            let next = match extents.buffered() {
+                Ok(None) => self.runtime.block_on(extents.next()),
+                buffered => buffered,
+            };
+            let Ok(next) = next else { return Ok(None) };
+            let Some(extent) = next else { return Ok(Some(data)) };
+            let Some(slice) = extent.slice() else { continue };
+            if !intake.holds(&slice)? {
+                return Ok(None);
+            }
+            data += u64::from(slice.length);
+        }
+    }
+
+    fn read(
+        &mut self,
+        (dir, there): (&Arc<Dir>, &[u8]),
+        (name, path): (&[u8], &Path),
+        identity: Identity,
+        parent: Option<Content>,
+    ) -> Result<(), UploadError> {
+        let (name, path) = (RawPath::new(name), raw(path));
+        // A file with several names is read once.
+        if identity.links > 1 && !self.linked.insert((identity.device, identity.inode)) {
+            return self.tell(Event::Again { name, path, identity });
+        }
+        let (sender, outcome) = oneshot::channel();
+        self.tell(Event::Reading(Reading { name, path, outcome }))?;
+        let (dir, name) = (Arc::clone(dir), there.to_vec());
+        self.readers.read(Job { dir, name, parent, outcome: sender })
+    }
+
+    fn count(&mut self) {
+        self.shared.progress.add_file();
+        self.files += 1;
+    }
+
+    fn omit(&mut self, path: &Path, error: &io::Error) -> Result<(), UploadError> {
+        let (volume, reason) = (self.volume.name.clone(), error.to_string());
+        self.tell(Event::Omitted(Omission { volume, path: raw(path), reason }))
+    }
+
+    fn tell(&self, event: Event) -> Result<(), UploadError> {
+        self.events.send(event).map_err(|_| UploadError::Stopped)
     }
 
     fn root_error(&self, source: io::Error) -> UploadError {
-        UploadError::Root { path: self.tree.root.clone(), source }
+        UploadError::Root { path: self.volume.tree.root.clone(), source }
     }
 }
 
-fn entry(name: &[u8], kind: Kind, found: Inspected) -> Entry {
+enum Unchanged {
+    Yes { entry: Box<Entry>, data: u64 },
+    No(Option<Content>),
+}
+
+fn directory_entry(name: &[u8], found: Inspected) -> Entry {
+    let kind = Kind::Directory { listing: Vec::new() };
     Entry { name: RawPath::new(name), kind, metadata: found.metadata }
+}
+
+fn kind(found: &Inspected) -> io::Result<Kind> {
+    Ok(match found.kind.clone() {
+        FileKind::Symlink { target } => Kind::Symlink { target },
+        FileKind::Fifo => Kind::Fifo,
+        FileKind::Socket => Kind::Socket,
+        FileKind::CharacterDevice { major, minor } => Kind::CharacterDevice { major, minor },
+        FileKind::BlockDevice { major, minor } => Kind::BlockDevice { major, minor },
+        FileKind::File | FileKind::Directory => {
+            return Err(io::Error::other("it became another kind of file while it was looked at"));
+        }
+    })
+}
+
+fn raw(path: &Path) -> RawPath {
+    RawPath::new(path.as_os_str().as_bytes())
 }
 
 fn parent_and_name(path: &Path) -> io::Result<(Dir, Vec<u8>)> {

@@ -2,13 +2,13 @@
 
 use std::io::{self, Write};
 
-use service::backup::BackupReport;
+use format::manifest::{Omission, Statistics};
+use service::backup::{BackupReport, RehearsalReport, VolumeReport};
 
 use super::{Answer, bytes, milliseconds};
 
 impl Answer for BackupReport {
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
-        let counts = &self.statistics;
         writeln!(
             out,
             "restore point {} of {}, level {}",
@@ -17,30 +17,47 @@ impl Answer for BackupReport {
         if let Some(window) = self.window_micros {
             writeln!(out, "frozen for {}", milliseconds(window))?;
         }
-        writeln!(
-            out,
-            "{} files: {} scanned, {} read, {} changed, {} stored, {} sent",
-            counts.files,
-            bytes(counts.scanned),
-            bytes(counts.read),
-            bytes(counts.changed),
-            bytes(counts.stored),
-            bytes(counts.sent)
-        )?;
-        for volume in &self.volumes {
-            let size = bytes(volume.bytes);
-            writeln!(out, "  {} ({}): {} files, {size}", volume.name, volume.driver, volume.files)?;
-        }
-        for remark in &self.remarks {
-            writeln!(out, "note: {remark}")?;
-        }
-        for omission in &self.omissions {
-            writeln!(
-                out,
-                "missing: {} of {}: {}",
-                omission.path, omission.volume, omission.reason
-            )?;
-        }
-        Ok(())
+        counts(out, &self.statistics)?;
+        details(out, &self.volumes, &self.remarks, &self.omissions)
     }
+}
+
+impl Answer for RehearsalReport {
+    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "a rehearsal of {}: nothing was stored", self.application)?;
+        counts(out, &self.statistics)?;
+        details(out, &self.volumes, &self.remarks, &self.omissions)
+    }
+}
+
+fn counts(out: &mut dyn Write, counts: &Statistics) -> io::Result<()> {
+    writeln!(
+        out,
+        "{} files: {} scanned, {} read, {} changed, {} stored, {} sent",
+        counts.files,
+        bytes(counts.scanned),
+        bytes(counts.read),
+        bytes(counts.changed),
+        bytes(counts.stored),
+        bytes(counts.sent)
+    )
+}
+
+fn details(
+    out: &mut dyn Write,
+    volumes: &[VolumeReport],
+    remarks: &[String],
+    omissions: &[Omission],
+) -> io::Result<()> {
+    for volume in volumes {
+        let size = bytes(volume.bytes);
+        writeln!(out, "  {} ({}): {} files, {size}", volume.name, volume.driver, volume.files)?;
+    }
+    for remark in remarks {
+        writeln!(out, "note: {remark}")?;
+    }
+    for omission in omissions {
+        writeln!(out, "missing: {} of {}: {}", omission.path, omission.volume, omission.reason)?;
+    }
+    Ok(())
 }

@@ -4,7 +4,7 @@
 //! has several names keeps them: its first name is linked into a directory beside the clone, and
 //! the other names are links to that.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -12,10 +12,11 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use format::tree::Stamp;
 use platform::files::{
     Dir, FileKind, Inspected, Segment, apply, apply_open, inspect, inspect_open, segments,
 };
-use rustix::fs::{fadvise, ioctl_ficlone};
+use rustix::fs::{fadvise, fstat, ioctl_ficlone};
 
 use crate::error::SnapshotError;
 
@@ -32,34 +33,42 @@ pub(super) struct Recipe {
     pub(super) own: BTreeSet<(u64, u64)>,
 }
 
+/// Device and number of a copied file → stamp of its original when it was copied.
+pub(super) type Originals = HashMap<(u64, u64), Stamp>;
+
 /// Makes `name` in `target` a clone. Ends early when `abandoned` becomes true.
 pub(super) fn clone(
     recipe: &Recipe,
     target: &Dir,
     name: &str,
     abandoned: &AtomicBool,
-) -> Result<(), SnapshotError> {
+) -> Result<Originals, SnapshotError> {
     let links = format!("{name}.links");
     let error = |source| failure("make", &recipe.source, source);
     let links = target.create_dir(links.as_bytes()).map_err(error)?;
-    let work = Work { recipe, links, abandoned };
+    let mut work = Work { recipe, links, abandoned, originals: Originals::new() };
     let path = &recipe.source;
     let Some((parent, last)) = path.parent().zip(path.file_name()) else {
-        return work.tree(Dir::open(path).map_err(error)?, target, name.as_bytes());
+        work.tree(Dir::open(path).map_err(error)?, target, name.as_bytes())?;
+        return Ok(work.originals);
     };
     let parent = Dir::open(parent).map_err(error)?;
     let inspected = inspect(&parent, last.as_bytes()).map_err(error)?;
     if inspected.kind == FileKind::Directory {
         let source = parent.open_dir(last.as_bytes()).map_err(error)?;
-        return work.tree(source, target, name.as_bytes());
+        work.tree(source, target, name.as_bytes())?;
+    } else {
+        let (source, target) = ((&parent, last.as_bytes()), (target, name.as_bytes()));
+        work.leaf(source, target, &inspected).map_err(error)?;
     }
-    work.leaf((&parent, last.as_bytes()), (target, name.as_bytes()), &inspected).map_err(error)
+    Ok(work.originals)
 }
 
 struct Work<'a> {
     recipe: &'a Recipe,
     links: Dir,
     abandoned: &'a AtomicBool,
+    originals: Originals,
 }
 
 // A directory half-way through. A stack of these instead of recursion: a tree may be deeper than
@@ -81,9 +90,10 @@ impl Level {
 }
 
 impl Work<'_> {
-    fn tree(&self, source: Dir, target: &Dir, name: &[u8]) -> Result<(), SnapshotError> {
+    fn tree(&mut self, source: Dir, target: &Dir, name: &[u8]) -> Result<(), SnapshotError> {
+        let recipe = self.recipe;
         let at = |path: &Path| {
-            let path = self.recipe.source.join(path);
+            let path = recipe.source.join(path);
             move |source| failure("clone", &path, source)
         };
         let root = target.create_dir(name);
@@ -109,7 +119,7 @@ impl Work<'_> {
     }
 
     // Clones one entry; answers the level below when it is a directory.
-    fn entry(&self, level: &Level, name: &[u8], path: &Path) -> io::Result<Option<Level>> {
+    fn entry(&mut self, level: &Level, name: &[u8], path: &Path) -> io::Result<Option<Level>> {
         let inspected = match inspect(&level.source, name) {
             // Somebody outside the application removed it meanwhile.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -136,7 +146,7 @@ impl Work<'_> {
 
     // Clones whatever is no directory.
     fn leaf(
-        &self,
+        &mut self,
         (source, source_name): (&Dir, &[u8]),
         (target, name): (&Dir, &[u8]),
         inspected: &Inspected,
@@ -147,8 +157,12 @@ impl Work<'_> {
         }
         match &inspected.kind {
             FileKind::File => {
-                let file = source.open_file(source_name)?;
-                self.content(&file, &target.create_file(name)?)?;
+                let (file, copy) = (source.open_file(source_name)?, target.create_file(name)?);
+                self.content(&file, &copy)?;
+                // The stat was taken first: what is written later leaves another stamp.
+                let stamp = Stamp { inode: inspected.inode, changed: inspected.changed };
+                let made = fstat(&copy)?;
+                self.originals.insert((made.st_dev, made.st_ino), stamp);
             }
             FileKind::Symlink { target: text } => target.create_symlink(name, text.as_bytes())?,
             kind => target.create_node(name, kind)?,

@@ -2,11 +2,10 @@
 
 use std::io;
 use std::os::fd::AsFd;
-use std::path::Path;
 
 use format::raw::RawPath;
 use format::tree::Attribute;
-use rustix::fs::{getxattr, listxattr};
+use rustix::fs::{fgetxattr, flistxattr, getxattr, listxattr};
 use rustix::io::Errno;
 
 use super::handle::path_of;
@@ -14,7 +13,24 @@ use super::handle::path_of;
 /// All attributes in the order of their names; none where the filesystem has no such thing.
 pub(super) fn read(handle: impl AsFd) -> io::Result<Vec<Attribute>> {
     let path = path_of(handle);
-    let names = match whole(|buffer| listxattr(&path, buffer)) {
+    collect(whole(|buffer| listxattr(&path, buffer)), |name| {
+        whole(|buffer| getxattr(&path, name, buffer))
+    })
+}
+
+/// The same of a file or directory that is open for more than its name.
+pub(super) fn read_open(handle: impl AsFd) -> io::Result<Vec<Attribute>> {
+    let handle = handle.as_fd();
+    collect(whole(|buffer| flistxattr(handle, buffer)), |name| {
+        whole(|buffer| fgetxattr(handle, name, buffer))
+    })
+}
+
+fn collect(
+    names: rustix::io::Result<Vec<u8>>,
+    value: impl Fn(&[u8]) -> rustix::io::Result<Vec<u8>>,
+) -> io::Result<Vec<Attribute>> {
+    let names = match names {
         Err(Errno::NOTSUP) => return Ok(Vec::new()),
         listed => listed?,
     };
@@ -24,21 +40,15 @@ pub(super) fn read(handle: impl AsFd) -> io::Result<Vec<Attribute>> {
         if name.is_empty() || name.starts_with(b"trusted.SGI_ACL_") {
             continue;
         }
-        if let Some(value) = value(&path, name)? {
-            attributes.push(Attribute { name: RawPath::new(name), value });
+        match value(name) {
+            Ok(value) => attributes.push(Attribute { name: RawPath::new(name), value }),
+            // An attribute may vanish between the list and this.
+            Err(Errno::NODATA | Errno::NOTSUP) => {}
+            Err(error) => return Err(error.into()),
         }
     }
     attributes.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     Ok(attributes)
-}
-
-// An attribute may vanish between the list and this.
-fn value(path: &Path, name: &[u8]) -> io::Result<Option<Vec<u8>>> {
-    match whole(|buffer| getxattr(path, name, buffer)) {
-        Ok(value) => Ok(Some(value)),
-        Err(Errno::NODATA | Errno::NOTSUP) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
 }
 
 // The kernel allows neither a list nor a value above 64 KiB, and most are far below 1 KiB.

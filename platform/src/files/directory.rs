@@ -14,6 +14,15 @@ use rustix::io::Errno;
 use super::handle::component;
 use super::inspect::FileKind;
 
+/// A name in a directory.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Name {
+    /// The name.
+    pub bytes: Vec<u8>,
+    /// The number of what it names: where to look for it on the disk, and no more.
+    pub inode: u64,
+}
+
 /// An open directory, wherever it is moved to.
 #[derive(Debug)]
 pub struct Dir(OwnedFd);
@@ -31,16 +40,23 @@ impl Dir {
 
     /// The names in this directory, sorted by their bytes, without `.` and `..`.
     pub fn names(&self) -> io::Result<Vec<Vec<u8>>> {
+        let names = self.numbered_names()?;
+        Ok(names.into_iter().map(|name| name.bytes).collect())
+    }
+
+    /// As [`Dir::names`], each with the number of what it names.
+    pub fn numbered_names(&self) -> io::Result<Vec<Name>> {
         let mut names = Vec::new();
         for entry in rustix::fs::Dir::read_from(&self.0)? {
-            let name = entry?.file_name().to_bytes().to_vec();
-            if name != b"." && name != b".." {
-                names.push(name);
+            let entry = entry?;
+            let bytes = entry.file_name().to_bytes();
+            if bytes != b"." && bytes != b".." {
+                names.push(Name { bytes: bytes.to_vec(), inode: entry.ino() });
             }
         }
-        names.sort_unstable();
+        names.sort_unstable_by(|a, b| a.bytes.cmp(&b.bytes));
         // A name that is removed and made again meanwhile may be told twice.
-        names.dedup();
+        names.dedup_by(|a, b| a.bytes == b.bytes);
         Ok(names)
     }
 

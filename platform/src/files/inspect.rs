@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
 use format::raw::RawPath;
-use format::tree::{FileTime, Metadata};
+use format::tree::{Attribute, FileTime, Metadata};
 use rustix::fs::{FileType, Statx, StatxTimestamp, makedev, readlinkat};
 
 use super::attributes;
@@ -68,20 +68,23 @@ pub enum FileKind {
 
 /// What has this name in a directory. The stat is taken before anything else is read.
 pub fn inspect(dir: &Dir, name: &[u8]) -> io::Result<Inspected> {
-    examine(pin(dir, name)?.as_fd())
+    examine(pin(dir, name)?.as_fd(), attributes::read)
 }
 
 /// What an open file or directory is.
 pub fn inspect_open(handle: &impl AsFd) -> io::Result<Inspected> {
-    examine(handle.as_fd())
+    examine(handle.as_fd(), attributes::read_open)
 }
 
 /// What a path leads to; symbolic links are followed.
 pub fn inspect_path(path: &Path) -> io::Result<Inspected> {
-    examine(pin_path(path)?.as_fd())
+    examine(pin_path(path)?.as_fd(), attributes::read)
 }
 
-fn examine(handle: BorrowedFd<'_>) -> io::Result<Inspected> {
+fn examine<'a>(
+    handle: BorrowedFd<'a>,
+    attributes: impl Fn(BorrowedFd<'a>) -> io::Result<Vec<Attribute>>,
+) -> io::Result<Inspected> {
     let stat = stat(handle)?;
     let mode = u32::from(stat.stx_mode);
     Ok(Inspected {
@@ -91,7 +94,7 @@ fn examine(handle: BorrowedFd<'_>) -> io::Result<Inspected> {
             uid: stat.stx_uid,
             gid: stat.stx_gid,
             modified: time(stat.stx_mtime),
-            attributes: attributes::read(handle)?,
+            attributes: attributes(handle)?,
             hard_link: None,
             stamp: None,
         },

@@ -35,7 +35,7 @@ impl World {
 
     fn clone(&self) -> Result<(), SnapshotError> {
         let target = Dir::open(&self.scratch.path().join("target")).unwrap();
-        clone(&self.recipe, &target, "0", &AtomicBool::new(false))
+        clone(&self.recipe, &target, "0", &AtomicBool::new(false)).map(|_| ())
     }
 }
 

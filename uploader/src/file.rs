@@ -1,0 +1,172 @@
+//! Files, read by more threads than there are cores: a cold disk keeps most of them waiting.
+
+mod small;
+
+use std::fs::File;
+use std::io;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use format::chunker::Chunker;
+use format::tree::Content;
+use platform::files::{self, Dir, Inspected};
+use tokio::sync::oneshot;
+
+use crate::error::UploadError;
+use crate::intake::Intake;
+use crate::progress::Progress;
+use crate::volume::Stamps;
+
+/// How many files are read at the same time.
+const READERS: usize = 16;
+/// How many files wait for a reader.
+const FILES_WAITING: usize = 256;
+
+/// A file to be read.
+#[derive(Debug)]
+pub(crate) struct Job {
+    /// Where it lies.
+    pub(crate) dir: Arc<Dir>,
+    pub(crate) name: Vec<u8>,
+    /// What it held in the parent point.
+    pub(crate) parent: Option<Content>,
+    pub(crate) outcome: oneshot::Sender<ReadFile>,
+}
+
+/// What became of a file.
+#[derive(Debug)]
+pub(crate) struct ReadFile {
+    /// How many bytes were read.
+    pub(crate) read: u64,
+    /// Its content, and what else was found when it was opened.
+    pub(crate) content: Result<(StoredFile, Box<Inspected>), ContentError>,
+}
+
+/// The content of a file, stored.
+#[derive(Debug)]
+pub(crate) struct StoredFile {
+    pub(crate) content: Content,
+    /// How many bytes of it are in no hole.
+    pub(crate) data: u64,
+}
+
+/// Why the content of a file is not there.
+#[derive(Debug)]
+pub(crate) enum ContentError {
+    /// The file could not be read; others can.
+    File(io::Error),
+    /// The upload cannot go on.
+    Upload(UploadError),
+}
+
+impl From<UploadError> for ContentError {
+    fn from(error: UploadError) -> Self {
+        Self::Upload(error)
+    }
+}
+
+impl From<io::Error> for ContentError {
+    fn from(error: io::Error) -> Self {
+        Self::File(error)
+    }
+}
+
+/// What all readers share.
+pub(crate) struct Shared {
+    pub(crate) chunker: Arc<Chunker>,
+    pub(crate) intake: Arc<Intake>,
+    pub(crate) progress: Arc<Progress>,
+    pub(crate) stamps: Stamps,
+}
+
+/// The threads that read files.
+#[derive(Debug)]
+pub(crate) struct Readers {
+    jobs: Option<SyncSender<Job>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Readers {
+    pub(crate) fn start(shared: &Arc<Shared>) -> io::Result<Self> {
+        let (sender, jobs) = sync_channel(FILES_WAITING);
+        let jobs = Arc::new(Mutex::new(jobs));
+        let mut readers = Self { jobs: Some(sender), threads: Vec::new() };
+        for _ in 0..READERS {
+            let (shared, jobs) = (Arc::clone(shared), Arc::clone(&jobs));
+            let thread = thread::Builder::new().name("read".into());
+            readers.threads.push(thread.spawn(move || serve(&shared, &jobs))?);
+        }
+        Ok(readers)
+    }
+
+    /// Has a file read; waits while too many are waiting already.
+    pub(crate) fn read(&self, job: Job) -> Result<(), UploadError> {
+        let jobs = self.jobs.as_ref().ok_or(UploadError::Stopped)?;
+        jobs.send(job).map_err(|_| UploadError::Stopped)
+    }
+}
+
+impl Drop for Readers {
+    fn drop(&mut self) {
+        self.jobs = None;
+        for thread in self.threads.drain(..) {
+            // A thread that panicked has told its message; whoever waits for its file is told too.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn serve(shared: &Shared, jobs: &Mutex<Receiver<Job>>) {
+    let mut buffer = Vec::new();
+    loop {
+        // One reader waits for a job, the others wait for that one.
+        let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(Job { dir, name, parent, outcome }) = job else { return };
+        let mut reading = Reading { shared, buffer: &mut buffer, read: 0 };
+        let content = reading.file(&dir, &name, parent);
+        let read = reading.read;
+        // Nobody waits for it when the walk has ended early.
+        let _ = outcome.send(ReadFile { read, content });
+    }
+}
+
+/// The reading of one file.
+struct Reading<'a> {
+    shared: &'a Shared,
+    buffer: &'a mut Vec<u8>,
+    read: u64,
+}
+
+impl Reading<'_> {
+    fn file(
+        &mut self,
+        dir: &Dir,
+        name: &[u8],
+        parent: Option<Content>,
+    ) -> Result<(StoredFile, Box<Inspected>), ContentError> {
+        let file = dir.open_file(name)?;
+        // The name may lead to another file by now: all that is stored is of the one that is open.
+        // The stat comes before the content, so that what is written meanwhile is seen next time.
+        let mut found = Box::new(files::inspect_open(&file)?);
+        found.metadata.stamp = self.shared.stamps.record(&found);
+        let stored = self.content(&file, &found, parent)?;
+        Ok((stored, found))
+    }
+
+    fn content(
+        &mut self,
+        file: &File,
+        found: &Inspected,
+        _parent: Option<Content>,
+    ) -> Result<StoredFile, ContentError> {
+        let written = self.small(file, found)?;
+        let content = Content { size: written.size, extents: written.extents, hash: None };
+        Ok(StoredFile { content, data: written.data })
+    }
+
+    fn count(&mut self, bytes: usize) {
+        self.read += bytes as u64;
+        self.shared.progress.add_read(bytes as u64);
+    }
+}

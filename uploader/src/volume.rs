@@ -1,0 +1,82 @@
+//! One volume to be saved, and what is known about it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use format::raw::RawPath;
+use format::tree::{FileTime, Slice, Stamp};
+use platform::application::FileTree;
+use platform::files::{Dir, Glance, Inspected};
+
+use crate::filesystem::Filesystem;
+use crate::selection::Selection;
+use crate::stamp::StampRule;
+
+/// A volume to be saved.
+#[derive(Clone, Debug)]
+pub struct Volume {
+    /// Its name.
+    pub name: RawPath,
+    /// Where its files are.
+    pub tree: FileTree,
+    /// Whether anybody may write its files while they are read.
+    pub stillness: Stillness,
+    /// The root of the same volume in an earlier point: what is there is not read again.
+    pub parent: Option<Vec<Slice>>,
+    /// Which of its files are wanted.
+    pub selection: Selection,
+    /// Whether to read every file, whatever its stamp.
+    pub full: bool,
+}
+
+/// Whether anybody may write the files of a volume while they are read.
+#[derive(Clone, Copy, Debug)]
+pub enum Stillness {
+    /// They are a snapshot that was begun at this moment.
+    Snapshot(FileTime),
+    /// They are read where they are used, from this moment on.
+    Live(FileTime),
+}
+
+/// The stamps of the files of one volume.
+#[derive(Debug)]
+pub(crate) struct Stamps {
+    rule: StampRule,
+    originals: Option<Arc<HashMap<(u64, u64), Stamp>>>,
+    filesystems: Mutex<HashMap<u64, Filesystem>>,
+}
+
+impl Stamps {
+    pub(crate) fn new(rule: StampRule, tree: &FileTree) -> Self {
+        let originals = tree.originals.clone();
+        Self { rule, originals, filesystems: Mutex::default() }
+    }
+
+    /// Whether a directory lies on a filesystem without data. Must be asked for every directory
+    /// before any of its files.
+    pub(crate) fn is_pseudo(&self, device: u64, directory: &Dir) -> bool {
+        let mut known = self.filesystems.lock().unwrap_or_else(PoisonError::into_inner);
+        *known.entry(device).or_insert_with(|| Filesystem::of(directory)) == Filesystem::Pseudo
+    }
+
+    /// The stamp by which a file is compared with the parent point.
+    pub(crate) fn current(&self, glance: &Glance) -> Option<Stamp> {
+        self.original((glance.device, glance.stamp.inode), glance.stamp)
+    }
+
+    /// The stamp to record of an open file.
+    pub(crate) fn record(&self, found: &Inspected) -> Option<Stamp> {
+        let own = Stamp { inode: found.inode, changed: found.changed };
+        let stamp = self.original((found.device, found.inode), own)?;
+        let known = self.filesystems.lock().unwrap_or_else(PoisonError::into_inner);
+        let filesystem = known.get(&found.device).copied().unwrap_or(Filesystem::Other);
+        self.rule.record(stamp, filesystem)
+    }
+
+    fn original(&self, file: (u64, u64), own: Stamp) -> Option<Stamp> {
+        match &self.originals {
+            Some(originals) => originals.get(&file).copied(),
+            None => Some(own),
+        }
+    }
+}
