@@ -83,9 +83,10 @@ pub enum PackError {
     Seal(#[from] BrokenSeal),
 }
 
-/// Seals frames into a pack, all at once, under a salt that covers their exact bytes.
-pub fn seal(keys: &Keys, name: PackName, frames: &[Frame]) -> SealedPack {
-    let record_of_frames = layout(frames);
+/// Seals frames into a pack, all at once, under a salt that covers their exact bytes. The memory
+/// of each frame is given back when it is sealed.
+pub fn seal(keys: &Keys, name: PackName, frames: Vec<Frame>) -> SealedPack {
+    let record_of_frames = layout(&frames);
     let footer = encode_footer(&record_of_frames);
     let identity = name.to_string();
     let parts = frames.iter().map(|frame| frame.bytes.as_slice());
@@ -99,7 +100,7 @@ pub fn seal(keys: &Keys, name: PackName, frames: &[Frame]) -> SealedPack {
     bytes.extend_from_slice(&MAGIC);
     bytes.extend_from_slice(&salt);
     bytes.extend_from_slice(seal.commitment());
-    for (number, (frame, record)) in (0..).zip(frames.iter().zip(&record_of_frames)) {
+    for (number, (frame, record)) in (0..).zip(frames.into_iter().zip(&record_of_frames)) {
         seal.seal(
             number,
             &binding(keys, name, number, count, Some(record.description())),
@@ -371,7 +372,7 @@ mod tests {
         };
         let frames =
             [frame(ChunkKind::Data, &[b"one", b"two"]), frame(ChunkKind::Tree, &[&[7; 300]])];
-        seal(&keys(), NAME, &frames)
+        seal(&keys(), NAME, frames.into())
     }
 
     #[test]
@@ -416,7 +417,7 @@ mod tests {
 
     #[test]
     fn a_pack_without_frames_is_a_pack() {
-        let empty = seal(&keys(), NAME, &[]);
+        let empty = seal(&keys(), NAME, Vec::new());
         assert_eq!(verify(&keys(), NAME, &empty.bytes).unwrap(), empty.record);
     }
 }

@@ -65,7 +65,7 @@ impl Writer {
     }
 
     /// Seals frames into a pack, and opens it again to see that every chunk can be read.
-    pub fn seal(&self, frames: &[Frame]) -> Result<SealedPack, RepositoryError> {
+    pub fn seal(&self, frames: Vec<Frame>) -> Result<SealedPack, RepositoryError> {
         let name = PackName { session: self.point, id: random::object_id() };
         let sealed = pack::seal(&self.keys, name, frames);
         pack::verify(&self.keys, name, &sealed.bytes).map_err(RepositoryError::Verification)?;

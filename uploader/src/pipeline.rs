@@ -140,7 +140,7 @@ async fn seal_and_store(
     progress: Arc<Progress>,
 ) -> Result<PackRecord, UploadError> {
     let thread_writer = writer.clone();
-    let pack = blocking::run(move || thread_writer.seal(&frames)).await?;
+    let pack = blocking::run(move || thread_writer.seal(frames)).await?;
     let record = writer.store_pack(pack).await?;
     progress.add_sent(record.size);
     Ok(record)

@@ -1,9 +1,11 @@
 //! A directory as a store: every object a file, synced before it counts.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+mod direct;
+
+use std::fs::{self, File};
+use std::io;
 use std::ops::Range;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
@@ -65,7 +67,8 @@ impl LocalStore {
         let failed = |e| self.failed("create object", name, e);
         create_folder(folder).map_err(failed)?;
         let unfinished = folder.join(format!("{UNFINISHED_PREFIX}{}", random::object_id()));
-        let written = write_synced(&unfinished, bytes).and_then(|()| publish(&unfinished, &path));
+        let written =
+            direct::write_synced(&unfinished, bytes).and_then(|()| publish(&unfinished, &path));
         if let Err(error) = written {
             // Whatever is left of it only takes space, and is never read.
             let _ = fs::remove_file(&unfinished);
@@ -101,23 +104,17 @@ impl ReadStore for LocalStore {
 
     async fn get(&self, name: ObjectName) -> Result<Bytes, StoreError> {
         self.blocking(move |this| {
-            fs::read(this.path(name)).map(Bytes::from).map_err(|e| this.unreadable(name, e))
+            direct::read_range(&this.path(name), 0..u64::MAX).map_err(|e| this.unreadable(name, e))
         })
         .await
     }
 
     async fn get_range(&self, name: ObjectName, range: Range<u64>) -> Result<Bytes, StoreError> {
         self.blocking(move |this| {
-            let read = || -> io::Result<Vec<u8>> {
-                let mut file = File::open(this.path(name))?;
-                file.seek(SeekFrom::Start(range.start))?;
-                let mut bytes = Vec::new();
-                file.take(range.end.saturating_sub(range.start)).read_to_end(&mut bytes)?;
-                Ok(bytes)
-            };
-            let bytes = read().map_err(|e| this.unreadable(name, e))?;
+            let bytes = direct::read_range(&this.path(name), range.clone());
+            let bytes = bytes.map_err(|e| this.unreadable(name, e))?;
             if bytes.len() as u64 == range.end.saturating_sub(range.start) {
-                Ok(bytes.into())
+                Ok(bytes)
             } else {
                 Err(StoreError::Short { name, location: this.location(), end: range.end })
             }
@@ -167,12 +164,6 @@ fn create_folder(folder: &Path) -> io::Result<()> {
         result => result,
     }?;
     sync_folder(parent)
-}
-
-fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o400).open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
 }
 
 // Gives a finished file its name, unless the name is taken.
