@@ -17,9 +17,9 @@ fn main() {
     let (key, open_key) = ([7; 32], key_open_to_zeros());
     let data = [
         ("random", key, random(1)),
-        ("zeros", key, vec![0; BYTES]),
+        ("zeros", key, zeros()),
         ("text", key, text()),
-        ("open:zeros", open_key, vec![0; BYTES]),
+        ("open:zeros", open_key, zeros()),
         ("open:random", open_key, random(2)),
         ("open:sparse", open_key, sparse()),
         ("open:pages", open_key, pages()),
@@ -87,6 +87,13 @@ fn random(seed: u8) -> Vec<u8> {
     bytes
 }
 
+/// Written, for memory that was never written to is one page that never leaves the cache.
+fn zeros() -> Vec<u8> {
+    let mut bytes = vec![1; BYTES];
+    std::hint::black_box(&mut bytes).fill(0);
+    bytes
+}
+
 fn text() -> Vec<u8> {
     const WORDS: [&str; 16] = [
         "let ", "self", ".", "(", ");\n", "the ", "return ", "    ", "chunk", "fn ", " = ",
@@ -98,7 +105,7 @@ fn text() -> Vec<u8> {
 
 /// Zeros, and a random byte about every 100.
 fn sparse() -> Vec<u8> {
-    let mut bytes = vec![0; BYTES];
+    let mut bytes = zeros();
     let mut at = 0;
     for pair in random(4).chunks(2) {
         at += 1 + usize::from(pair[0]) * 200 / 256;

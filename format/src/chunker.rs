@@ -10,7 +10,7 @@
 //! on zeros. Then the second filter decides alone, at some 70 ns a position, but not for long: it
 //! is asked once for each *different* window (see `seen.rs`), and each has its own chance of one in
 //! 2,048 to end the chunk. So whatever the data, some 2,048 hashes end a chunk that has its 256
-//! KiB; measured (`benches/chunker.rs`), that is a third of the usual speed. Only who holds the
+//! KiB; measured (`benches/chunker.rs`), that is a quarter of the usual speed. Only who holds the
 //! key can make data of more windows than that which never pass.
 
 mod cutter;

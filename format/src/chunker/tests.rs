@@ -154,15 +154,40 @@ fn a_cutter_takes_single_bytes() {
 
 #[test]
 fn a_cutter_tells_an_end_with_the_byte_that_decides_it() {
-    let (chunker, data) = (Chunker::new(&[9; 32]), noise(6, 5 * MIB));
-    let end = chunker.cut(&data);
-    let (mut cutter, mut ends) = (Cutter::new(&chunker), Vec::new());
-    cutter.feed(&data[..end - 1], &mut ends);
-    assert_eq!(ends, [0; 0]);
-    cutter.feed(&data[end - 1..end], &mut ends);
-    assert_eq!(ends, [end as u64]);
-    assert_eq!(cutter.finish(), None);
-    assert_eq!(cutter.finish(), None, "an empty content has no chunk");
+    for (chunker, data) in
+        [(Chunker::new(&[9; 32]), noise(6, 5 * MIB)), (Chunker::new(&[9; 32]), vec![0; 5 * MIB])]
+    {
+        let end = chunker.cut(&data);
+        let (mut cutter, mut ends) = (Cutter::new(&chunker), Vec::new());
+        for later in 1..200 {
+            cutter.feed(&data[..end - later], &mut ends);
+            cutter.feed(&data[end - later..end - 1], &mut ends);
+            assert_eq!(ends, [0; 0], "{later}");
+            cutter.feed(&data[end - 1..end], &mut ends);
+            assert_eq!(ends, [end as u64], "{later}");
+            assert_eq!(cutter.finish(), None, "nothing is left");
+            ends.clear();
+        }
+        assert_eq!(cutter.finish(), None, "an empty content has no chunk");
+    }
+}
+
+#[test]
+fn a_cutter_finds_an_end_anywhere_in_a_block() {
+    for (chunker, data) in
+        [(Chunker::new(&[9; 32]), noise(7, 5 * MIB)), (Chunker::new(&[9; 32]), vec![0; 5 * MIB])]
+    {
+        let end = chunker.cut(&data);
+        let (mut cutter, mut ends) = (Cutter::new(&chunker), Vec::new());
+        for before in 0..200 {
+            let (first, second) = data[..end + 100].split_at(end - before);
+            cutter.feed(first, &mut ends);
+            cutter.feed(second, &mut ends);
+            assert_eq!(ends, [end as u64], "{before}");
+            assert_eq!(cutter.finish(), Some(end as u64 + 100));
+            ends.clear();
+        }
+    }
 }
 
 #[test]

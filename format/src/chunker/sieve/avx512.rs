@@ -7,6 +7,7 @@ use std::arch::x86_64::{
     _mm512_testn_epi32_mask,
 };
 
+use super::prefetch::prefetch;
 use super::{Found, GROUP, GROUP_BYTES, Group, MASK, Set, Sieve, group_bytes};
 
 /// The first whole group from `start` on with a candidate.
@@ -22,6 +23,7 @@ fn find(sieve: &Sieve, data: &[u8], mut start: usize) -> Found {
     let factors = [pair(k0, k1), pair(k2, k3)];
     let offset = _mm512_set1_epi32(sieve.offset.cast_signed());
     while let Some(bytes) = group_bytes(data, start) {
+        prefetch(bytes);
         let passed = [
             quarter::<0, 4>(bytes, factors, offset),
             quarter::<1, 5>(bytes, factors, offset),
