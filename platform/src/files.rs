@@ -6,6 +6,7 @@
 
 mod apply;
 mod attributes;
+pub mod direct;
 mod directory;
 mod glance;
 mod handle;
@@ -13,7 +14,7 @@ mod inspect;
 pub mod mounts;
 mod segments;
 
-pub use apply::{Refusal, apply, apply_open};
+pub use apply::{Birth, Refusal, apply, apply_new, apply_open};
 pub use directory::{Dir, Name};
 pub use glance::{Glance, GlanceKind, glance};
 pub use inspect::{FileKind, Inspected, inspect, inspect_open, inspect_path};
