@@ -12,6 +12,7 @@
     )
 )]
 
+pub mod changed_ranges;
 pub mod chunker;
 pub mod content;
 pub mod control;
