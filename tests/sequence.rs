@@ -101,6 +101,7 @@ fn within<F: Future<Output = ()>>(act: impl FnOnce(Arc<Engine>, Arc<Directory>) 
         location: directory.join("repository").to_str().unwrap().parse().unwrap(),
         passphrase: SecretSource::File(secret).read().unwrap(),
         state_dir: directory.join("state"),
+        cache_dir: None,
         platforms: Platforms { docker: Some(lab::docker()), declared: Vec::new() },
         warden: WardenProgram { program: program(), arguments: vec!["warden".into()] },
     };

@@ -20,6 +20,13 @@ pub(crate) struct Arguments {
     /// The directory of the catalog
     #[arg(long, global = true, value_name = "DIR", env = "STILLPOINT_STATE_DIR")]
     pub(crate) state_dir: Option<PathBuf>,
+    /// The directory of the cache, which may be removed at any time [default: `cache` in a state
+    /// directory that was given, or the system's]
+    #[arg(long, global = true, value_name = "DIR", env = "STILLPOINT_CACHE_DIR")]
+    pub(crate) cache_dir: Option<PathBuf>,
+    /// Keep no cache
+    #[arg(long, global = true, conflicts_with = "cache_dir")]
+    pub(crate) no_cache: bool,
     /// The address of the Docker engine
     #[arg(long, global = true, value_name = "URL", env = "DOCKER_HOST")]
     pub(crate) docker_host: Option<String>,

@@ -128,11 +128,17 @@ impl Context {
         Engine::open(Settings {
             location,
             passphrase: self.secret()?.read()?,
+            cache_dir: (!self.arguments.no_cache).then(|| self.cache_dir(state_dir.as_deref())),
             state_dir: state_dir.unwrap_or_else(paths::state_dir),
             platforms: self.platforms(),
             warden: WardenProgram { program: own_program()?, arguments: vec!["warden".into()] },
         })
         .await
+    }
+
+    fn cache_dir(&self, state_dir: Option<&Path>) -> PathBuf {
+        let beside = || state_dir.map(|state_dir| state_dir.join("cache"));
+        self.arguments.cache_dir.clone().or_else(beside).unwrap_or_else(paths::cache_dir)
     }
 
     async fn init(&self) -> Result<Exit, ServiceError> {

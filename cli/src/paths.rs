@@ -18,6 +18,14 @@ pub(crate) fn state_dir() -> PathBuf {
     }
 }
 
+/// The directory of what can be removed at any time.
+pub(crate) fn cache_dir() -> PathBuf {
+    match own("XDG_CACHE_HOME", ".cache") {
+        Some(directory) => directory.join("stillpoint"),
+        None => "/var/cache/stillpoint".into(),
+    }
+}
+
 #[allow(clippy::disallowed_methods, reason = "the variables of the XDG base directories, and HOME")]
 fn own(variable: &str, below_home: &str) -> Option<PathBuf> {
     if rustix::process::geteuid().is_root() {

@@ -37,6 +37,11 @@ impl Reader {
         Ok(Self { store, keys: Arc::new(keys) })
     }
 
+    /// A file name for what a cache keeps about something. It tells nobody what that is.
+    pub fn cache_name(&self, about: &[u8]) -> String {
+        self.keys.digest(about).to_string()
+    }
+
     /// Which repository this is.
     pub fn id(&self) -> RepositoryId {
         self.keys.repository()

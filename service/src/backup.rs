@@ -1,5 +1,6 @@
 //! One backup: freeze, snapshot, thaw, then store what changed.
 
+mod page_maps;
 mod parent;
 mod progress;
 mod rehearse;
@@ -24,6 +25,7 @@ use uploader::selection::Selection;
 use uploader::upload::Upload;
 use uploader::volume::{Stillness, Volume};
 
+use self::page_maps::PageMaps;
 use self::parent::Roots;
 pub use self::progress::{BackupProgress, Stage};
 pub use self::rehearse::RehearsalReport;
@@ -93,6 +95,8 @@ struct How {
     parent: Roots,
     selection: Selection,
     full: bool,
+    /// Where the page maps of the application's volumes lie.
+    page_maps: Option<PageMaps>,
 }
 
 impl How {
@@ -104,6 +108,7 @@ impl How {
             parent: self.parent.get(name).cloned(),
             selection: self.selection.clone(),
             full: self.full,
+            page_maps: self.page_maps.as_ref().map(|maps| maps.of(name)),
         }
     }
 }
@@ -172,9 +177,10 @@ impl Engine {
         let upload =
             Upload::begin(store, &self.reader, &self.host, Arc::clone(&progress.upload)).await?;
         let parent = self.parent(subject.name()).await;
+        let page_maps = self.page_maps(subject.name());
         let mut taken = self.find(subject, upload.point(), progress).await?;
         let snapshot = taken.snapshot.take();
-        let how = How { parent, selection, full };
+        let how = How { parent, selection, full, page_maps };
         let stored = self.store_volumes(upload, taken, &how, progress).await;
         if let Some(snapshot) = snapshot {
             release(snapshot).await;
@@ -297,6 +303,7 @@ impl Engine {
             Location::S3 { .. } => None,
         };
         let own = repository.into_iter().chain([self.state_dir.as_path()]);
+        let own = own.chain(self.cache.as_deref());
         let below: Vec<_> = own
             .filter_map(|path| Some(path.canonicalize().ok()?.strip_prefix(root).ok()?.to_owned()))
             .filter(|below| !below.as_os_str().is_empty())

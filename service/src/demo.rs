@@ -198,6 +198,7 @@ impl Layout {
             location,
             passphrase,
             state_dir: self.directory.join("state"),
+            cache_dir: Some(self.directory.join("cache")),
             platforms: Platforms { docker: None, declared: config.declared() },
             warden: WardenProgram { program: program.to_owned(), arguments: vec!["warden".into()] },
         })

@@ -30,6 +30,9 @@ pub struct Settings {
     pub passphrase: Passphrase,
     /// The directory of the catalog; it is made when it is missing.
     pub state_dir: PathBuf,
+    /// The directory of what can be had again from repositories and volumes, and is quicker to find
+    /// here; it may be removed at any time. Absent when nothing is to be kept.
+    pub cache_dir: Option<PathBuf>,
     /// Where applications are looked for.
     pub platforms: Platforms,
     /// How to start a warden.
@@ -45,6 +48,8 @@ pub struct Engine {
     pub(crate) warden: WardenProgram,
     pub(crate) location: Location,
     pub(crate) state_dir: PathBuf,
+    /// This repository's part of the cache.
+    pub(crate) cache: Option<PathBuf>,
     pub(crate) host: String,
 }
 
@@ -61,13 +66,15 @@ impl Engine {
     /// Unlocks the repository, opens the catalog, and brings it up to date: points that others
     /// wrote are added, and a catalog that was lost is built anew.
     pub async fn open(settings: Settings) -> Result<Self, ServiceError> {
-        let Settings { location, passphrase, state_dir, platforms, warden } = settings;
+        let Settings { location, passphrase, state_dir, cache_dir, platforms, warden } = settings;
         let store = location.open().map_err(repository::error::RepositoryError::from)?;
         let readable: Arc<dyn repository::store::ReadStore> = Arc::<dyn Store>::clone(&store);
         let reader = Reader::open(readable, &passphrase).await?;
         let catalog = Catalog::open(&state_dir.join("catalog.sqlite")).await?;
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        let engine = Self { store, reader, catalog, platforms, warden, location, state_dir, host };
+        let cache = cache_dir.map(|directory| directory.join(reader.id().to_string()));
+        let engine =
+            Self { store, reader, catalog, platforms, warden, location, state_dir, cache, host };
         engine.close_abandoned_runs().await?;
         engine.synchronise().await?;
         Ok(engine)

@@ -14,6 +14,7 @@ use crate::error::UploadError;
 use crate::event::{Event, Identity, Reading};
 use crate::file::{ContentError, StoredFile};
 use crate::intake::Intake;
+use crate::large::page_map::NewPageMap;
 use crate::stream::StreamWriter;
 
 /// What a walk became.
@@ -28,8 +29,10 @@ pub(crate) struct Assembled {
     /// How many bytes were read.
     pub(crate) read: u64,
     pub(crate) omissions: Vec<Omission>,
-    /// The content of the large files, of which lists of page digests are worth keeping.
-    pub(crate) mapped: Vec<ContentHash>,
+    /// The large files that are as they were: the digests of their pages are still of use.
+    pub(crate) unchanged: Vec<ContentHash>,
+    /// Those of the others.
+    pub(crate) maps: Vec<NewPageMap>,
 }
 
 /// Takes the events of one walk.
@@ -118,7 +121,7 @@ impl<'a> Assembler<'a> {
     ) -> Result<(), UploadError> {
         entry.metadata.hard_link = self.hard_link(identity);
         if let Kind::File(content) = &entry.kind {
-            self.assembled.mapped.extend(content.hash);
+            self.assembled.unchanged.extend(content.hash);
         }
         self.count(&entry, data);
         self.add(entry)
@@ -150,8 +153,8 @@ impl<'a> Assembler<'a> {
             }
             Err(ContentError::Upload(error)) => return Err(error),
         };
-        let StoredFile { content, data } = stored;
-        self.assembled.mapped.extend(content.hash);
+        let StoredFile { content, data, map } = stored;
+        self.assembled.maps.extend(map);
         let identity = Identity::from(&*found);
         let mut entry = Entry { name, kind: Kind::File(content), metadata: found.metadata };
         entry.metadata.hard_link = self.hard_link(identity);

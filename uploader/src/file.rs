@@ -1,20 +1,25 @@
 //! Files, read by more threads than there are cores: a cold disk keeps most of them waiting.
 
+mod blocks;
+mod large;
 mod small;
 
-use std::fs::File;
 use std::io;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use format::chunker::Chunker;
-use format::tree::Content;
+use format::tree::{CONTENT_HASH_BYTES_MIN, Content};
 use platform::files::{self, Dir, Inspected};
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+pub(crate) use self::large::Turnstile;
 use crate::error::UploadError;
 use crate::intake::Intake;
+use crate::large::map_cache::MapCache;
+use crate::large::page_map::NewPageMap;
 use crate::progress::Progress;
 use crate::volume::Stamps;
 
@@ -49,6 +54,8 @@ pub(crate) struct StoredFile {
     pub(crate) content: Content,
     /// How many bytes of it are in no hole.
     pub(crate) data: u64,
+    /// The digests of its pages, to be kept when the point is committed.
+    pub(crate) map: Option<NewPageMap>,
 }
 
 /// Why the content of a file is not there.
@@ -78,6 +85,10 @@ pub(crate) struct Shared {
     pub(crate) intake: Arc<Intake>,
     pub(crate) progress: Arc<Progress>,
     pub(crate) stamps: Stamps,
+    /// Where the digests of the pages of large files are kept; absent where they are not.
+    pub(crate) maps: Option<MapCache>,
+    pub(crate) large: Turnstile,
+    pub(crate) runtime: Handle,
 }
 
 /// The threads that read files.
@@ -150,19 +161,12 @@ impl Reading<'_> {
         // The stat comes before the content, so that what is written meanwhile is seen next time.
         let mut found = Box::new(files::inspect_open(&file)?);
         found.metadata.stamp = self.shared.stamps.record(&found);
-        let stored = self.content(&file, &found, parent)?;
+        let stored = if found.size < CONTENT_HASH_BYTES_MIN {
+            self.small(&file, &found)?
+        } else {
+            self.large(file, &found, parent)?
+        };
         Ok((stored, found))
-    }
-
-    fn content(
-        &mut self,
-        file: &File,
-        found: &Inspected,
-        _parent: Option<Content>,
-    ) -> Result<StoredFile, ContentError> {
-        let written = self.small(file, found)?;
-        let content = Content { size: written.size, extents: written.extents, hash: None };
-        Ok(StoredFile { content, data: written.data })
     }
 
     fn count(&mut self, bytes: usize) {

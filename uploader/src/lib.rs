@@ -16,11 +16,10 @@ mod event;
 mod file;
 mod filesystem;
 mod intake;
-#[allow(dead_code, reason = "wired next")]
 mod large;
+mod maps;
 mod parent;
 mod pipeline;
-#[allow(dead_code, reason = "wired next")]
 mod sink;
 mod stamp;
 mod stream;

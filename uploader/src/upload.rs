@@ -18,8 +18,9 @@ use tokio::runtime::Handle;
 
 use crate::assemble::{Assembled, Assembler};
 use crate::error::UploadError;
-use crate::file::{Readers, Shared};
+use crate::file::{Readers, Shared, Turnstile};
 use crate::intake::Intake;
+use crate::maps::{self, VolumeMaps};
 use crate::pipeline::Pipeline;
 use crate::progress::Progress;
 use crate::stamp::StampRule;
@@ -42,6 +43,7 @@ pub struct Rehearsal {
     chunker: Arc<Chunker>,
     progress: Arc<Progress>,
     statistics: Statistics,
+    maps: Vec<VolumeMaps>,
 }
 
 /// What a volume became.
@@ -107,6 +109,7 @@ impl Upload {
     ) -> Result<Manifest, UploadError> {
         let Self { writer, pipeline, reading } = self;
         let mut statistics = reading.statistics();
+        let maps = reading.maps;
         // No reader is left: every volume was read to its end.
         let intake = Arc::into_inner(reading.intake).ok_or(UploadError::Stopped)?;
         let finished = blocking::run(move || intake.finish()).await;
@@ -119,6 +122,7 @@ impl Upload {
         }
         let manifest = manifest(statistics);
         writer.commit(manifest.clone()).await?;
+        blocking::run(move || maps.into_iter().for_each(VolumeMaps::keep)).await;
         Ok(manifest)
     }
 }
@@ -132,7 +136,8 @@ impl Rehearsal {
 
     fn of(intake: Intake, progress: Arc<Progress>) -> Self {
         let chunker = Arc::new(Chunker::new(intake.keys().cut_key()));
-        Self { intake: Arc::new(intake), chunker, progress, statistics: Statistics::default() }
+        let (intake, statistics) = (Arc::new(intake), Statistics::default());
+        Self { intake, chunker, progress, statistics, maps: Vec::new() }
     }
 
     /// What was counted so far. Nothing counts as stored or sent.
@@ -145,10 +150,15 @@ impl Rehearsal {
         let stamps = Stamps::new(StampRule::at(settle(&volume)), &volume.tree);
         let (intake, chunker) = (Arc::clone(&self.intake), Arc::clone(&self.chunker));
         let progress = Arc::clone(&self.progress);
-        let shared = Arc::new(Shared { chunker, intake, progress, stamps });
-        let runtime = Handle::current();
+        let maps = volume.page_maps.as_deref().and_then(maps::open);
+        let (runtime, large, cache) = (Handle::current(), Turnstile::default(), maps.clone());
+        let shared = Shared { chunker, intake, progress, stamps, maps, large, runtime };
         let (files, assembled) =
-            blocking::run(move || read_volume(&volume, &shared, &runtime)).await?;
+            blocking::run(move || read_volume(&volume, &Arc::new(shared))).await?;
+        if let Some(cache) = cache {
+            let (unchanged, new) = (assembled.unchanged, assembled.maps);
+            self.maps.push(VolumeMaps { cache, unchanged, new });
+        }
         self.statistics.files += files;
         self.statistics.scanned = self.statistics.scanned.saturating_add(assembled.bytes);
         self.statistics.read += assembled.read;
@@ -174,14 +184,10 @@ fn settle(volume: &Volume) -> FileTime {
     written.map_or(FileTime { seconds: i64::MIN, nanoseconds: 0 }, |()| now)
 }
 
-fn read_volume(
-    volume: &Volume,
-    shared: &Arc<Shared>,
-    runtime: &Handle,
-) -> Result<(u64, Assembled), UploadError> {
+fn read_volume(volume: &Volume, shared: &Arc<Shared>) -> Result<(u64, Assembled), UploadError> {
     let readers = Readers::start(shared).map_err(UploadError::Threads)?;
     let (teller, events) = sync_channel(EVENTS_WAITING);
-    let walk = Walk::new(volume, shared, &readers, teller, runtime.clone())?;
+    let walk = Walk::new(volume, shared, &readers, teller)?;
     let tree = Assembler::new(volume.name.clone(), &shared.chunker, &shared.intake);
     thread::scope(|scope| {
         let walking = scope.spawn(|| walk.run());

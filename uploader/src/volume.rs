@@ -1,6 +1,7 @@
 //! One volume to be saved, and what is known about it.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use format::raw::RawPath;
@@ -27,6 +28,10 @@ pub struct Volume {
     pub selection: Selection,
     /// Whether to read every file, whatever its stamp.
     pub full: bool,
+    /// A directory of this machine where the digests of the pages of this volume's large files are
+    /// kept from one point to the next, and nothing else; without it, a large file that was
+    /// changed in place is compared by whole slices.
+    pub page_maps: Option<PathBuf>,
 }
 
 /// Whether anybody may write the files of a volume while they are read.

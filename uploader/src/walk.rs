@@ -18,7 +18,6 @@ use format::raw::RawPath;
 use format::tree::{Content, Entry, Kind};
 use platform::files::{self, Dir, FileKind, Glance, GlanceKind, Inspected};
 use repository::tree::ExtentReader;
-use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use self::scan::{Pending, Scanned, Scanners, Seen, scan};
@@ -38,7 +37,6 @@ pub(crate) struct Walk<'a> {
     shared: &'a Shared,
     readers: &'a Readers,
     events: SyncSender<Event>,
-    runtime: Handle,
     scanners: Scanners,
     /// Files with several names that are being read already.
     linked: HashSet<(u64, u64)>,
@@ -64,11 +62,10 @@ impl<'a> Walk<'a> {
         shared: &'a Shared,
         readers: &'a Readers,
         events: SyncSender<Event>,
-        runtime: Handle,
     ) -> Result<Self, UploadError> {
         let scanners = Scanners::start().map_err(UploadError::Threads)?;
         let linked = HashSet::new();
-        Ok(Self { volume, shared, readers, events, runtime, scanners, linked, files: 0 })
+        Ok(Self { volume, shared, readers, events, scanners, linked, files: 0 })
     }
 
     /// Walks through the whole tree; returns how many files of all kinds there are.
@@ -77,7 +74,8 @@ impl<'a> Walk<'a> {
         let found = files::inspect_path(path).map_err(|e| self.root_error(e))?;
         let stored = self.shared.intake.stored();
         let parent = self.volume.parent.as_deref();
-        let parent = parent.and_then(|root| ParentDirectory::root(stored, root, &self.runtime));
+        let parent =
+            parent.and_then(|root| ParentDirectory::root(stored, root, &self.shared.runtime));
         if found.kind == FileKind::Directory {
             let scanned = Dir::open(path).and_then(scan).map_err(|e| self.root_error(e))?;
             let level = self.enter(PathBuf::new(), &[], scanned, parent)?;
@@ -231,7 +229,7 @@ impl<'a> Walk<'a> {
                 Vec::new()
             }
         };
-        let parent = ParentDirectory::of(self.shared.intake.stored(), parent, &self.runtime);
+        let parent = ParentDirectory::of(self.shared.intake.stored(), parent, &self.shared.runtime);
         let (names, ahead) = (names.into(), VecDeque::new());
         Ok(Level { dir, device, path, names, parent, ahead, considered: 0 })
     }
@@ -310,7 +308,7 @@ impl<'a> Walk<'a> {
         let mut data = 0;
         loop {
             let next = match extents.buffered() {
-                Ok(None) => self.runtime.block_on(extents.next()),
+                Ok(None) => self.shared.runtime.block_on(extents.next()),
                 buffered => buffered,
             };
             let Ok(next) = next else { return Ok(None) };

@@ -38,7 +38,9 @@ impl Engine {
         let BackupRequest { subject, selection, full } = request;
         let upload = Arc::clone(&progress.upload);
         let mut rehearsal = Rehearsal::begin(&self.reader, upload).await?;
-        let how = How { parent: self.parent(subject.name()).await, selection, full };
+        let parent = self.parent(subject.name()).await;
+        // What is not stored is not worth remembering.
+        let how = How { parent, selection, full, page_maps: None };
         let subject = match subject {
             Subject::Application { name, .. } => {
                 Subject::Application { name, freeze: false, deadline: Duration::ZERO }

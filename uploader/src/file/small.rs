@@ -6,10 +6,10 @@ use std::os::unix::fs::FileExt as _;
 
 use format::chunker::CHUNK_BYTES_MAX;
 use format::frame::ChunkKind;
-use format::tree::Extent;
+use format::tree::{Content, Extent};
 use platform::files::{self, Inspected, Segment};
 
-use super::{ContentError, Reading};
+use super::{ContentError, Reading, StoredFile};
 use crate::error::UploadError;
 use crate::stream::{ExtentWriter, WrittenExtents};
 
@@ -19,24 +19,36 @@ impl Reading<'_> {
         &mut self,
         file: &File,
         found: &Inspected,
-    ) -> Result<WrittenExtents, ContentError> {
+    ) -> Result<StoredFile, ContentError> {
         let mut extents = ExtentWriter::new(&self.shared.chunker, &self.shared.intake);
         if found.allocated >= found.size {
             self.run(file, 0, found.size, &mut extents)?;
-            return Ok(extents.finish()?);
+        } else {
+            self.segments(file, found, &mut extents)?;
         }
+        let WrittenExtents { extents, size, data } = extents.finish()?;
+        let content = Content { size, extents, hash: None };
+        Ok(StoredFile { content, data, map: None })
+    }
+
+    fn segments(
+        &mut self,
+        file: &File,
+        found: &Inspected,
+        extents: &mut ExtentWriter<'_>,
+    ) -> Result<(), ContentError> {
         for segment in files::segments(file, found.size) {
             match segment? {
                 Segment::Hole { length, .. } => extents.push(Extent::Hole { length })?,
                 Segment::Data { offset, length } => {
                     // The file became shorter meanwhile: what is read now ends here.
-                    if self.run(file, offset, length, &mut extents)? < length {
+                    if self.run(file, offset, length, extents)? < length {
                         break;
                     }
                 }
             }
         }
-        Ok(extents.finish()?)
+        Ok(())
     }
 
     // Cuts a run of a file; returns how many bytes of it there were.

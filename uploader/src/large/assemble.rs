@@ -33,7 +33,7 @@ impl<S: ChunkSink + ExtentSink + ?Sized> ContentSink for S {}
 /// Is told of a file from its start to its end, part by part, and puts its extents together.
 pub(crate) struct Assembler<'a> {
     keys: &'a Keys,
-    changed: Run<'a>,
+    changed: Run,
     kept: Option<Kept>,
     queue: Queue,
 }

@@ -16,7 +16,7 @@ use crate::error::UploadError;
 /// the block that it is given, it holds some 4 MiB at most.
 pub(crate) struct Cutting<'a> {
     pages: Pages<'a>,
-    run: Run<'a>,
+    run: Run,
     hole: u64,
     position: u64,
 }

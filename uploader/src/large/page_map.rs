@@ -85,6 +85,11 @@ pub(crate) struct NewPageMap {
 }
 
 impl NewPageMap {
+    /// What the file holds.
+    pub(crate) fn hash(&self) -> ContentHash {
+        self.hash
+    }
+
     /// Puts the map in its place. To be called when the point that has the file is committed.
     pub(crate) fn keep(self) -> io::Result<()> {
         fs::rename(self.temporary.path(), self.temporary.target(self.hash))

@@ -100,7 +100,7 @@ mod tests {
         let offset = BLOCK_BYTES as u64;
         let block = |length, holes: &[(u64, u64)]| Block {
             offset,
-            bytes: vec![0; length],
+            bytes: vec![0; length].as_slice().into(),
             holes: holes.iter().map(|(start, end)| offset + start..offset + end).collect(),
         };
         let numbers = |block: &Block| pages(block, &keys).map(|p| p.number).collect::<Vec<_>>();

@@ -1,19 +1,22 @@
 //! Bytes that follow one another, cut by content while they come.
 
-use format::chunker::{CHUNK_BYTES_MAX, Chunker};
+use format::chunker::{CHUNK_BYTES_MAX, Chunker, Cutter};
 
 use crate::error::UploadError;
 
-/// The end of a run that is not cut yet.
-pub(super) struct Run<'a> {
-    chunker: &'a Chunker,
-    bytes: Vec<u8>,
-    cut: bool,
+/// A run that is being cut. Only a chunk whose end is still to come is copied.
+pub(super) struct Run {
+    cutter: Cutter,
+    /// The beginning of the next chunk.
+    begun: Vec<u8>,
+    /// Where in the run that is.
+    position: u64,
+    ends: Vec<u64>,
 }
 
-impl<'a> Run<'a> {
-    pub(super) fn new(chunker: &'a Chunker) -> Self {
-        Self { chunker, bytes: Vec::with_capacity(CHUNK_BYTES_MAX), cut: false }
+impl Run {
+    pub(super) fn new(chunker: &Chunker) -> Self {
+        Self { cutter: Cutter::new(chunker), begun: Vec::new(), position: 0, ends: Vec::new() }
     }
 
     /// Adds bytes, and passes on every chunk whose end is certain.
@@ -22,49 +25,49 @@ impl<'a> Run<'a> {
         mut bytes: &[u8],
         mut chunk: impl FnMut(&[u8]) -> Result<(), UploadError>,
     ) -> Result<(), UploadError> {
-        loop {
-            let room = CHUNK_BYTES_MAX - self.bytes.len();
-            let (now, later) = bytes.split_at(room.min(bytes.len()));
-            self.bytes.extend_from_slice(now);
-            bytes = later;
-            if self.bytes.len() < CHUNK_BYTES_MAX {
-                return Ok(());
+        self.ends.clear();
+        self.cutter.feed(bytes, &mut self.ends);
+        for end in &self.ends {
+            let length = usize::try_from(end - self.position).unwrap_or(usize::MAX);
+            let (last, rest) = bytes.split_at((length - self.begun.len()).min(bytes.len()));
+            if self.begun.is_empty() {
+                chunk(last)?;
+            } else {
+                self.begun.extend_from_slice(last);
+                chunk(&self.begun)?;
+                self.begun.clear();
             }
-            self.cut_once(&mut chunk)?;
+            self.position = *end;
+            bytes = rest;
         }
+        if self.begun.capacity() == 0 {
+            self.begun.reserve_exact(CHUNK_BYTES_MAX);
+        }
+        self.begun.extend_from_slice(bytes);
+        Ok(())
     }
 
     /// The whole run, if nothing of it was cut yet.
     pub(super) fn uncut(&self) -> Option<&[u8]> {
-        (!self.cut).then_some(&self.bytes)
+        (self.position == 0).then_some(&self.begun)
     }
 
     /// Forgets the run; the next bytes begin a new one.
     pub(super) fn clear(&mut self) {
-        self.bytes.clear();
-        self.cut = false;
+        self.begun.clear();
+        self.cutter.finish();
+        self.position = 0;
     }
 
-    /// Ends the run and passes on its last chunks.
+    /// Ends the run and passes on its last chunk.
     pub(super) fn end(
         &mut self,
         mut chunk: impl FnMut(&[u8]) -> Result<(), UploadError>,
     ) -> Result<(), UploadError> {
-        while !self.bytes.is_empty() {
-            self.cut_once(&mut chunk)?;
+        if !self.begun.is_empty() {
+            chunk(&self.begun)?;
         }
         self.clear();
-        Ok(())
-    }
-
-    fn cut_once(
-        &mut self,
-        chunk: &mut impl FnMut(&[u8]) -> Result<(), UploadError>,
-    ) -> Result<(), UploadError> {
-        let length = self.chunker.cut(&self.bytes);
-        chunk(self.bytes.get(..length).unwrap_or_default())?;
-        self.bytes.drain(..length);
-        self.cut = true;
         Ok(())
     }
 }

@@ -49,7 +49,8 @@ mod tests {
     #[test]
     fn data_and_holes_fill_the_block() {
         let segments = |holes: &[Range<u64>]| {
-            let block = Block { offset: 100, bytes: vec![0; 10], holes: holes.to_vec() };
+            let block =
+                Block { offset: 100, bytes: [0; 10].as_slice().into(), holes: holes.to_vec() };
             block.segments().collect::<Vec<_>>()
         };
         assert_eq!(segments(&[]), [Segment::Data(100..110)]);
@@ -61,7 +62,11 @@ mod tests {
 
     #[test]
     fn bytes_are_found_by_their_position_in_the_file() {
-        let block = Block { offset: 100, bytes: (0..10).collect(), holes: Vec::new() };
+        let block = Block {
+            offset: 100,
+            bytes: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9].as_slice().into(),
+            holes: Vec::new(),
+        };
         assert_eq!(block.bytes_at(&(103..105)), [3, 4]);
         assert_eq!(block.bytes_at(&(108..120)), [8, 9]);
         assert_eq!(block.bytes_at(&(0..101)), [0]);

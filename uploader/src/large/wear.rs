@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn what_holes_keep_apart_is_not_scattered() {
-        let block = |length| Block { bytes: vec![0; length], ..Block::default() };
+        let block = |length| Block { bytes: vec![0; length].as_slice().into(), ..Block::default() };
         assert!(!is_scattered(&block(1 << 20), SLICES_PER_MIB_MAX, 0));
         assert!(is_scattered(&block(1 << 20), SLICES_PER_MIB_MAX + 1, 0));
         assert!(!is_scattered(&block(1 << 20), SLICES_PER_MIB_MAX + 1, 1));

@@ -10,8 +10,8 @@ use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use bytes::Bytes;
-use rustix::fs::OFlags;
-use rustix::io::{Errno, ReadWriteFlags};
+use rustix::fs::{Advice, OFlags, fadvise};
+use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
 /// Places, lengths and memory of direct I/O are multiples of this; it suits every usual disk.
 const ALIGNMENT: usize = 4096;
@@ -97,8 +97,7 @@ pub(super) fn read_range(path: &Path, range: Range<u64>) -> io::Result<Bytes> {
 
 // Fills at least `wanted` bytes: what the page cache has from there, the rest from the disk.
 fn fill(file: &File, start: u64, memory: &mut [u8], wanted: usize) -> io::Result<()> {
-    let cached = read_cached(file, start, memory);
-    let mut filled = cached - cached % ALIGNMENT;
+    let mut filled = read_cached(file, start, memory);
     let mut direct = filled < wanted && rustix::fs::fcntl_setfl(file, OFlags::DIRECT).is_ok();
     while filled < wanted {
         let free = memory.get_mut(filled..).unwrap_or_default();
@@ -123,9 +122,24 @@ fn fill(file: &File, start: u64, memory: &mut [u8], wanted: usize) -> io::Result
     Ok(())
 }
 
+// Whole pages only. One is asked for first, and no reading ahead: the kernel would read what it
+// lacks into the cache, although nobody waits for it.
 fn read_cached(file: &File, start: u64, memory: &mut [u8]) -> usize {
-    let mut memory = [IoSliceMut::new(memory)];
-    rustix::io::preadv2(file, &mut memory, start, ReadWriteFlags::NOWAIT).unwrap_or(0)
+    // Without the advice more is read than is used, and nothing else.
+    let _ = fadvise(file, 0, None, Advice::Random);
+    let mut filled = 0;
+    for end in [ALIGNMENT, memory.len()] {
+        let free = memory.get_mut(filled..end).unwrap_or_default();
+        let wanted = free.len();
+        let mut free = [IoSliceMut::new(free)];
+        let position = start + filled as u64;
+        let read = preadv2(file, &mut free, position, ReadWriteFlags::NOWAIT).unwrap_or(0);
+        filled += read - read % ALIGNMENT;
+        if read < wanted {
+            break;
+        }
+    }
+    filled
 }
 
 fn buffered(file: &File) -> io::Result<()> {

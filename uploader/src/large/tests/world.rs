@@ -104,7 +104,7 @@ impl Sample {
         let blocks = numbered.map(|(bytes, number)| {
             let offset = number * BLOCK_BYTES as u64;
             let holes = self.holes.within(&(offset..offset + bytes.len() as u64));
-            Block { offset, bytes: bytes.to_vec(), holes: holes.iter().collect() }
+            Block { offset, bytes: bytes.into(), holes: holes.iter().collect() }
         });
         blocks.filter(|block| {
             let all_hole = self.holes.contains_range(&block.range());

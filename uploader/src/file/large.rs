@@ -1,0 +1,179 @@
+//! Files that are read block by block.
+
+use std::fs::File;
+use std::io;
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::thread;
+
+use format::chunker::Chunker;
+use format::frame::ChunkKind;
+use format::tree::{Content, Extent, Slice};
+use platform::files::Inspected;
+use platform::files::direct::BlockFile;
+use repository::tree::ExtentReader;
+use tokio::runtime::Handle;
+
+use super::blocks::Blocks;
+use super::{ContentError, Reading, Shared, StoredFile};
+use crate::error::UploadError;
+use crate::intake::Intake;
+use crate::large::assemble::ExtentSink;
+use crate::large::block::Block;
+use crate::large::cutting::Cutting;
+use crate::large::page_map::PageMapWriter;
+use crate::large::pages::Digested;
+use crate::large::parent::Parent;
+use crate::large::revise::Reviser;
+use crate::large::wear::is_worn;
+use crate::sink::ChunkSink;
+use crate::stream::{ExtentWriter, WrittenExtents};
+
+/// How many large files are read at the same time: each takes some 30 MiB.
+const LARGE_MAX: usize = 3;
+
+impl Reading<'_> {
+    /// Stores a file of which the parent point may have an earlier content.
+    pub(super) fn large(
+        &mut self,
+        file: File,
+        found: &Inspected,
+        parent: Option<Content>,
+    ) -> Result<StoredFile, ContentError> {
+        let shared = self.shared;
+        let _permit = shared.large.permit();
+        let mut sink = Sink {
+            intake: &shared.intake,
+            extents: ExtentWriter::new(&shared.chunker, &shared.intake),
+        };
+        let mut work = work(shared, parent)?;
+        let file = BlockFile::new(file);
+        let end = thread::scope(|scope| {
+            let blocks = Blocks::begin(scope, &file, found.size)?;
+            let mut end = 0;
+            while let Some(block) = blocks.next().transpose()? {
+                self.count(block.bytes.len());
+                end = block.range().end;
+                work.block(&block, &mut sink)?;
+                blocks.done(block);
+            }
+            Ok::<_, ContentError>(end)
+        })?;
+        let size = settled_size(file.file(), found.size, end)?;
+        let Digested { size, hash, map } = work.finish(size, &mut sink)?;
+        let WrittenExtents { extents, data, .. } = sink.extents.finish()?;
+        Ok(StoredFile { content: Content { size, extents, hash }, data, map })
+    }
+}
+
+// A file that became shorter while it was read ends where nothing more was found; one that ends
+// in a hole is as long as it says.
+fn settled_size(file: &File, size: u64, end: u64) -> io::Result<u64> {
+    Ok(file.metadata()?.len().clamp(end.min(size), size))
+}
+
+/// What is done with the blocks of a file.
+enum Work<'a> {
+    Cut(Box<Cutting<'a>>),
+    Revise(Box<Reviser<'a>>),
+}
+
+impl Work<'_> {
+    fn block(&mut self, block: &Block, sink: &mut Sink<'_>) -> Result<(), UploadError> {
+        match self {
+            Self::Cut(cutting) => cutting.block(block, sink),
+            Self::Revise(reviser) => reviser.block(block, sink),
+        }
+    }
+
+    fn finish(self, size: u64, sink: &mut Sink<'_>) -> Result<Digested, UploadError> {
+        match self {
+            Self::Cut(cutting) => cutting.finish(size, sink),
+            Self::Revise(reviser) => reviser.finish(size, sink),
+        }
+    }
+}
+
+fn work(shared: &Shared, parent: Option<Content>) -> Result<Work<'_>, UploadError> {
+    let (intake, chunker): (&Intake, &Chunker) = (&shared.intake, &shared.chunker);
+    let new_map = shared.maps.as_ref().and_then(|maps| new_map(maps.writer()));
+    let Some((hash, content)) = parent.and_then(|content| Some((content.hash?, content))) else {
+        return Ok(Work::Cut(Box::new(Cutting::new(intake.keys(), chunker, new_map))));
+    };
+    let chunk_bytes =
+        |chunk| Ok(intake.stored().index().find(chunk)?.map(|place| u64::from(place.length)));
+    if is_worn(extents(shared, content.clone()), chunk_bytes)? {
+        return Ok(Work::Cut(Box::new(Cutting::new(intake.keys(), chunker, new_map))));
+    }
+    let map = shared.maps.as_ref().and_then(|maps| maps.verified(hash, intake.keys()));
+    let parent = Parent::new(extents(shared, content), |slice| intake.holds(slice));
+    Ok(Work::Revise(Box::new(Reviser::new(parent, map, intake.keys(), chunker, new_map))))
+}
+
+// Without a map the next backup compares slice by slice.
+fn new_map(made: io::Result<PageMapWriter>) -> Option<PageMapWriter> {
+    made.inspect_err(|error| tracing::warn!(%error, "a list of page digests cannot be kept")).ok()
+}
+
+// The parent's extents; when they cannot be read to their end, the rest of the file is new.
+fn extents(
+    shared: &Shared,
+    content: Content,
+) -> impl Iterator<Item = Result<Extent, UploadError>> + '_ {
+    let mut reader = ExtentReader::new(shared.intake.stored(), content);
+    std::iter::from_fn(move || next(&mut reader, &shared.runtime).map(Ok))
+}
+
+fn next(reader: &mut ExtentReader, runtime: &Handle) -> Option<Extent> {
+    let next = match reader.buffered() {
+        Ok(None) => runtime.block_on(reader.next()),
+        buffered => buffered,
+    };
+    next.unwrap_or_else(|error| {
+        let error = &error as &dyn std::error::Error;
+        tracing::warn!(error, "what a file held last time cannot be read; it is stored anew");
+        None
+    })
+}
+
+/// Takes what a file becomes.
+struct Sink<'a> {
+    intake: &'a Intake,
+    extents: ExtentWriter<'a>,
+}
+
+impl ChunkSink for Sink<'_> {
+    fn chunk(&mut self, bytes: &[u8]) -> Result<Slice, UploadError> {
+        self.intake.take(ChunkKind::Data, bytes)
+    }
+}
+
+impl ExtentSink for Sink<'_> {
+    fn extent(&mut self, extent: Extent) -> Result<(), UploadError> {
+        self.extents.push(extent)
+    }
+}
+
+/// Lets a few large files be read at a time.
+#[derive(Debug, Default)]
+pub(crate) struct Turnstile {
+    inside: Mutex<usize>,
+    left: Condvar,
+}
+
+struct Permit<'a>(&'a Turnstile);
+
+impl Turnstile {
+    fn permit(&self) -> Permit<'_> {
+        let inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.left.wait_while(inside, |inside| *inside >= LARGE_MAX);
+        *waited.unwrap_or_else(PoisonError::into_inner) += 1;
+        Permit(self)
+    }
+}
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        *self.0.inside.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        self.0.left.notify_one();
+    }
+}
