@@ -1,6 +1,6 @@
 //! From what became of each part of a file to its new extents.
 
-use format::chunker::Chunker;
+use format::chunker::{CHUNK_BYTES_AVERAGE, CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, Chunker};
 use format::ids::Digest;
 use format::keys::{Digester, Keys};
 use format::tree::{Extent, Slice};
@@ -12,9 +12,9 @@ use crate::sink::ChunkSink;
 
 /// Changed runs of this length and more are cut by content, as new data is: it is the shortest
 /// chunk that cutting makes. Shorter ones share chunks.
-pub(crate) const RUN_BYTES_MIN: usize = 256 << 10;
+const RUN_BYTES_MIN: usize = CHUNK_BYTES_MIN;
 /// How many bytes of short runs share a chunk: the mean of what cutting makes.
-pub(crate) const SHARED_BYTES_MAX: usize = 1 << 20;
+const SHARED_BYTES_MAX: usize = CHUNK_BYTES_AVERAGE;
 /// How many extents may wait for the name of the shared chunk: some 2 MiB of memory, and of a file
 /// that is not in pieces yet some 32 GiB. Then the chunk is stored as full as it is.
 const WAITING_MAX: usize = 32 << 10;
@@ -231,3 +231,6 @@ impl Queue {
         self.emit_hole(sink)
     }
 }
+
+// A short run always fits into a shared chunk, and that is never too long.
+const _: () = assert!(RUN_BYTES_MIN <= SHARED_BYTES_MAX && SHARED_BYTES_MAX <= CHUNK_BYTES_MAX);

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use self::world::{Map, Noise, Point, Recorder, Sample, World};
-use super::assemble::{Assembler, RUN_BYTES_MIN, SHARED_BYTES_MAX};
+use super::assemble::Assembler;
 use super::block::BLOCK_BYTES;
 use super::wear::{SLICES_PER_MIB_MAX, is_worn};
 use crate::error::UploadError;

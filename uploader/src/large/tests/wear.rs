@@ -63,6 +63,3 @@ fn a_hundred_rounds_keep_slices_and_their_chunks_in_bounds() {
         assert!((1..=times * 8).contains(&recuts), "{recuts}");
     }
 }
-
-// The numbers of docs/format.md fit one another.
-const _: () = assert!(RUN_BYTES_MIN <= SHARED_BYTES_MAX && SHARED_BYTES_MAX <= BLOCK_BYTES);
