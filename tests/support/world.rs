@@ -101,6 +101,11 @@ impl World {
         self.environment.insert(name.into(), value.into());
     }
 
+    /// Takes an environment variable from all further commands.
+    pub fn unset(&mut self, name: &str) {
+        self.environment.remove(OsStr::new(name));
+    }
+
     /// Makes all further commands run as an ordinary user, who owns what the world has so far.
     pub fn become_user(&mut self, id: u32) {
         crate::directory::run(
