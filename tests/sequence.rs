@@ -16,7 +16,9 @@ use std::sync::Arc;
 
 use service::RestoreProgress;
 use service::backup::{BackupProgress, BackupReport, BackupRequest, Subject};
-use service::engine::{self, Engine, FREEZE_DEADLINE, Settings};
+use service::engine::{Engine, FREEZE_DEADLINE, Settings};
+use service::key::{KeySource, NewKey};
+use service::keys;
 use service::platforms::Platforms;
 use service::points::PointName;
 use service::secret::SecretSource;
@@ -97,9 +99,10 @@ fn within<F: Future<Output = ()>>(act: impl FnOnce(Arc<Engine>, Arc<Directory>) 
     let directory = Arc::new(Directory::new());
     let secret = directory.join("secret");
     fs::write(&secret, PASSPHRASE).unwrap();
+    let source = KeySource::Passphrase(SecretSource::File(secret));
     let settings = Settings {
         location: directory.join("repository").to_str().unwrap().parse().unwrap(),
-        passphrase: SecretSource::File(secret).read().unwrap(),
+        key: source.read().unwrap(),
         state_dir: directory.join("state"),
         cache_dir: None,
         platforms: Platforms { docker: Some(lab::docker()), declared: Vec::new() },
@@ -107,7 +110,7 @@ fn within<F: Future<Output = ()>>(act: impl FnOnce(Arc<Engine>, Arc<Directory>) 
     };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        engine::init(&settings.location, &settings.passphrase).await.unwrap();
+        keys::init(&settings.location, &NewKey::Existing(source), false).await.unwrap();
         let engine = Arc::new(Engine::open(settings).await.unwrap());
         act(engine, directory).await;
     });

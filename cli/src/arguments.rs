@@ -1,10 +1,14 @@
 //! What can be typed.
 #![allow(clippy::doc_markdown, reason = "these comments are the help that people read")]
 
+mod key;
+
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 use service::points::PointName;
+
+pub(crate) use self::key::{InitArguments, KeyVerb};
 
 /// Backs up applications in containers: every container frozen at one instant, all volumes
 /// snapshotted, what changed stored encrypted.
@@ -14,6 +18,9 @@ pub(crate) struct Arguments {
     /// Where the repository lies: a path, file:///PATH or s3://BUCKET/PREFIX
     #[arg(long, global = true, value_name = "URL", env = "STILLPOINT_REPO")]
     pub(crate) repo: Option<String>,
+    /// The key file of the repository, also from STILLPOINT_KEY_FILE
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) key_file: Option<PathBuf>,
     /// The configuration file
     #[arg(long, global = true, value_name = "FILE", env = "STILLPOINT_CONFIG")]
     pub(crate) config: Option<PathBuf>,
@@ -43,15 +50,20 @@ pub(crate) struct Arguments {
     pub(crate) verb: Verb,
 }
 
-const SECRETS: &str = "The passphrase is read from STILLPOINT_PASSPHRASE, from the file named by \
-STILLPOINT_PASSPHRASE_FILE, from the command in STILLPOINT_PASSPHRASE_COMMAND, or from where the \
-configuration says.";
+const SECRETS: &str = "The repository is unlocked with the first of these that is set: --key-file; \
+the recovery key in STILLPOINT_RECOVERY_KEY; the key file named by STILLPOINT_KEY_FILE; the \
+passphrase in STILLPOINT_PASSPHRASE; what the configuration says. A name with _FILE behind it \
+(STILLPOINT_PASSPHRASE_FILE, STILLPOINT_RECOVERY_KEY_FILE) names a file with the secret in its \
+first line, one with _COMMAND a command that prints it.";
 
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// Make a new repository
-    Init,
+    /// Make a new repository, with a recovery key that is printed once
+    Init(InitArguments),
+    /// Manage the keys that unlock the repository
+    #[command(subcommand)]
+    Key(KeyVerb),
     /// List the applications that can be backed up
     Apps,
     /// Back up an application, or plain directories
@@ -102,7 +114,11 @@ impl Verb {
     /// What the verb is for, to go on after "cannot".
     pub(crate) fn purpose(&self) -> String {
         match self {
-            Self::Init => "make a repository".into(),
+            Self::Init(_) => "make a repository".into(),
+            Self::Key(KeyVerb::List) => "list the keys".into(),
+            Self::Key(KeyVerb::Add(_)) => "add a key".into(),
+            Self::Key(KeyVerb::Remove { slot, .. }) => format!("remove key slot `{slot}`"),
+            Self::Key(KeyVerb::Rotate { slot, .. }) => format!("rotate key slot `{slot}`"),
             Self::Apps => "list the applications".into(),
             Self::Backup(backup) => match &backup.application {
                 Some(name) => format!("back up `{name}`"),
@@ -132,6 +148,7 @@ impl Verb {
             Self::Backup(_) => {
                 "interrupted; the application runs on, and `stillpoint points` shows what was committed"
             }
+            Self::Key(_) => "interrupted; `stillpoint key list` shows which keys there are",
             Self::Restore(_) => "interrupted; what was restored until then is left in the target",
             _ => "interrupted",
         }
@@ -238,6 +255,18 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_new_key_is_of_one_kind() {
+        let parse = |text: &str| Arguments::try_parse_from(text.split(' ')).is_ok();
+        assert!(parse("stillpoint key add --recovery --label safe"));
+        assert!(parse("stillpoint key rotate 0a --new-key-file k --key-file old"));
+        assert!(parse("stillpoint init --new-key-file k --no-recovery-key"));
+        assert!(!parse("stillpoint key add"));
+        assert!(!parse("stillpoint key add --recovery --new-key-file k"));
+        assert!(!parse("stillpoint key rotate --recovery"));
+        assert!(!parse("stillpoint init --new-key-file k --key-file k"));
     }
 
     #[test]

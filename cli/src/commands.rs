@@ -6,15 +6,20 @@ use std::time::Duration;
 
 use service::backup::{BackupProgress, BackupRequest, Subject};
 use service::config::Config;
-use service::engine::{self, Engine, Settings};
+use service::engine::{Engine, Settings};
 use service::error::ServiceError;
+use service::key::{KeySource, NewKey};
+use service::keys::{self, Keyring};
 use service::platforms::Platforms;
-use service::secret::{SecretError, SecretSource};
+use service::secret::SecretError;
 use service::warden::WardenProgram;
-use service::{Location, RestoreProgress, Selection, applications, clock, demo, points, policy};
+use service::{
+    InUse, Location, RestoreProgress, Selection, applications, clock, demo, points, policy,
+};
 
 use crate::arguments::{
-    Arguments, BackupArguments, ConfigVerb, PolicyVerb, RestoreArguments, SelectionArguments, Verb,
+    Arguments, BackupArguments, ConfigVerb, InitArguments, KeyVerb, PolicyVerb, RestoreArguments,
+    SelectionArguments, Verb,
 };
 use crate::exit::Exit;
 use crate::paths;
@@ -26,7 +31,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, ServiceError> {
     let context = Context::new(arguments)?;
     let Context { arguments, config, .. } = &context;
     match &arguments.verb {
-        Verb::Init => context.init().await,
+        Verb::Init(init) => context.init(init).await,
+        Verb::Key(key) => context.key(key).await,
         Verb::Apps => {
             let overview = applications::overview(&context.platforms()).await?;
             if arguments.json {
@@ -108,18 +114,29 @@ impl Context {
         Ok(text.parse()?)
     }
 
-    // The environment goes before the file; the file's passphrase belongs to the file's repository.
-    fn secret(&self) -> Result<SecretSource, ServiceError> {
-        let configured = || match &self.arguments.repo {
-            None => self.config.default_repository().and_then(|r| r.passphrase.clone()),
-            Some(url) => self
-                .config
-                .repositories
-                .values()
-                .find(|repository| repository.url == *url)
-                .and_then(|repository| repository.passphrase.clone()),
-        };
-        Ok(SecretSource::from_environment().or_else(configured).ok_or(SecretError::Missing)?)
+    // The flag goes before the environment, and that before the file.
+    fn key_source(&self) -> Result<KeySource, ServiceError> {
+        self.key_source_or(KeySource::from_environment)
+    }
+
+    fn key_source_or(
+        &self,
+        environment: impl FnOnce() -> Option<KeySource>,
+    ) -> Result<KeySource, ServiceError> {
+        let typed = self.arguments.key_file.clone().map(KeySource::File);
+        let found = typed.or_else(environment).or_else(|| self.configured_key());
+        Ok(found.ok_or(SecretError::Missing)?)
+    }
+
+    // The key in the file belongs to the file's repository.
+    fn configured_key(&self) -> Option<KeySource> {
+        match &self.arguments.repo {
+            None => self.config.default_repository()?.key(),
+            Some(url) => {
+                let mut configured = self.config.repositories.values();
+                configured.find(|repository| repository.url == *url)?.key()
+            }
+        }
     }
 
     async fn open(&self) -> Result<Engine, ServiceError> {
@@ -127,7 +144,7 @@ impl Context {
         let state_dir = self.arguments.state_dir.clone().or_else(|| self.config.state_dir.clone());
         Engine::open(Settings {
             location,
-            passphrase: self.secret()?.read()?,
+            key: self.key_source()?.read()?,
             cache_dir: (!self.arguments.no_cache).then(|| self.cache_dir(state_dir.as_deref())),
             state_dir: state_dir.unwrap_or_else(paths::state_dir),
             platforms: self.platforms(),
@@ -141,11 +158,47 @@ impl Context {
         self.arguments.cache_dir.clone().or_else(beside).unwrap_or_else(paths::cache_dir)
     }
 
-    async fn init(&self) -> Result<Exit, ServiceError> {
+    async fn init(&self, init: &InitArguments) -> Result<Exit, ServiceError> {
         let location = self.location()?;
-        let repository = engine::init(&location, &self.secret()?.read()?).await?;
-        Ok(self
-            .answer(&render::Created { repository, location: location.to_string() }, Exit::Success))
+        let first = match &init.new_key_file {
+            Some(path) => NewKey::File(path.clone()),
+            // A repository that only a recovery key opens would be of no use to anybody.
+            None => NewKey::Existing(self.key_source_or(KeySource::usual_from_environment)?),
+        };
+        let made = keys::init(&location, &first, !init.no_recovery_key).await?;
+        let key_file = init.new_key_file.clone();
+        let secret = made.recovery_key.is_some();
+        self.deliver(&render::Created::new(made, &location, key_file), secret)?;
+        Ok(Exit::Success)
+    }
+
+    async fn key(&self, verb: &KeyVerb) -> Result<Exit, ServiceError> {
+        let keyring = Keyring::open(&self.location()?, &self.key_source()?.read()?).await?;
+        match verb {
+            KeyVerb::List => Ok(self.answer(&keyring.list().await?, Exit::Success)),
+            KeyVerb::Add(new) => {
+                let label = new.label.clone().unwrap_or_default();
+                let added = keyring.add(&new.key(), label).await?;
+                self.deliver(&added, added.recovery_key.is_some())?;
+                Ok(Exit::Success)
+            }
+            KeyVerb::Remove { slot, force } => {
+                let in_use = if *force { InUse::Remove } else { InUse::Keep };
+                let removed = keyring.remove(slot, in_use).await?;
+                Ok(self.answer(&render::Removed { removed }, Exit::Success))
+            }
+            KeyVerb::Rotate { slot, new } => {
+                let tell = |added: &keys::Added| self.deliver(added, added.recovery_key.is_some());
+                keyring.rotate(slot, &new.key(), new.label.clone(), tell).await?;
+                Ok(Exit::Success)
+            }
+        }
+    }
+
+    // A secret that is told once must have been seen.
+    fn deliver(&self, answer: &impl Answer, secret: bool) -> Result<(), ServiceError> {
+        let written = render::deliver(answer, self.arguments.json);
+        if secret { written.map_err(ServiceError::Unprinted) } else { Ok(()) }
     }
 
     async fn backup(&self, backup: &BackupArguments) -> Result<Exit, ServiceError> {

@@ -16,8 +16,8 @@ pub(crate) enum Exit {
     Partial,
     /// There is no repository.
     NoRepository,
-    /// The passphrase is wrong.
-    WrongPassphrase,
+    /// The key is wrong.
+    WrongKey,
     /// `check` found damage.
     Damage,
     /// The user pressed Ctrl-C.
@@ -32,7 +32,7 @@ impl Exit {
             Self::Failure => 1,
             Self::Partial => 3,
             Self::NoRepository => 10,
-            Self::WrongPassphrase => 12,
+            Self::WrongKey => 12,
             Self::Damage => 20,
             Self::Interrupted => 130,
         }
@@ -50,7 +50,7 @@ impl From<FailureClass> for Exit {
         match class {
             FailureClass::General => Self::Failure,
             FailureClass::NoRepository => Self::NoRepository,
-            FailureClass::WrongPassphrase => Self::WrongPassphrase,
+            FailureClass::WrongKey => Self::WrongKey,
         }
     }
 }

@@ -13,13 +13,16 @@ mod render;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{
+    DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit,
+};
 use tracing_subscriber::EnvFilter;
 
 use crate::arguments::{Arguments, Verb};
 use crate::exit::Exit;
 
 fn main() -> ExitCode {
+    forbid_dumps();
     let arguments = Arguments::parse();
     match &arguments.verb {
         // These two are whole processes of their own, and need nothing of the rest.
@@ -57,6 +60,12 @@ fn main() -> ExitCode {
             Exit::from(error.class()).into()
         }
     }
+}
+
+// There are keys in our memory: no core dump is written, and nobody but root reads us.
+fn forbid_dumps() {
+    // The kernel refuses only what it does not know, and it has known this since 2.3.
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
 }
 
 // Every level of a tree takes a descriptor, and the usual 1,024 are meant for `select`.

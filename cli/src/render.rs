@@ -6,6 +6,7 @@
 mod applications;
 mod backup;
 mod demo;
+mod key;
 mod points;
 mod repository;
 mod restore;
@@ -23,6 +24,7 @@ use crate::exit::Exit;
 
 pub(crate) use applications::Applications;
 pub(crate) use demo::event as demo_event;
+pub(crate) use key::Removed;
 pub(crate) use points::Shown;
 pub(crate) use repository::{ConfigChecked, Created};
 pub(crate) use restore::Restored;
@@ -35,16 +37,20 @@ pub(crate) trait Answer: Serialize {
 
 /// Prints an answer on standard output.
 pub(crate) fn answer(answer: &impl Answer, json: bool) {
-    let mut out = io::stdout().lock();
-    let written = if json {
-        serde_json::to_writer_pretty(&mut out, answer)
-            .map_err(io::Error::from)
-            .and_then(|()| writeln!(out))
-    } else {
-        answer.text(&mut out)
-    };
     // Whoever closed our standard output does not want the rest.
-    let _ = written.and_then(|()| out.flush());
+    let _ = deliver(answer, json);
+}
+
+/// The same for an answer that must not be lost.
+pub(crate) fn deliver(answer: &impl Answer, json: bool) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    if json {
+        serde_json::to_writer_pretty(&mut out, answer)?;
+        writeln!(out)?;
+    } else {
+        answer.text(&mut out)?;
+    }
+    out.flush()
 }
 
 /// Prints on standard error, as talk beside the answer.

@@ -1,7 +1,7 @@
 //! What every store must do, as checks that can be run on any of them.
 //!
-//! The checks create a few small objects under random names and leave them there: a store has no
-//! way to delete. Run them on a store of their own.
+//! The checks create a few small objects under random names and leave most of them there. Run them
+//! on a store of their own.
 
 use bytes::Bytes;
 use format::names::{Folder, ObjectName, PackName};
@@ -9,7 +9,7 @@ use futures::future::join_all;
 use thiserror::Error;
 
 use crate::random;
-use crate::store::{Store, StoreError, create_own};
+use crate::store::{MaintainStore, Store, StoreError, create_own};
 
 /// How many writers fight for one name.
 const RIVALS: usize = 16;
@@ -26,13 +26,14 @@ pub struct Violation {
 }
 
 /// Runs every check, and stops at the first promise that is broken.
-pub async fn check(store: &dyn Store) -> Result<(), Violation> {
+pub async fn check(store: &dyn MaintainStore) -> Result<(), Violation> {
     objects_read_back(store).await?;
     names_are_taken_once(store).await?;
     one_of_many_rivals_wins(store).await?;
     missing_objects_are_missing(store).await?;
     ranges_are_exact(store).await?;
-    listings_are_complete(store).await
+    listings_are_complete(store).await?;
+    deleted_objects_are_gone(store).await
 }
 
 async fn objects_read_back(store: &dyn Store) -> Result<(), Violation> {
@@ -117,6 +118,34 @@ async fn listings_are_complete(store: &dyn Store) -> Result<(), Violation> {
         done(store, "an empty folder can be listed", store.list(Folder::Generations).await)?;
     let strays = other.iter().any(|l| !matches!(l.name, ObjectName::Generation(_)));
     kept(store, "a listing has nothing of other folders", !strays)
+}
+
+async fn deleted_objects_are_gone(store: &dyn MaintainStore) -> Result<(), Violation> {
+    let session = random::point_id();
+    let name = || ObjectName::Pack(PackName { session, id: random::object_id() });
+    let (going, staying) = (name(), name());
+    for name in [going, staying] {
+        done(store, "a new object can be created", store.create(name, "x".into()).await)?;
+    }
+    for _ in 0..2 {
+        let deleted = store.delete(going).await;
+        done(store, "an object can be deleted, also when it is gone already", deleted)?;
+        let missing = matches!(store.get(going).await, Err(StoreError::Missing { .. }));
+        kept(store, "a deleted object is missing", missing)?;
+        let listed = done(store, "a folder can be listed", store.list(Folder::Packs).await)?;
+        let ours = listed
+            .iter()
+            .map(|l| l.name)
+            .filter(|name| matches!(name, ObjectName::Pack(pack) if pack.session == session));
+        let ours: Vec<_> = ours.collect();
+        kept(
+            store,
+            "a listing has a deleted object no more, and the others still",
+            ours == [staying],
+        )?;
+    }
+    let never = store.delete(pack()).await;
+    done(store, "an object that never was can be deleted", never)
 }
 
 fn pack() -> ObjectName {

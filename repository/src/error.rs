@@ -1,10 +1,10 @@
 //! What can go wrong with a repository.
 
 use format::descriptor::DescriptorError;
-use format::ids::{ChunkId, PointId};
+use format::ids::{ChunkId, PointId, SlotId};
 use format::listing::ListingError;
 use format::names::ObjectName;
-use format::slot::SlotError;
+use format::slot::{Kind, SlotError};
 use thiserror::Error;
 
 use crate::store::StoreError;
@@ -33,12 +33,26 @@ pub enum RepositoryError {
     /// A directory's listing makes no sense.
     #[error(transparent)]
     Listing(#[from] ListingError),
+    /// Without this slot nobody could unlock the repository any more.
+    #[error("key slot {0} is the last one that is known to open")]
+    LastSlot(SlotId),
     /// No pack of the repository holds this chunk.
     #[error("chunk {0} is in no pack")]
     MissingChunk(ChunkId),
+    /// There is no slot for this kind of key.
+    #[error("no key slot of the repository in {location} opens with a {kind}")]
+    NoSlot {
+        /// Where.
+        location: String,
+        /// The kind of the key.
+        kind: Kind,
+    },
     /// There is no repository.
     #[error("there is no repository in {0}")]
     NotFound(String),
+    /// The slot is the one that the repository was unlocked with.
+    #[error("key slot {0} is the one that the repository was unlocked with")]
+    SlotInUse(SlotId),
     /// No key slot can be used at all.
     #[error("the repository in {location} cannot be unlocked")]
     Slots {
@@ -53,6 +67,9 @@ pub enum RepositoryError {
     /// There is no such restore point.
     #[error("there is no restore point {0}")]
     UnknownPoint(PointId),
+    /// There is no such key slot.
+    #[error("there is no key slot {0}")]
+    UnknownSlot(SlotId),
     /// The repository is not one that this program can handle.
     #[error("the repository in {location} cannot be used")]
     Unusable {
@@ -64,9 +81,22 @@ pub enum RepositoryError {
     /// A pack, just made, does not read back; nothing was sent.
     #[error("a new pack failed its check before it was sent")]
     Verification(#[source] format::pack::PackError),
-    /// The passphrase opens no key slot.
-    #[error("the passphrase does not open the repository in {0}")]
-    WrongPassphrase(String),
+    /// A key slot, just made, does not open; the others are as they were.
+    #[error("the new key slot {slot} does not open")]
+    UselessSlot {
+        /// Which slot.
+        slot: SlotId,
+        /// What is wrong with it.
+        source: SlotError,
+    },
+    /// The key opens no key slot.
+    #[error("the {kind} does not open the repository in {location}")]
+    WrongKey {
+        /// Where.
+        location: String,
+        /// The kind of the key.
+        kind: Kind,
+    },
 }
 
 impl RepositoryError {

@@ -2,7 +2,8 @@
 //!
 //! [`store`] is the port to where the objects lie. [`create`](unlock::create) makes a repository;
 //! a [`Reader`](reader::Reader) reads one and cannot do more; a [`Writer`](writer::Writer) adds
-//! one restore point in one session. [`check`] says whether what is there is whole.
+//! one restore point in one session; a [`Maintainer`](maintainer::Maintainer) may delete, and
+//! manages the key slots. [`check`] says whether what is there is whole.
 
 pub mod blocking;
 pub mod check;
@@ -11,7 +12,9 @@ pub mod contract;
 pub mod error;
 pub mod index;
 pub mod location;
+pub mod maintainer;
 pub mod reader;
+pub mod slots;
 pub mod store;
 pub mod tree;
 pub mod unlock;

@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use crate::store::local::LocalStore;
 use crate::store::remote::RemoteStore;
-use crate::store::{Store, StoreError};
+use crate::store::{MaintainStore, Store, StoreError};
 
 /// How long one request may take: a pack of 20 MiB over a line of 0.5 Mbit/s.
 const TIMEOUT: &str = "10 minutes";
@@ -49,6 +49,11 @@ impl Location {
     /// The store at this location; nothing is contacted yet. Credentials for S3 come from the
     /// environment, by the names that AWS's own tools use.
     pub fn open(&self) -> Result<Arc<dyn Store>, StoreError> {
+        Ok(self.open_to_maintain()?)
+    }
+
+    /// The same for a [`Maintainer`](crate::maintainer::Maintainer), who may delete.
+    pub fn open_to_maintain(&self) -> Result<Arc<dyn MaintainStore>, StoreError> {
         match self {
             Self::Directory(path) => Ok(Arc::new(LocalStore::new(path))),
             Self::S3 { bucket, prefix } => {

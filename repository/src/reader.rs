@@ -15,7 +15,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use crate::error::RepositoryError;
 use crate::store::{ReadStore, StoreError};
-use crate::unlock::{self, Passphrase};
+use crate::unlock::{self, Key};
 
 /// How many small objects are fetched at once.
 pub(crate) const FETCHES: usize = 16;
@@ -29,12 +29,10 @@ pub struct Reader {
 
 impl Reader {
     /// Unlocks the repository in `store`.
-    pub async fn open(
-        store: Arc<dyn ReadStore>,
-        passphrase: &Passphrase,
-    ) -> Result<Self, RepositoryError> {
-        let keys = unlock::unlock(store.as_ref(), passphrase).await?;
-        Ok(Self { store, keys: Arc::new(keys) })
+    pub async fn open(store: Arc<dyn ReadStore>, key: &Key) -> Result<Self, RepositoryError> {
+        // The root key ends here: what reads and writes needs only what follows from it.
+        let unlocked = unlock::unlock(store.as_ref(), key).await?;
+        Ok(Self { store, keys: Arc::new(unlocked.keys()) })
     }
 
     /// A file name for what a cache keeps about something. It tells nobody what that is.

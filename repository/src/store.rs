@@ -51,6 +51,16 @@ pub trait Store: ReadStore {
     async fn create(&self, name: ObjectName, bytes: Bytes) -> Result<(), StoreError>;
 }
 
+/// Reads, creates and deletes objects; only a [`Maintainer`](crate::maintainer::Maintainer) holds one.
+#[async_trait]
+pub trait MaintainStore: Store {
+    /// Deletes an object; one that is not there is deleted already.
+    ///
+    /// When it returns, the object is gone also after a power cut, except for what a service keeps
+    /// of its own accord, such as old versions.
+    async fn delete(&self, name: ObjectName) -> Result<(), StoreError>;
+}
+
 /// Why a store did not do what it was asked.
 #[derive(Debug, Error)]
 #[non_exhaustive]

@@ -12,6 +12,7 @@ use scheduler::Schedule;
 use serde::Deserialize;
 use thiserror::Error;
 
+use crate::key::KeySource;
 use crate::secret::SecretSource;
 
 /// What the file says; an absent file says nothing.
@@ -39,6 +40,16 @@ pub struct RepositoryConfig {
     pub url: String,
     /// Where its passphrase is.
     pub passphrase: Option<SecretSource>,
+    /// Its key file; instead of a passphrase.
+    pub key_file: Option<PathBuf>,
+}
+
+impl RepositoryConfig {
+    /// Where the key is that unlocks it.
+    pub fn key(&self) -> Option<KeySource> {
+        let file = self.key_file.clone().map(KeySource::File);
+        file.or_else(|| self.passphrase.clone().map(KeySource::Passphrase))
+    }
 }
 
 /// One application of this host.
@@ -87,6 +98,9 @@ pub enum ConfigError {
         /// Why not.
         source: ParseLocationError,
     },
+    /// A repository has two keys, and nobody says which to use.
+    #[error("repository `{0}` has both a passphrase and a key file")]
+    TwoKeys(String),
     /// The file cannot be read.
     #[error("cannot read the configuration `{}`", path.display())]
     Unreadable {
@@ -148,6 +162,9 @@ impl Config {
                 .url
                 .parse::<Location>()
                 .map_err(|source| ConfigError::Repository { name: name.clone(), source })?;
+            if repository.passphrase.is_some() && repository.key_file.is_some() {
+                return Err(ConfigError::TwoKeys(name.clone()));
+            }
         }
         Ok(())
     }
@@ -199,6 +216,13 @@ mod tests {
     }
 
     #[test]
+    fn a_repository_opens_with_a_key_file_as_well() {
+        let config = read("[repositories.a]\nurl = \"/x\"\nkey_file = \"/etc/key\"").unwrap();
+        let key = config.default_repository().unwrap().key();
+        assert_eq!(key, Some(KeySource::File("/etc/key".into())));
+    }
+
+    #[test]
     fn the_example_in_deploy_makes_sense() {
         let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/config.toml");
         let config = Config::read(&example).unwrap();
@@ -212,6 +236,7 @@ mod tests {
             "[repositories.main]\nurl = \"x\"\ncolour = 1",
             "[repositories.main]\nurl = \"x\"\npassphrase = \"secret\"",
             "[repositories.main]\nurl = \"az://x\"",
+            "[repositories.main]\nurl = \"x\"\npassphrase = { env = \"X\" }\nkey_file = \"y\"",
             "[applications.a]\nplatform = \"mainframe\"",
             "[applications.a]\nplatform = \"host\"\ndirectories = [\"relative\"]",
             "[policies.p]\nschedules = [\"now and then\"]",

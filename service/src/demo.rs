@@ -15,7 +15,6 @@ use std::time::Duration;
 use consistency::warden::WardenProgram;
 use format::manifest::Manifest;
 use repository::location::Location;
-use repository::unlock::Passphrase;
 use serde::Serialize;
 
 use self::application::{Application, NAME, PROCESSES};
@@ -23,10 +22,13 @@ use self::error::DemoError;
 use self::ring::Agreement;
 use crate::backup::{BackupProgress, BackupReport, BackupRequest, Subject};
 use crate::config::Config;
-use crate::engine::{self, Engine, FREEZE_DEADLINE, Settings};
+use crate::engine::{Engine, FREEZE_DEADLINE, Settings};
 use crate::error::ServiceError;
+use crate::key::{KeySource, NewKey};
+use crate::keys;
 use crate::platforms::Platforms;
 use crate::points::PointName;
+use crate::secret::SecretSource;
 use crate::{RestoreProgress, RestoreReport};
 
 /// How many restore points are taken.
@@ -190,13 +192,13 @@ impl Layout {
     async fn open_engine(&self, program: &Path) -> Result<Engine, ServiceError> {
         let config = Config::read(&self.config_file())?;
         let location = Location::Directory(self.directory.join("repository"));
-        let passphrase = fs::read(self.passphrase_file())
-            .map_err(|source| DemoError::System { action: "read the passphrase", source })?;
-        let passphrase = Passphrase::new(passphrase.trim_ascii());
-        engine::init(&location, &passphrase).await?;
+        let source = KeySource::Passphrase(SecretSource::File(self.passphrase_file()));
+        let key = source.read()?;
+        // Nobody would keep the recovery key of a demonstration.
+        keys::init(&location, &NewKey::Existing(source), false).await?;
         Engine::open(Settings {
             location,
-            passphrase,
+            key,
             state_dir: self.directory.join("state"),
             cache_dir: Some(self.directory.join("cache")),
             platforms: Platforms { docker: None, declared: config.declared() },

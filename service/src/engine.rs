@@ -6,13 +6,12 @@ use std::sync::Arc;
 use catalog::Catalog;
 use catalog::{RunEnd, RunOutcome};
 use consistency::warden::WardenProgram;
-use format::ids::RepositoryId;
 use platform::process::ProcessIdentity;
 use repository::check::{self, CheckReport};
 use repository::location::Location;
 use repository::reader::Reader;
 use repository::store::Store;
-use repository::unlock::{self, Passphrase};
+use repository::unlock::Key;
 
 use crate::clock;
 use crate::error::ServiceError;
@@ -27,7 +26,7 @@ pub struct Settings {
     /// Where the repository lies.
     pub location: Location,
     /// What unlocks it.
-    pub passphrase: Passphrase,
+    pub key: Key,
     /// The directory of the catalog; it is made when it is missing.
     pub state_dir: PathBuf,
     /// The directory of what can be had again from repositories and volumes, and is quicker to find
@@ -53,23 +52,14 @@ pub struct Engine {
     pub(crate) host: String,
 }
 
-/// Makes a new, empty repository.
-pub async fn init(
-    location: &Location,
-    passphrase: &Passphrase,
-) -> Result<RepositoryId, ServiceError> {
-    let store = location.open().map_err(repository::error::RepositoryError::from)?;
-    Ok(unlock::create(store.as_ref(), passphrase).await?)
-}
-
 impl Engine {
     /// Unlocks the repository, opens the catalog, and brings it up to date: points that others
     /// wrote are added, and a catalog that was lost is built anew.
     pub async fn open(settings: Settings) -> Result<Self, ServiceError> {
-        let Settings { location, passphrase, state_dir, cache_dir, platforms, warden } = settings;
+        let Settings { location, key, state_dir, cache_dir, platforms, warden } = settings;
         let store = location.open().map_err(repository::error::RepositoryError::from)?;
         let readable: Arc<dyn repository::store::ReadStore> = Arc::<dyn Store>::clone(&store);
-        let reader = Reader::open(readable, &passphrase).await?;
+        let reader = Reader::open(readable, &key).await?;
         let catalog = Catalog::open(&state_dir.join("catalog.sqlite")).await?;
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let cache = cache_dir.map(|directory| directory.join(reader.id().to_string()));

@@ -3,6 +3,7 @@
 use catalog::CatalogError;
 use consistency::error::ConsistencyError;
 use format::raw::RawPath;
+use format::slot::{Kind, ParseRecoveryKeyError};
 use platform::error::PlatformError;
 use repository::error::RepositoryError;
 use repository::location::ParseLocationError;
@@ -15,6 +16,7 @@ use uploader::selection::PatternError;
 
 use crate::config::ConfigError;
 use crate::demo::error::DemoError;
+use crate::key::KeyFileError;
 use crate::secret::SecretError;
 
 /// Why something did not happen.
@@ -27,6 +29,14 @@ pub enum ServiceError {
         /// What was asked for.
         prefix: String,
         /// How many points fit.
+        count: usize,
+    },
+    /// The start of a slot's id fits several slots.
+    #[error("`{start}` fits {count} key slots")]
+    AmbiguousSlot {
+        /// What was asked for.
+        start: String,
+        /// How many slots fit.
         count: usize,
     },
     /// The catalog failed.
@@ -49,6 +59,9 @@ pub enum ServiceError {
     /// The demonstration failed.
     #[error(transparent)]
     Demo(#[from] DemoError),
+    /// A key file cannot be read or made.
+    #[error(transparent)]
+    KeyFile(#[from] KeyFileError),
     /// The repository's location makes no sense.
     #[error("the location of the repository cannot be used")]
     Location(#[from] ParseLocationError),
@@ -72,6 +85,9 @@ pub enum ServiceError {
     /// The platform failed.
     #[error(transparent)]
     Platform(#[from] PlatformError),
+    /// A recovery key was mistyped.
+    #[error(transparent)]
+    RecoveryKey(#[from] ParseRecoveryKeyError),
     /// The repository failed.
     #[error(transparent)]
     Repository(#[from] RepositoryError),
@@ -95,9 +111,15 @@ pub enum ServiceError {
     /// There is no such restore point.
     #[error("there is no restore point `{0}`")]
     UnknownPoint(String),
+    /// There is no such key slot.
+    #[error("there is no key slot `{0}`")]
+    UnknownSlot(String),
     /// There is no such time zone.
     #[error("there is no time zone `{0}`")]
     UnknownZone(String),
+    /// A recovery key was made, and nobody has seen it.
+    #[error("the new recovery key could not be printed")]
+    Unprinted(#[source] std::io::Error),
     /// The upload failed.
     #[error(transparent)]
     Upload(#[from] UploadError),
@@ -116,8 +138,8 @@ pub enum FailureClass {
     General,
     /// There is no repository.
     NoRepository,
-    /// The passphrase is wrong.
-    WrongPassphrase,
+    /// The key is wrong, or of a kind that has no slot.
+    WrongKey,
 }
 
 impl ServiceError {
@@ -125,7 +147,9 @@ impl ServiceError {
     pub fn class(&self) -> FailureClass {
         match self.repository() {
             Some(RepositoryError::NotFound(_)) => FailureClass::NoRepository,
-            Some(RepositoryError::WrongPassphrase(_)) => FailureClass::WrongPassphrase,
+            Some(RepositoryError::NoSlot { .. } | RepositoryError::WrongKey { .. }) => {
+                FailureClass::WrongKey
+            }
             _ => FailureClass::General,
         }
     }
@@ -137,10 +161,12 @@ impl ServiceError {
         }
         match self {
             Self::AmbiguousPoint { .. } => "give more digits; `stillpoint points` lists them",
+            Self::AmbiguousSlot { .. } => "give more digits; `stillpoint key list` lists them",
             Self::Catalog(error) => catalog_remedy(error),
             Self::Config(_) => "correct the file; `stillpoint config check` reads it again",
             Self::Consistency(error) => consistency_remedy(error),
             Self::Demo(error) => error.remedy(),
+            Self::KeyFile(error) => error.remedy(),
             Self::Location(_) => "give a path, file:///PATH or s3://BUCKET/PREFIX",
             Self::NoRepository => "give --repo URL, set STILLPOINT_REPO, or configure one",
             Self::NothingToSave(_) => "`stillpoint apps` says what of it is left out, and why",
@@ -149,11 +175,16 @@ impl ServiceError {
             Self::Platform(error) => platform_remedy(error),
             Self::Restore(error) => restore_remedy(error),
             Self::Schedule(_) => "write it like 'daily \"02:00\"' or 'every 15m'",
+            Self::RecoveryKey(_) => "compare it with the printed one, character by character",
             Self::Secret(_) => {
-                "set STILLPOINT_PASSPHRASE, STILLPOINT_PASSPHRASE_FILE or STILLPOINT_PASSPHRASE_COMMAND"
+                "set STILLPOINT_PASSPHRASE, STILLPOINT_PASSPHRASE_FILE or STILLPOINT_PASSPHRASE_COMMAND, or give --key-file FILE"
             }
             Self::UnknownPoint(_) => "`stillpoint points` lists what there is",
+            Self::UnknownSlot(_) => "`stillpoint key list` lists what there is",
             Self::UnknownZone(_) => "give a name like Europe/Berlin or UTC",
+            Self::Unprinted(_) => {
+                "nobody has that key: `stillpoint key list` shows its slot; remove it, and add another"
+            }
             Self::WhichApplication { .. } => "say which with --app NAME, or give a point's id",
             Self::Upload(UploadError::Root { .. }) => "check that the path exists and can be read",
             Self::System { .. } | Self::Upload(_) | Self::Repository(_) => {
@@ -180,8 +211,15 @@ fn repository_remedy(error: &RepositoryError) -> &'static str {
             "`stillpoint check` says what else is damaged; keep the repository as it is meanwhile"
         }
         RepositoryError::Fenced(_) => "run the backup again",
+        RepositoryError::LastSlot(_) => "add another key first, with `stillpoint key add`",
+        RepositoryError::NoSlot { .. } => {
+            "use a key of another kind: a passphrase, --key-file FILE, or STILLPOINT_RECOVERY_KEY"
+        }
         RepositoryError::NotFound(_) => {
             "check the location, or make a repository with `stillpoint init`"
+        }
+        RepositoryError::SlotInUse(_) => {
+            "unlock with another key, or give --force when you are sure that you have one"
         }
         RepositoryError::Slots { .. } => "restore the objects below `key/` from a copy",
         RepositoryError::Store(StoreError::Failed { source, .. }) if is_full(source.as_ref()) => {
@@ -191,12 +229,18 @@ fn repository_remedy(error: &RepositoryError) -> &'static str {
             "check the location, the credentials and the network, and run the command again"
         }
         RepositoryError::UnknownPoint(_) => "`stillpoint points` lists what there is",
+        RepositoryError::UnknownSlot(_) => "`stillpoint key list` lists what there is",
         RepositoryError::Unusable { .. } => {
             "use the version of stillpoint that wrote it, or a newer one"
         }
-        RepositoryError::WrongPassphrase(_) => {
-            "check STILLPOINT_PASSPHRASE and where it comes from"
+        RepositoryError::UselessSlot { .. } => {
+            "remove it with `stillpoint key remove`, check this machine's memory, and add another"
         }
+        RepositoryError::WrongKey { kind, .. } => match kind {
+            Kind::KeyFile => "check which repository the key file was made for",
+            Kind::Passphrase => "check STILLPOINT_PASSPHRASE and where it comes from",
+            Kind::Recovery => "check which repository the recovery key was printed for",
+        },
         _ => "run the command again; if it fails again, check this machine's memory",
     }
 }

@@ -1,15 +1,26 @@
-//! Where a passphrase comes from: never from the command line, where everybody could read it.
+//! Where a secret that people type comes from: never from the command line, where everybody could
+//! read it.
 
+use std::fmt;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use repository::unlock::Passphrase;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use zeroize::Zeroizing;
 
-/// Where to find a passphrase: in TOML `{ file = ".." }`, `{ env = ".." }` or `{ command = ".." }`.
+/// Something that people type.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Secret {
+    /// The passphrase of a repository.
+    Passphrase,
+    /// The recovery key of a repository.
+    RecoveryKey,
+}
+
+/// Where to find a secret: in TOML `{ file = ".." }`, `{ env = ".." }` or `{ command = ".." }`.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SecretSource {
@@ -21,60 +32,94 @@ pub enum SecretSource {
     File(PathBuf),
 }
 
-/// Why there is no passphrase.
+/// Why there is no secret.
 #[derive(Debug, Error)]
 pub enum SecretError {
     /// The command could not be run, or failed.
-    #[error("the command for the passphrase failed")]
-    Command(#[source] io::Error),
-    /// There is an empty passphrase.
-    #[error("the passphrase is empty")]
-    Empty,
+    #[error("the command for the {secret} failed")]
+    Command {
+        /// What it was to print.
+        secret: Secret,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// There is nothing in it.
+    #[error("the {0} is empty")]
+    Empty(Secret),
     /// The file cannot be read.
-    #[error("cannot read the passphrase file `{}`", path.display())]
+    #[error("cannot read the {secret} file `{}`", path.display())]
     File {
+        /// What was to be in it.
+        secret: Secret,
         /// Which file.
         path: PathBuf,
         /// What the system said.
         source: io::Error,
     },
-    /// Nobody said where the passphrase is.
-    #[error("no passphrase was given")]
+    /// Nobody said where any secret is.
+    #[error("no passphrase or other key was given")]
     Missing,
     /// The environment variable is not set.
     #[error("the environment variable `{0}` is not set")]
     Variable(String),
 }
 
+impl Secret {
+    // The same with `_FILE` and `_COMMAND` say where else it is.
+    fn variable(self) -> &'static str {
+        match self {
+            Self::Passphrase => "STILLPOINT_PASSPHRASE",
+            Self::RecoveryKey => "STILLPOINT_RECOVERY_KEY",
+        }
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Passphrase => "passphrase",
+            Self::RecoveryKey => "recovery key",
+        })
+    }
+}
+
 impl SecretSource {
-    /// The source that the environment names, if it names one: `STILLPOINT_PASSPHRASE`, or the
-    /// same with `_FILE` or `_COMMAND`.
+    /// The source that the environment names, if it names one: for a passphrase
+    /// `STILLPOINT_PASSPHRASE`, or the same with `_FILE` or `_COMMAND`.
     #[allow(
         clippy::disallowed_methods,
-        reason = "a passphrase must not pass through the parser of arguments"
+        reason = "a secret must not pass through the parser of arguments"
     )]
-    pub fn from_environment() -> Option<Self> {
-        let is_set = |name: &str| std::env::var_os(name).is_some();
-        let value = |name: &str| std::env::var(name).ok();
-        if is_set("STILLPOINT_PASSPHRASE") {
-            return Some(Self::Env("STILLPOINT_PASSPHRASE".into()));
+    pub fn from_environment(secret: Secret) -> Option<Self> {
+        let name = secret.variable();
+        let value = |suffix: &str| std::env::var(format!("{name}{suffix}")).ok();
+        if std::env::var_os(name).is_some() {
+            return Some(Self::Env(name.into()));
         }
-        let file = value("STILLPOINT_PASSPHRASE_FILE").map(|path| Self::File(path.into()));
-        file.or_else(|| value("STILLPOINT_PASSPHRASE_COMMAND").map(Self::Command))
+        let file = value("_FILE").map(|path| Self::File(path.into()));
+        file.or_else(|| value("_COMMAND").map(Self::Command))
     }
 
-    /// Fetches the passphrase.
-    pub fn read(&self) -> Result<Passphrase, SecretError> {
+    /// Fetches the secret: one line, without its end.
+    pub fn read(&self, secret: Secret) -> Result<Zeroizing<Vec<u8>>, SecretError> {
         let bytes = match self {
-            Self::Command(command) => run(command).map_err(SecretError::Command)?,
-            Self::Env(name) => variable(name).ok_or_else(|| SecretError::Variable(name.clone()))?,
-            Self::File(path) => {
-                fs::read(path).map_err(|source| SecretError::File { path: path.clone(), source })?
+            Self::Command(command) => {
+                run(command).map_err(|source| SecretError::Command { secret, source })?
             }
+            Self::Env(name) => variable(name).ok_or_else(|| SecretError::Variable(name.clone()))?,
+            Self::File(path) => fs::read(path).map_err(|source| SecretError::File {
+                secret,
+                path: path.clone(),
+                source,
+            })?,
         };
+        let bytes = Zeroizing::new(bytes);
         let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
-        let passphrase = Passphrase::new(line.strip_suffix(b"\r").unwrap_or(line));
-        if passphrase.is_empty() { Err(SecretError::Empty) } else { Ok(passphrase) }
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if line.is_empty() {
+            return Err(SecretError::Empty(secret));
+        }
+        Ok(Zeroizing::new(line.to_vec()))
     }
 }
 
@@ -97,21 +142,24 @@ fn run(command: &str) -> io::Result<Vec<u8>> {
 mod tests {
     use super::*;
 
+    fn read(source: &SecretSource) -> Result<Zeroizing<Vec<u8>>, SecretError> {
+        source.read(Secret::Passphrase)
+    }
+
     #[test]
     fn only_the_first_line_counts() {
         let source = SecretSource::Command("printf 'first\\r\\nsecond\\n'".into());
-        let debug = format!("{:?}", source.read().unwrap());
-        assert_eq!(debug, "Passphrase(..)");
+        assert_eq!(*read(&source).unwrap(), b"first");
     }
 
     #[test]
     fn empty_missing_and_failing_sources_are_refused() {
-        let command = |text: &str| SecretSource::Command(text.into()).read();
-        assert!(matches!(command("echo"), Err(SecretError::Empty)));
-        assert!(matches!(command("exit 3"), Err(SecretError::Command(_))));
-        let file = SecretSource::File("/nowhere/at/all".into()).read();
+        let command = |text: &str| read(&SecretSource::Command(text.into()));
+        assert!(matches!(command("echo"), Err(SecretError::Empty(_))));
+        assert!(matches!(command("exit 3"), Err(SecretError::Command { .. })));
+        let file = read(&SecretSource::File("/nowhere/at/all".into()));
         assert!(matches!(file, Err(SecretError::File { .. })));
-        let variable = SecretSource::Env("STILLPOINT_NOT_SET".into()).read();
+        let variable = read(&SecretSource::Env("STILLPOINT_NOT_SET".into()));
         assert!(matches!(variable, Err(SecretError::Variable(_))));
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt::Debug;
 use std::fs::{self, File};
-use std::os::unix::process::CommandExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -35,6 +35,8 @@ pub struct World {
 pub struct Output {
     /// Its exit code; nothing when a signal ended it.
     pub code: Option<i32>,
+    /// Whether it left a core dump.
+    pub dumped: bool,
     /// What it answered.
     pub stdout: String,
     /// What it said besides.
@@ -99,6 +101,11 @@ impl World {
     /// Sets an environment variable of all further commands.
     pub fn set(&mut self, name: &str, value: impl Into<OsString>) {
         self.environment.insert(name.into(), value.into());
+    }
+
+    /// Takes an environment variable from all further commands.
+    pub fn unset(&mut self, name: &str) {
+        self.environment.remove(OsStr::new(name));
     }
 
     /// Makes all further commands run as an ordinary user, who owns what the world has so far.
@@ -188,8 +195,12 @@ impl Running {
     fn output(&self, status: ExitStatus) -> Output {
         let read =
             |path: &Path| String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned();
-        let output =
-            Output { code: status.code(), stdout: read(&self.stdout), stderr: read(&self.stderr) };
+        let output = Output {
+            code: status.code(),
+            dumped: status.core_dumped(),
+            stdout: read(&self.stdout),
+            stderr: read(&self.stderr),
+        };
         for said in [&output.stdout, &output.stderr] {
             assert!(!said.contains(PASSPHRASE), "the passphrase was printed: {said}");
             assert!(!said.contains("panicked at"), "the program panicked: {said}");

@@ -1,27 +1,50 @@
 //! Repositories and the configuration: made, checked.
 
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use format::ids::RepositoryId;
 use serde::Serialize;
+use service::Location;
 use service::config::Config;
+use service::key::PrintedKey;
+use service::keys::Initialised;
 use service::policy::Upcoming;
 use service::{CheckReport, Finding};
 
 use super::Answer;
+use super::key::recovery_key;
 
 /// A new repository.
 #[derive(Serialize)]
 pub(crate) struct Created {
-    pub(crate) repository: RepositoryId,
-    pub(crate) location: String,
+    repository: RepositoryId,
+    location: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_file: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recovery_key: Option<PrintedKey>,
+}
+
+impl Created {
+    pub(crate) fn new(made: Initialised, location: &Location, key_file: Option<PathBuf>) -> Self {
+        let Initialised { repository, recovery_key } = made;
+        Self { repository, location: location.to_string(), key_file, recovery_key }
+    }
 }
 
 impl Answer for Created {
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "made repository {} in {}", self.repository, self.location)?;
-        writeln!(out, "without its passphrase nobody can restore anything from it: keep it safe")
+        if let Some(path) = &self.key_file {
+            writeln!(out, "made the key file {}: give it with --key-file", path.display())?;
+        }
+        match &self.recovery_key {
+            Some(key) => recovery_key(key, out),
+            None => {
+                writeln!(out, "without its key nobody can restore anything from it: keep it safe")
+            }
+        }
     }
 }
 

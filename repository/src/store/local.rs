@@ -15,7 +15,7 @@ use rustix::fs::RenameFlags;
 
 use crate::blocking;
 use crate::random;
-use crate::store::{Listed, ReadStore, Store, StoreError};
+use crate::store::{Listed, MaintainStore, ReadStore, Store, StoreError};
 
 /// What an unfinished object is called; no repository writes such names.
 const UNFINISHED_PREFIX: &str = ".unfinished-";
@@ -88,6 +88,15 @@ impl LocalStore {
         })
     }
 
+    fn delete_blocking(&self, name: ObjectName) -> Result<(), StoreError> {
+        let path = self.path(name);
+        let folder = path.parent().unwrap_or(&self.root);
+        // Also where nothing is found: whoever deleted it may have died before the sync.
+        let gone = missing_is_fine(fs::remove_file(&path));
+        let deleted = gone.and_then(|()| missing_is_fine(sync_folder(folder)));
+        deleted.map_err(|e| self.failed("delete object", name, e))
+    }
+
     fn list_blocking(&self, folder: Folder) -> Result<Vec<Listed>, StoreError> {
         let mut listed = Vec::new();
         list_below(&self.root.join(folder.as_str()), folder.as_str(), &mut listed)
@@ -131,6 +140,20 @@ impl ReadStore for LocalStore {
 impl Store for LocalStore {
     async fn create(&self, name: ObjectName, bytes: Bytes) -> Result<(), StoreError> {
         self.blocking(move |this| this.create_blocking(name, &bytes)).await
+    }
+}
+
+#[async_trait]
+impl MaintainStore for LocalStore {
+    async fn delete(&self, name: ObjectName) -> Result<(), StoreError> {
+        self.blocking(move |this| this.delete_blocking(name)).await
+    }
+}
+
+fn missing_is_fine(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
     }
 }
 

@@ -10,7 +10,7 @@ use futures::TryStreamExt as _;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutPayload};
 
-use crate::store::{Listed, ReadStore, Store, StoreError};
+use crate::store::{Listed, MaintainStore, ReadStore, Store, StoreError};
 
 /// A store in a bucket, or in memory.
 #[derive(Clone, Debug)]
@@ -119,6 +119,17 @@ impl Store for RemoteStore {
                 | object_store::Error::Precondition { .. },
             ) => Err(StoreError::Exists { name, location: self.location.clone() }),
             Err(error) => Err(self.failed(format!("create object `{name}`"), error)),
+        }
+    }
+}
+
+#[async_trait]
+impl MaintainStore for RemoteStore {
+    async fn delete(&self, name: ObjectName) -> Result<(), StoreError> {
+        match self.objects.delete(&self.path(&name.to_string())).await {
+            // Some services say so, also when our own request was sent twice.
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(self.failed(format!("delete object `{name}`"), error)),
         }
     }
 }
