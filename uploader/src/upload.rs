@@ -62,7 +62,7 @@ impl Upload {
     ) -> Result<Self, UploadError> {
         let writer = Writer::register(store, reader, host).await?;
         // After the registration: from now on a prune leaves alone what is relied on here.
-        let stored = Arc::new(Chunks::load(reader).await?);
+        let stored = Arc::new(Chunks::load(reader, None).await?);
         let (inlet, pipeline) = Pipeline::start(&writer, &progress)?;
         let intake = Intake::new(stored, writer.clone(), inlet);
         let reader = ContentReader::new(writer.keys().cut_key());
