@@ -1,5 +1,8 @@
 //! Whether a repository is whole: every restore point readable down to the last chunk.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 

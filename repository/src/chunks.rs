@@ -108,3 +108,45 @@ pub fn open_frame(
     pack::open_frame(keys, frame, sealed)
         .map_err(|error| RepositoryError::damaged(ObjectName::Pack(frame.pack), error))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::index::tests::world::{World, chunk_id, plaintext};
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn a_frame_that_many_want_at_once_is_fetched_once() {
+        let world = World::new();
+        world.segment([world.pack(0..6)]);
+        let chunks = Arc::new(Chunks::load(&world.reader(), None).await.unwrap());
+        let mut reads = tokio::task::JoinSet::new();
+        for number in (0..6).cycle().take(60) {
+            let chunks = Arc::clone(&chunks);
+            reads.spawn(async move {
+                let wanted = plaintext(number);
+                let length = u32::try_from(wanted.len()).unwrap();
+                let slice = Slice { chunk: chunk_id(number), offset: 0, length };
+                assert_eq!(chunks.read(slice).await.unwrap(), wanted);
+            });
+        }
+        while let Some(read) = reads.join_next().await {
+            read.unwrap();
+        }
+        assert_eq!(world.reads(|name| matches!(name, ObjectName::Pack(_))), 2);
+    }
+
+    #[tokio::test]
+    async fn what_could_not_be_fetched_is_tried_again() {
+        let world = World::new();
+        let pack = world.pack(0..3);
+        world.segment([pack.clone()]);
+        let chunks = Chunks::load(&world.reader(), None).await.unwrap();
+        let slice = Slice { chunk: chunk_id(1), offset: 8, length: 8 };
+        let good = world.remove(ObjectName::Pack(pack.name));
+        assert!(matches!(chunks.read(slice).await, Err(RepositoryError::Store(_))));
+        world.put(ObjectName::Pack(pack.name), good);
+        assert_eq!(chunks.read(slice).await.unwrap(), plaintext(1)[8..]);
+        let missing = chunks.read(Slice { chunk: chunk_id(7), ..slice }).await;
+        assert!(matches!(missing, Err(RepositoryError::MissingChunk(_))));
+    }
+}

@@ -18,7 +18,7 @@ mod sort;
 mod table;
 mod tag;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod write;
 
 use std::io;

@@ -173,7 +173,7 @@ pub(super) fn remove(path: &Path) {
 pub(super) fn reject(path: &Path, error: &io::Error) {
     tracing::warn!(path = %path.display(), %error, "a table of the index is made again");
     // One that cannot be read at all may be readable for another user.
-    if error.kind() == io::ErrorKind::InvalidData {
+    if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) {
         remove(path);
     }
 }

@@ -6,4 +6,4 @@ mod damage;
 mod model;
 mod opening;
 mod sharing;
-pub(super) mod world;
+pub(crate) mod world;

@@ -63,6 +63,22 @@ async fn a_cache_that_cannot_be_written_only_costs_time() {
 }
 
 #[tokio::test]
+async fn a_table_that_cannot_be_kept_is_made_for_this_time_only() {
+    let (world, cache) = (World::new(), tempfile::tempdir().unwrap());
+    world.segment([world.pack(0..10)]);
+    world.open(Some(cache.path())).await;
+    // Something is in the way of the table when it is finished, like a disk that is full.
+    let path = tables(cache.path()).remove(0);
+    fs::remove_file(&path).unwrap();
+    fs::create_dir_all(path.join("in the way")).unwrap();
+    world.reads(is_segment);
+    assert_finds(&world.open(Some(cache.path())).await, &world, |n| n < 10, 20);
+    assert_eq!(world.reads(is_segment), 2, "fetched, and fetched again for a file without a name");
+    let left = fs::read_dir(path.parent().unwrap()).unwrap().count();
+    assert_eq!(left, 1, "nothing unfinished is left");
+}
+
+#[tokio::test]
 async fn what_others_write_is_left_alone_and_what_they_abandoned_is_removed() {
     let (world, cache) = (World::new(), tempfile::tempdir().unwrap());
     world.segment([world.pack(0..10)]);

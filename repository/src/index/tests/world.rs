@@ -56,12 +56,15 @@ impl World {
         Reader::with_keys(Arc::clone(self) as Arc<dyn ReadStore>, keys())
     }
 
-    /// Stores a pack with these chunks in frames of three; returns its record.
+    /// Stores a pack with the chunks of these numbers; returns its record.
     pub(crate) fn pack(&self, chunks: impl IntoIterator<Item = u64>) -> PackRecord {
-        let chunks: Vec<u64> = chunks.into_iter().collect();
+        self.pack_of(&chunks.into_iter().map(plaintext).collect::<Vec<_>>())
+    }
+
+    /// Stores a pack with these chunks in frames of three; returns its record.
+    pub(crate) fn pack_of(&self, chunks: &[Vec<u8>]) -> PackRecord {
         let mut encoder = Encoder::new().unwrap();
-        let frames = chunks.chunks(3).enumerate().map(|(at, numbers)| {
-            let texts: Vec<Vec<u8>> = numbers.iter().map(|n| plaintext(*n)).collect();
+        let frames = chunks.chunks(3).enumerate().map(|(at, texts)| {
             let record = |text: &Vec<u8>| ChunkRecord {
                 id: keys().chunk_id(text),
                 length: text.len() as u32,
@@ -88,12 +91,23 @@ impl World {
         self.replaced.lock().unwrap().insert(name, sealed_segment(packs));
     }
 
+    /// The same, so many times, each time the one that came instead.
+    pub(crate) fn replace_whenever_read(&self, first: ObjectName, pack: &PackRecord, times: usize) {
+        let mut replaced = self.replaced.lock().unwrap();
+        let mut name = first;
+        for _ in 0..times {
+            let (next, bytes) = sealed_segment(vec![pack.clone()]);
+            replaced.insert(name, (next, bytes));
+            name = next;
+        }
+    }
+
     pub(crate) fn put(&self, name: ObjectName, bytes: Bytes) {
         self.objects.lock().unwrap().insert(name, bytes);
     }
 
-    pub(crate) fn remove(&self, name: ObjectName) {
-        self.objects.lock().unwrap().remove(&name).unwrap();
+    pub(crate) fn remove(&self, name: ObjectName) -> Bytes {
+        self.objects.lock().unwrap().remove(&name).unwrap()
     }
 
     pub(crate) fn change(&self, name: ObjectName, change: impl FnOnce(&mut Vec<u8>)) {
