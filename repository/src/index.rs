@@ -1,6 +1,6 @@
 //! The index: which frame of which pack holds a chunk.
 //!
-//! Segments are read once and become sorted tables in files; see [`table`]. What is in memory is
+//! Segments are read once and become sorted tables in files; see `table.rs`. What is in memory is
 //! a few bytes a chunk, and what is in a cache is checked whenever it is read.
 
 mod bits;
