@@ -81,12 +81,14 @@ pub enum FrameError {
 /// Encodes frames; holds the compressor's memory between them.
 pub struct Encoder {
     zstd: zstd::bulk::Compressor<'static>,
+    /// Where frames are compressed to; what is kept of them has the memory that it needs.
+    buffer: Vec<u8>,
 }
 
 impl Encoder {
     /// An encoder at the format's usual level.
     pub fn new() -> std::io::Result<Self> {
-        Ok(Self { zstd: zstd::bulk::Compressor::new(LEVEL)? })
+        Ok(Self { zstd: zstd::bulk::Compressor::new(LEVEL)?, buffer: Vec::new() })
     }
 
     /// The frame of these chunks, whose plaintexts lie one after another in `plaintext`.
@@ -98,13 +100,23 @@ impl Encoder {
     ) -> Frame {
         let raw_length = u32::try_from(plaintext.len()).unwrap_or(u32::MAX);
         debug_assert!(raw_length <= FRAME_BYTES_MAX);
-        let compressed = self.is_compressible(&plaintext).then(|| self.zstd.compress(&plaintext));
-        match compressed {
-            Some(Ok(bytes)) if bytes.len() < plaintext.len() => {
-                Frame { kind, chunks, raw_length, codec: Codec::Zstd, bytes }
-            }
-            _ => Frame { kind, chunks, raw_length, codec: Codec::Plain, bytes: plaintext },
+        if self.compress(&plaintext) {
+            let bytes = self.buffer.clone();
+            Frame { kind, chunks, raw_length, codec: Codec::Zstd, bytes }
+        } else {
+            Frame { kind, chunks, raw_length, codec: Codec::Plain, bytes: plaintext }
         }
+    }
+
+    // Compresses into the buffer; whether that saved anything.
+    fn compress(&mut self, plaintext: &[u8]) -> bool {
+        if !self.is_compressible(plaintext) {
+            return false;
+        }
+        self.buffer.clear();
+        self.buffer.reserve(zstd::zstd_safe::compress_bound(plaintext.len()));
+        let compressed = self.zstd.compress_to_buffer(plaintext, &mut self.buffer);
+        compressed.is_ok_and(|length| length < plaintext.len())
     }
 
     // A whole frame of noise costs as much time as one of text and saves nothing.

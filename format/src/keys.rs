@@ -42,6 +42,7 @@ pub struct Keys {
     part: [u8; 32],
     seal: [u8; 32],
     salt: [u8; 32],
+    cache: [u8; 32],
 }
 
 impl Keys {
@@ -61,6 +62,7 @@ impl Keys {
             cut: branch(b"stillpoint cut points"),
             seal: branch(b"stillpoint seal"),
             salt: branch(b"stillpoint salt"),
+            cache: branch(b"stillpoint cache"),
         }
     }
 
@@ -82,6 +84,12 @@ impl Keys {
     /// Digests bytes that come piece by piece.
     pub fn digester(&self) -> Digester {
         Digester(blake3::Hasher::new_keyed(&self.part))
+    }
+
+    /// The tag of some bytes that are kept on this machine, outside the repository, and must come
+    /// back as they were. The bytes have to say themselves what they are and where they belong.
+    pub fn cache_tag(&self, bytes: &[u8]) -> [u8; 16] {
+        *Digester::truncate(blake3::keyed_hash(&self.cache, bytes)).as_bytes()
     }
 
     pub(crate) fn content_hasher(&self) -> blake3::Hasher {

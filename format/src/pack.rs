@@ -2,11 +2,17 @@
 //!
 //! See docs/format.md#packs.
 
+mod record;
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 
+pub use record::{Flaw, FrameAddress, FrameRecord, PackRecord};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use self::record::Description;
 use crate::frame::{self, ChunkKind, ChunkRecord, Codec, Frame, FrameError};
 use crate::ids::ChunkId;
 use crate::keys::Keys;
@@ -15,42 +21,16 @@ use crate::seal::{BrokenSeal, Seal, TAG_BYTES};
 
 /// A pack is closed when its frames reach this many bytes.
 pub const PACK_BYTES_TARGET: usize = 16 << 20;
+/// No pack is longer than this.
+pub const PACK_BYTES_MAX: u64 = 1 << 30;
+/// How many bytes of a pack come before its frames.
+pub const HEADER_BYTES: usize = MAGIC.len() + 32 + 32;
+/// How many bytes of a pack come after its sealed footer.
+pub const TRAILER_BYTES: usize = 8 + MAGIC.len();
 
 const MAGIC: [u8; 8] = *b"SPpack\0\0";
-const HEADER_BYTES: usize = MAGIC.len() + 32 + 32;
-const TRAILER_BYTES: usize = 8 + MAGIC.len();
 /// The number under which the footer is sealed; no pack has as many frames.
 const FOOTER_NUMBER: u32 = u32::MAX;
-
-/// What a reader must know about a pack to read any frame of it.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub struct PackRecord {
-    /// Its name.
-    pub name: PackName,
-    /// Its length in bytes.
-    pub size: u64,
-    /// The salt of its key.
-    pub salt: [u8; 32],
-    /// Its frames, in order.
-    pub frames: Vec<FrameRecord>,
-}
-
-/// Where a frame lies in its pack, and what it holds.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub struct FrameRecord {
-    /// Where its sealed bytes begin.
-    pub offset: u64,
-    /// How many sealed bytes it has.
-    pub length: u32,
-    /// What its chunks hold.
-    pub kind: ChunkKind,
-    /// How it is encoded.
-    pub codec: Codec,
-    /// The length of its plaintext.
-    pub raw_length: u32,
-    /// Its chunks, in the order of the plaintext.
-    pub chunks: Vec<ChunkRecord>,
-}
 
 /// A pack ready to be stored.
 #[derive(Clone, Debug)]
@@ -74,6 +54,14 @@ pub enum PackError {
         number: u32,
         /// What is wrong with it.
         source: FrameError,
+    },
+    /// What a footer or an index segment says about a pack cannot be true.
+    #[error("what is said about `{pack}` cannot be: {flaw}")]
+    Impossible {
+        /// The pack.
+        pack: PackName,
+        /// What is wrong.
+        flaw: Flaw,
     },
     /// The lengths inside the pack do not add up, or it is no pack at all.
     #[error("the pack is torn, or not a pack")]
@@ -121,74 +109,70 @@ pub fn seal(keys: &Keys, name: PackName, frames: Vec<Frame>) -> SealedPack {
 
 /// What a whole pack holds, from its own footer.
 pub fn read_footer(keys: &Keys, name: PackName, bytes: &[u8]) -> Result<PackRecord, PackError> {
-    let header = bytes.get(..HEADER_BYTES).ok_or(PackError::Malformed)?;
+    read_footer_of(keys, name, bytes.len() as u64, bytes, bytes)
+}
+
+/// What a pack of `size` bytes holds, from the parts of it that say so.
+///
+/// `head` is how it begins, at least [`HEADER_BYTES`]; `tail` is how it ends, at least
+/// [`footer_bytes`].
+pub fn read_footer_of(
+    keys: &Keys,
+    name: PackName,
+    size: u64,
+    head: &[u8],
+    tail: &[u8],
+) -> Result<PackRecord, PackError> {
+    let header = head.get(..HEADER_BYTES).ok_or(PackError::Malformed)?;
     let (magic, rest) = header.split_at(MAGIC.len());
     let (salt, commitment) = rest.split_at(32);
     let salt: [u8; 32] = salt.try_into().map_err(|_| PackError::Malformed)?;
-    let trailer_start = bytes.len().checked_sub(TRAILER_BYTES).ok_or(PackError::Malformed)?;
-    let trailer = bytes.get(trailer_start..).ok_or(PackError::Malformed)?;
-    let &[l0, l1, l2, l3, c0, c1, c2, c3, ref end @ ..] = trailer else {
-        return Err(PackError::Malformed);
-    };
-    if magic != MAGIC || end != MAGIC {
+    let Trailer { footer_length, count } = Trailer::parse(tail)?;
+    if magic != MAGIC {
         return Err(PackError::Malformed);
     }
     let seal = Seal::new(keys, &salt);
     seal.check(commitment)?;
-    let count = u32::from_le_bytes([c0, c1, c2, c3]);
-    let footer_length = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
-    let footer_start = trailer_start.checked_sub(footer_length).ok_or(PackError::Malformed)?;
-    let footer = bytes.get(footer_start..trailer_start).ok_or(PackError::Malformed)?;
+    let end = tail.len().checked_sub(TRAILER_BYTES).ok_or(PackError::Malformed)?;
+    let start = end.checked_sub(footer_length as usize).ok_or(PackError::Malformed)?;
+    let footer = tail.get(start..end).ok_or(PackError::Malformed)?;
     let footer =
         seal.open(FOOTER_NUMBER, &binding(keys, name, FOOTER_NUMBER, count, None), footer)?;
     let frames = decode_footer(&footer)?;
-    let sealed_end = frames.last().map(|f| f.offset.saturating_add(u64::from(f.length)));
-    if frames.len() != count as usize
-        || sealed_end.unwrap_or(HEADER_BYTES as u64) != footer_start as u64
-    {
+    let after = u64::from(footer_length).saturating_add(TRAILER_BYTES as u64);
+    let sealed_end = size.checked_sub(after).ok_or(PackError::Malformed)?;
+    let record = PackRecord { name, size, salt, frames };
+    if record.frames.len() != count as usize || record.frames_end() != sealed_end {
         return Err(PackError::Malformed);
     }
-    Ok(PackRecord { name, size: bytes.len() as u64, salt, frames })
+    record.possible()?;
+    Ok(record)
 }
 
-/// Where a frame lies, and all that is needed to open it.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub struct FrameAddress {
-    /// The pack.
-    pub pack: PackName,
-    /// The salt of the pack's key.
-    pub salt: [u8; 32],
-    /// How many frames the pack has.
-    pub count: u32,
-    /// Which one it is, counted from 0.
-    pub number: u32,
-    /// Where its sealed bytes begin in the pack.
-    pub offset: u64,
-    /// How many sealed bytes it has.
-    pub length: u32,
-    /// What its chunks hold.
-    pub kind: ChunkKind,
-    /// How it is encoded.
-    pub codec: Codec,
-    /// The length of its plaintext.
-    pub raw_length: u32,
+/// How many bytes the sealed footer of a pack takes together with the trailer after it. `tail` is
+/// how the pack ends, at least [`TRAILER_BYTES`].
+pub fn footer_bytes(tail: &[u8]) -> Result<u64, PackError> {
+    let Trailer { footer_length, .. } = Trailer::parse(tail)?;
+    Ok(u64::from(footer_length).saturating_add(TRAILER_BYTES as u64))
 }
 
-impl PackRecord {
-    /// The address of a frame, counted from 0.
-    pub fn address(&self, number: u32) -> Option<FrameAddress> {
-        let frame = self.frames.get(number as usize)?;
-        Some(FrameAddress {
-            pack: self.name,
-            salt: self.salt,
-            count: u32::try_from(self.frames.len()).ok()?,
-            number,
-            offset: frame.offset,
-            length: frame.length,
-            kind: frame.kind,
-            codec: frame.codec,
-            raw_length: frame.raw_length,
-        })
+struct Trailer {
+    footer_length: u32,
+    count: u32,
+}
+
+impl Trailer {
+    fn parse(tail: &[u8]) -> Result<Self, PackError> {
+        let start = tail.len().checked_sub(TRAILER_BYTES).ok_or(PackError::Malformed)?;
+        let trailer = tail.get(start..).ok_or(PackError::Malformed)?;
+        let &[l0, l1, l2, l3, c0, c1, c2, c3, ref end @ ..] = trailer else {
+            return Err(PackError::Malformed);
+        };
+        if end != MAGIC {
+            return Err(PackError::Malformed);
+        }
+        let footer_length = u32::from_le_bytes([l0, l1, l2, l3]);
+        Ok(Self { footer_length, count: u32::from_le_bytes([c0, c1, c2, c3]) })
     }
 }
 
@@ -249,26 +233,8 @@ pub fn verify(keys: &Keys, name: PackName, bytes: &[u8]) -> Result<PackRecord, P
             opened.chunk(keys, chunk.id, offset, chunk.length)?;
             offset = offset.checked_add(chunk.length).ok_or(PackError::Malformed)?;
         }
-        if offset != frame.raw_length {
-            return Err(PackError::Malformed);
-        }
     }
     Ok(record)
-}
-
-// What a frame's seal says about its content.
-type Description = (ChunkKind, Codec, u32);
-
-impl FrameRecord {
-    fn description(&self) -> Description {
-        (self.kind, self.codec, self.raw_length)
-    }
-}
-
-impl FrameAddress {
-    fn description(&self) -> Description {
-        (self.kind, self.codec, self.raw_length)
-    }
 }
 
 // What a sealed text is bound to: it opens in no other place, and under no other description.
@@ -347,77 +313,4 @@ fn decode_footer(footer: &[u8]) -> Result<Vec<FrameRecord>, PackError> {
         offset = offset.checked_add(u64::from(length)).ok_or(PackError::Malformed)?;
     }
     Ok(records)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::frame::Encoder;
-    use crate::ids::{ObjectId, PointId, RepositoryId};
-    use crate::keys::RootKey;
-
-    const NAME: PackName = PackName { session: PointId::new([4; 16]), id: ObjectId::new([5; 16]) };
-
-    fn keys() -> Keys {
-        Keys::derive(&RootKey::new([1; 32]), RepositoryId::new([2; 16]))
-    }
-
-    fn pack() -> SealedPack {
-        let mut encoder = Encoder::new().unwrap();
-        let mut frame = |kind, texts: &[&[u8]]| {
-            let chunks = texts
-                .iter()
-                .map(|t| ChunkRecord { id: keys().chunk_id(t), length: t.len() as u32 });
-            encoder.encode(kind, chunks.collect(), texts.concat())
-        };
-        let frames =
-            [frame(ChunkKind::Data, &[b"one", b"two"]), frame(ChunkKind::Tree, &[&[7; 300]])];
-        seal(&keys(), NAME, frames.into())
-    }
-
-    #[test]
-    fn a_pack_reads_back_as_it_was_sealed() {
-        let pack = pack();
-        assert_eq!(verify(&keys(), NAME, &pack.bytes).unwrap(), pack.record);
-        let frame = &pack.record.frames[0];
-        let sealed = &pack.bytes[frame.offset as usize..][..frame.length as usize];
-        let [one, two] = [0, 1].map(|at| frame.chunks[at].id);
-        let opened = open_frame(&keys(), &pack.record.address(0).unwrap(), sealed).unwrap();
-        assert_eq!(opened.chunk(&keys(), one, 0, 3).unwrap(), b"one");
-        assert_eq!(opened.chunk(&keys(), two, 3, 3).unwrap(), b"two");
-        for (id, offset, length) in [(one, 3, 3), (two, 3, 2), (two, 3, 4), (one, u32::MAX, 3)] {
-            assert!(opened.chunk(&keys(), id, offset, length).is_err());
-        }
-        assert!(open_frame(&keys(), &pack.record.address(1).unwrap(), sealed).is_err());
-    }
-
-    #[test]
-    fn every_flipped_byte_is_found() {
-        let pack = pack();
-        for at in 0..pack.bytes.len() {
-            let mut bad = pack.bytes.clone();
-            bad[at] ^= 0x10;
-            assert!(verify(&keys(), NAME, &bad).is_err(), "byte {at}");
-        }
-    }
-
-    #[test]
-    fn every_truncation_is_found() {
-        let pack = pack();
-        for length in 0..pack.bytes.len() {
-            assert!(verify(&keys(), NAME, &pack.bytes[..length]).is_err(), "{length} bytes");
-        }
-    }
-
-    #[test]
-    fn a_pack_under_another_name_is_refused() {
-        let other = PackName { id: ObjectId::new([6; 16]), ..NAME };
-        assert!(verify(&keys(), other, &pack().bytes).is_err());
-    }
-
-    #[test]
-    fn a_pack_without_frames_is_a_pack() {
-        let empty = seal(&keys(), NAME, Vec::new());
-        assert_eq!(verify(&keys(), NAME, &empty.bytes).unwrap(), empty.record);
-    }
 }

@@ -1,20 +1,22 @@
 //! Whether a repository is whole: every restore point readable down to the last chunk.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
-use format::ids::PointId;
-use format::index::IndexSegment;
+use format::ids::{Digest, PointId};
 use format::manifest::{Manifest, VolumeRecord};
 use format::names::{ObjectName, PackName};
-use format::pack::{self, PackRecord};
+use format::pack;
 use format::raw::RawPath;
 use format::tree::{Content, Entry, Kind, Slice};
 use serde::Serialize;
 
 use crate::chunks::Chunks;
 use crate::error::{RepositoryError, chain};
-use crate::index::Index;
+use crate::index::{Index, Opened};
 use crate::reader::Reader;
 use crate::tree::{self, EntryReader, ExtentReader};
 
@@ -27,7 +29,7 @@ pub struct CheckReport {
     pub packs: u64,
     /// Of those, how many were read and checked byte by byte.
     pub packs_read: u64,
-    /// How many chunks the index knows.
+    /// How many chunks the packs have; one that lies in two of them counts twice.
     pub chunks: u64,
     /// What is wrong; nothing, when the repository is whole.
     pub findings: Vec<Finding>,
@@ -85,15 +87,23 @@ pub async fn check(reader: &Reader, read_data: bool) -> Result<CheckReport, Repo
     // In this order, because a writer stores packs, then segments, then the point: whatever is
     // looked for was there before what names it.
     let points = reader.sessions().await?;
-    let segments = whole_segments(reader, &mut report).await?;
-    let packs = reader.packs().await?;
+    let Opened { index, packs, damaged } = Index::read(reader).await?;
     report.packs = packs.len() as u64;
-    let index = Index::of(&segments, &packs);
-    report.chunks = index.len() as u64;
-    let known: BTreeMap<PackName, &PackRecord> =
-        segments.iter().flat_map(|segment| &segment.packs).map(|pack| (pack.name, pack)).collect();
-    let gone = known.values().filter(|pack| packs.get(&pack.name) != Some(&pack.size));
-    let gone = gone.map(|pack| Finding::MissingPack { object: pack.name.to_string() });
+    report.chunks = index.len();
+    report.findings.extend(damaged.into_iter().map(|(name, error)| Finding::DamagedIndex {
+        object: name.to_string(),
+        reason: chain(&error),
+    }));
+    let mut known = index.packs();
+    let mut gone = BTreeSet::new();
+    known.retain(|(name, size, _)| {
+        let is_there = packs.size(*name) == Some(*size);
+        if !is_there {
+            gone.insert(*name);
+        }
+        is_there
+    });
+    let gone = gone.iter().map(|pack| Finding::MissingPack { object: pack.to_string() });
     report.findings.extend(gone);
     let chunks = Arc::new(Chunks::with(reader, index));
     for point in points {
@@ -107,43 +117,34 @@ pub async fn check(reader: &Reader, read_data: bool) -> Result<CheckReport, Repo
         }
     }
     if read_data {
-        for pack in packs.keys() {
-            read_pack(reader, *pack, known.get(pack).copied(), &mut report).await;
+        // Both are in ascending order.
+        let mut known = known.into_iter().peekable();
+        for (pack, _) in packs.iter() {
+            let mut indexed = Vec::new();
+            while let Some((_, _, digest)) = known.next_if(|(name, ..)| *name == pack) {
+                indexed.push(digest);
+            }
+            read_pack(reader, pack, &indexed, &mut report).await;
         }
     }
     Ok(report)
 }
 
-async fn whole_segments(
-    reader: &Reader,
-    report: &mut CheckReport,
-) -> Result<Vec<IndexSegment>, RepositoryError> {
-    let mut whole = Vec::new();
-    for (name, segment) in reader.index_segments().await? {
-        match segment {
-            Ok(segment) => whole.push(segment),
-            Err(error) => report
-                .findings
-                .push(Finding::DamagedIndex { object: name.to_string(), reason: chain(&error) }),
-        }
-    }
-    Ok(whole)
-}
-
-async fn read_pack(
-    reader: &Reader,
-    pack: PackName,
-    indexed: Option<&PackRecord>,
-    report: &mut CheckReport,
-) {
+// `indexed` is what the segments say of the pack.
+async fn read_pack(reader: &Reader, pack: PackName, indexed: &[Digest], report: &mut CheckReport) {
     report.packs_read += 1;
     let found = match reader.store().get(ObjectName::Pack(pack)).await {
         Ok(bytes) => pack::verify(reader.keys(), pack, &bytes).map_err(|error| chain(&error)),
         Err(error) => Err(chain(&error)),
     };
     let damage = match found {
-        Ok(record) if indexed.is_none_or(|indexed| *indexed == record) => return,
-        Ok(_) => "the index says something else about it".to_owned(),
+        Ok(record) => {
+            let digest = record.digest(reader.keys());
+            if indexed.iter().all(|indexed| *indexed == digest) {
+                return;
+            }
+            "the index says something else about it".to_owned()
+        }
         Err(damage) => damage,
     };
     report.findings.push(Finding::DamagedPack { object: pack.to_string(), reason: damage });
@@ -164,7 +165,7 @@ struct Walk<'a> {
     volume: &'a VolumeRecord,
     report: &'a mut CheckReport,
     /// Listings already looked at: a damaged tree must not lead in circles.
-    seen: HashSet<Vec<Slice>>,
+    seen: HashSet<Digest>,
 }
 
 impl Walk<'_> {
@@ -198,11 +199,22 @@ impl Walk<'_> {
                 self.check_content(&path, content).await;
                 None
             }
-            Kind::Directory { listing } if self.seen.insert(listing.clone()) => {
+            Kind::Directory { listing } if self.seen.insert(self.digest(&listing)) => {
                 Some((path, EntryReader::new(self.chunks, listing)))
             }
             _ => None,
         }
+    }
+
+    // Stands for a listing of any length.
+    fn digest(&self, listing: &[Slice]) -> Digest {
+        let mut digester = self.chunks.keys().digester();
+        for slice in listing {
+            digester.update(slice.chunk.as_bytes());
+            digester.update(&slice.offset.to_le_bytes());
+            digester.update(&slice.length.to_le_bytes());
+        }
+        digester.finish()
     }
 
     async fn check_content(&mut self, path: &RawPath, content: Content) {

@@ -1,10 +1,11 @@
 //! The chunks of a repository, read by name.
 
-use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
+use format::ids::ChunkId;
 use format::keys::Keys;
 use format::names::{ObjectName, PackName};
 use format::pack::{self, FrameAddress, OpenedFrame};
@@ -12,29 +13,30 @@ use format::tree::Slice;
 
 use crate::blocking;
 use crate::error::RepositoryError;
-use crate::index::Index;
+use crate::frames::Frames;
+use crate::index::{Index, Place};
 use crate::reader::Reader;
-
-/// How many bytes of decoded frames are kept for the chunks beside the one that was asked for.
-const CACHE_BYTES_MAX: usize = 64 << 20;
 
 /// Reads chunks, each checked against its name.
 #[derive(Debug)]
 pub struct Chunks {
     reader: Reader,
     index: Index,
-    cache: Mutex<Cache>,
+    frames: Frames,
 }
 
 impl Chunks {
     /// Loads the index of the repository.
-    pub async fn load(reader: &Reader) -> Result<Self, RepositoryError> {
-        Ok(Self::with(reader, Index::load(reader).await?))
+    ///
+    /// What was read of it is kept below `cache` for the next time, as far as that can be written:
+    /// a directory that any number of processes may share and that may be deleted at any time.
+    pub async fn load(reader: &Reader, cache: Option<&Path>) -> Result<Self, RepositoryError> {
+        Ok(Self::with(reader, Index::load(reader, cache).await?))
     }
 
     /// Reads by an index that is loaded already.
     pub(crate) fn with(reader: &Reader, index: Index) -> Self {
-        Self { reader: reader.clone(), index, cache: Mutex::default() }
+        Self { reader: reader.clone(), index, frames: Frames::default() }
     }
 
     /// Which chunks there are.
@@ -49,22 +51,8 @@ impl Chunks {
 
     /// The bytes of a slice.
     pub async fn read(&self, slice: Slice) -> Result<Bytes, RepositoryError> {
-        let missing = || RepositoryError::MissingChunk(slice.chunk);
-        let place = self.index.find(slice.chunk)?.ok_or_else(missing)?;
-        let key = (place.frame.pack, place.frame.number);
-        let cached = self.cache().get(key);
-        let frame = if let Some(frame) = cached {
-            frame
-        } else {
-            let sealed = self.fetch(&place.frame).await?;
-            let keys = Arc::clone(self.reader.keys());
-            // Opening takes milliseconds of computing: not on a thread that others wait for.
-            let opening =
-                blocking::run(move || open_frame(&keys, &place.frame, &sealed).map(Arc::new));
-            let frame = opening.await?;
-            self.cache().insert(key, Arc::clone(&frame));
-            frame
-        };
+        let place = self.find(slice.chunk)?;
+        let frame = self.frame(place.frame).await?;
         let name = ObjectName::Pack(place.frame.pack);
         let chunk = frame
             .chunk(self.keys(), slice.chunk, place.offset, place.length)
@@ -76,7 +64,15 @@ impl Chunks {
         Ok(Bytes::copy_from_slice(bytes))
     }
 
-    /// Exactly these bytes of a pack.
+    /// Where a chunk is.
+    ///
+    /// # Errors
+    /// [`RepositoryError::MissingChunk`] when no pack that is there has it.
+    pub fn find(&self, chunk: ChunkId) -> Result<Place, RepositoryError> {
+        self.index.find(chunk)?.ok_or(RepositoryError::MissingChunk(chunk))
+    }
+
+    /// Exactly these bytes of a pack, as they are stored.
     pub async fn fetch_range(
         &self,
         pack: PackName,
@@ -85,15 +81,21 @@ impl Chunks {
         Ok(self.reader.store().get_range(ObjectName::Pack(pack), range).await?)
     }
 
-    /// The sealed bytes of a frame.
-    async fn fetch(&self, frame: &FrameAddress) -> Result<Bytes, RepositoryError> {
-        let range = frame.offset..frame.offset.saturating_add(u64::from(frame.length));
-        self.fetch_range(frame.pack, range).await
-    }
-
-    fn cache(&self) -> std::sync::MutexGuard<'_, Cache> {
-        // The cache is whole between any two of its operations, so a panic elsewhere leaves it so.
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    // Many may want the same frame at once: it is fetched and opened for all of them.
+    async fn frame(&self, address: FrameAddress) -> Result<Arc<OpenedFrame>, RepositoryError> {
+        let key = (address.pack, address.number);
+        let opening = async || {
+            let end = address.offset.saturating_add(u64::from(address.length));
+            let sealed = self.fetch_range(address.pack, address.offset..end).await?;
+            let keys = Arc::clone(self.reader.keys());
+            // Opening takes milliseconds of computing: not on a thread that others wait for.
+            let opening = blocking::run(move || open_frame(&keys, &address, &sealed));
+            let frame = Arc::new(opening.await?);
+            self.frames.opened(key, &frame);
+            Ok(frame)
+        };
+        let cell = self.frames.cell(key);
+        cell.get_or_try_init(opening).await.cloned()
     }
 }
 
@@ -107,30 +109,44 @@ pub fn open_frame(
         .map_err(|error| RepositoryError::damaged(ObjectName::Pack(frame.pack), error))
 }
 
-type FrameKey = (PackName, u32);
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::index::tests::world::{World, chunk_id, plaintext};
 
-/// Decoded frames; the one that came first goes first.
-#[derive(Debug, Default)]
-struct Cache {
-    frames: HashMap<FrameKey, Arc<OpenedFrame>>,
-    order: VecDeque<FrameKey>,
-    bytes: usize,
-}
-
-impl Cache {
-    fn get(&self, key: FrameKey) -> Option<Arc<OpenedFrame>> {
-        self.frames.get(&key).cloned()
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn a_frame_that_many_want_at_once_is_fetched_once() {
+        let world = World::new();
+        world.segment([world.pack(0..6)]);
+        let chunks = Arc::new(Chunks::load(&world.reader(), None).await.unwrap());
+        let mut reads = tokio::task::JoinSet::new();
+        for number in (0..6).cycle().take(60) {
+            let chunks = Arc::clone(&chunks);
+            reads.spawn(async move {
+                let wanted = plaintext(number);
+                let length = u32::try_from(wanted.len()).unwrap();
+                let slice = Slice { chunk: chunk_id(number), offset: 0, length };
+                assert_eq!(chunks.read(slice).await.unwrap(), wanted);
+            });
+        }
+        while let Some(read) = reads.join_next().await {
+            read.unwrap();
+        }
+        assert_eq!(world.reads(|name| matches!(name, ObjectName::Pack(_))), 2);
     }
 
-    fn insert(&mut self, key: FrameKey, frame: Arc<OpenedFrame>) {
-        let length = frame.length();
-        if self.frames.insert(key, frame).is_none() {
-            self.order.push_back(key);
-            self.bytes += length;
-        }
-        while self.bytes > CACHE_BYTES_MAX {
-            let Some(oldest) = self.order.pop_front() else { return };
-            self.bytes -= self.frames.remove(&oldest).map_or(0, |frame| frame.length());
-        }
+    #[tokio::test]
+    async fn what_could_not_be_fetched_is_tried_again() {
+        let world = World::new();
+        let pack = world.pack(0..3);
+        world.segment([pack.clone()]);
+        let chunks = Chunks::load(&world.reader(), None).await.unwrap();
+        let slice = Slice { chunk: chunk_id(1), offset: 8, length: 8 };
+        let good = world.remove(ObjectName::Pack(pack.name));
+        assert!(matches!(chunks.read(slice).await, Err(RepositoryError::Store(_))));
+        world.put(ObjectName::Pack(pack.name), good);
+        assert_eq!(chunks.read(slice).await.unwrap(), plaintext(1)[8..]);
+        let missing = chunks.read(Slice { chunk: chunk_id(7), ..slice }).await;
+        assert!(matches!(missing, Err(RepositoryError::MissingChunk(_))));
     }
 }

@@ -16,6 +16,14 @@ pub enum RepositoryError {
     /// A repository is to be made where one is.
     #[error("there is a repository in {0} already")]
     AlreadyExists(String),
+    /// The part of the index that is kept on this machine cannot be read or written.
+    #[error("the index in `{path}` cannot be used; what is damaged of it is made again next time")]
+    Cache {
+        /// Where it lies.
+        path: String,
+        /// What the system said, or what is wrong with it.
+        source: std::io::Error,
+    },
     /// An object is there and cannot be what was written.
     #[error("object `{name}` is damaged")]
     Damaged {

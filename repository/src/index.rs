@@ -1,22 +1,46 @@
-//! The index in memory: which frame of which pack holds a chunk.
+//! The index: which frame of which pack holds a chunk.
+//!
+//! Segments are read once and become sorted tables in files; see `table.rs`. What is in memory is
+//! a few bytes a chunk, and what is in a cache is checked whenever it is read.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
+mod bits;
+mod build;
+mod fences;
+mod filter;
+mod gather;
+mod load;
+mod merge;
+mod pieces;
+mod row;
+mod rows;
+mod shelf;
+mod sort;
+mod table;
+mod tag;
+#[cfg(test)]
+pub(crate) mod tests;
+mod write;
 
-use format::ids::ChunkId;
-use format::index::IndexSegment;
-use format::names::{ObjectName, PackName};
-use format::pack::{self, FrameAddress, PackRecord};
+use std::io;
+use std::path::Path;
+
+use format::ids::{ChunkId, Digest};
+use format::names::PackName;
+use format::pack::FrameAddress;
 use format::tree::Slice;
+pub(crate) use load::Opened;
 
+use self::bits::Bits;
+use self::table::Table;
 use crate::error::RepositoryError;
-use crate::reader::Reader;
+use crate::reader::{PackListing, Reader};
 
-/// Where the chunks of a repository are.
-#[derive(Debug, Default)]
+/// Where the chunks of a repository are, as of when it was opened. Any number of threads may ask
+/// at once.
+#[derive(Debug)]
 pub struct Index {
-    packs: Vec<Arc<PackRecord>>,
-    places: HashMap<ChunkId, Entry>,
+    tables: Vec<Table>,
+    chunks: u64,
 }
 
 /// The place of one chunk.
@@ -30,92 +54,32 @@ pub struct Place {
     pub length: u32,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Entry {
-    pack: u32,
-    frame: u32,
-    offset: u32,
-    length: u32,
-}
-
 impl Index {
-    /// Reads every segment. Packs that are not there, or not of the size that the segment says,
-    /// do not count: a segment alone proves nothing. When a segment is damaged, the packs that no
-    /// other one names are asked themselves.
-    pub(crate) async fn load(reader: &Reader) -> Result<Self, RepositoryError> {
-        // Segments first: the packs of a segment were stored before it, so none is too new to list.
-        let segments = reader.index_segments().await?;
-        let present = reader.packs().await?;
-        let mut index = Self::default();
-        let mut damaged = false;
-        for (name, segment) in segments {
-            match segment {
-                Ok(segment) => index.add_present(segment.packs, &present),
-                Err(error) => {
-                    damaged = true;
-                    tracing::warn!(%name, error = &error as &dyn std::error::Error, "damaged index");
-                }
-            }
-        }
-        if damaged {
-            index.add_from_footers(reader, &present).await?;
-        }
-        Ok(index)
-    }
-
-    async fn add_from_footers(
-        &mut self,
+    /// Opens the index. Packs that are not there, or not of the size that the segment says, do not
+    /// count: a segment alone proves nothing. When a segment is damaged, the packs that no other
+    /// one names are asked themselves.
+    ///
+    /// Tables are kept below `cache` for the next time; without it, or when it cannot be written,
+    /// all segments are read and nothing is kept.
+    pub(crate) async fn load(
         reader: &Reader,
-        present: &BTreeMap<PackName, u64>,
-    ) -> Result<(), RepositoryError> {
-        let known: BTreeSet<PackName> = self.packs.iter().map(|pack| pack.name).collect();
-        for name in present.keys().filter(|name| !known.contains(name)) {
-            let bytes = reader.store().get(ObjectName::Pack(*name)).await?;
-            match pack::read_footer(reader.keys(), *name, &bytes) {
-                Ok(record) => self.add(record),
-                Err(error) => tracing::warn!(%name, %error, "damaged pack"),
-            }
+        cache: Option<&Path>,
+    ) -> Result<Self, RepositoryError> {
+        let mut opened = load::open(reader, cache).await?;
+        if !opened.damaged.is_empty() {
+            load::add_footers(reader, &mut opened).await?;
         }
-        Ok(())
+        Ok(opened.index)
     }
 
-    /// The index of these segments, as far as their packs are there.
-    pub(crate) fn of<'a>(
-        segments: impl IntoIterator<Item = &'a IndexSegment>,
-        present: &BTreeMap<PackName, u64>,
-    ) -> Self {
-        let mut index = Self::default();
-        for segment in segments {
-            index.add_present(segment.packs.clone(), present);
-        }
-        index
-    }
-
-    fn add_present(&mut self, packs: Vec<PackRecord>, present: &BTreeMap<PackName, u64>) {
-        for pack in packs {
-            if present.get(&pack.name) == Some(&pack.size) {
-                self.add(pack);
-            }
-        }
-    }
-
-    /// Adds a pack that is known to be there.
-    pub(crate) fn add(&mut self, record: PackRecord) {
-        let Ok(pack) = u32::try_from(self.packs.len()) else { return };
-        for (frame, contents) in (0..).zip(&record.frames) {
-            let mut offset = 0;
-            for chunk in &contents.chunks {
-                let place = Entry { pack, frame, offset, length: chunk.length };
-                self.places.insert(chunk.id, place);
-                offset = offset.saturating_add(chunk.length);
-            }
-        }
-        self.packs.push(Arc::new(record));
+    /// Opens the index from its segments alone, however damaged, and keeps nothing.
+    pub(crate) async fn read(reader: &Reader) -> Result<Opened, RepositoryError> {
+        load::open(reader, None).await
     }
 
     /// Whether a chunk is stored.
     pub fn contains(&self, chunk: ChunkId) -> Result<bool, RepositoryError> {
-        Ok(self.places.contains_key(&chunk))
+        Ok(self.find(chunk)?.is_some())
     }
 
     /// Whether all bytes of a slice are stored.
@@ -124,21 +88,55 @@ impl Index {
         Ok(self.find(slice.chunk)?.is_some_and(|place| end <= u64::from(place.length)))
     }
 
-    /// How many chunks are stored.
-    pub fn len(&self) -> usize {
-        self.places.len()
+    /// How many chunks the packs have; one that lies in two of them counts twice.
+    pub fn len(&self) -> u64 {
+        self.chunks
     }
 
     /// Whether nothing is stored.
     pub fn is_empty(&self) -> bool {
-        self.places.is_empty()
+        self.chunks == 0
     }
 
     /// Where a chunk is; `None` when it is not stored.
+    ///
+    /// # Errors
+    /// When a table was damaged after it was opened. It is removed, so that it is made again when
+    /// the index is opened the next time.
     pub fn find(&self, chunk: ChunkId) -> Result<Option<Place>, RepositoryError> {
-        let Some(entry) = self.places.get(&chunk) else { return Ok(None) };
-        let pack = self.packs.get(entry.pack as usize);
-        let frame = pack.and_then(|pack| pack.address(entry.frame));
-        Ok(frame.map(|frame| Place { frame, offset: entry.offset, length: entry.length }))
+        for table in &self.tables {
+            match table.find(chunk) {
+                Ok(None) => {}
+                Ok(place) => return Ok(place),
+                Err(error) => return Err(unusable(table, error)),
+            }
+        }
+        Ok(None)
     }
+
+    // From now on the packs count that are listed; returns which of them any table describes.
+    fn settle(&mut self, packs: &PackListing) -> Bits {
+        let mut counted = Bits::new(packs.len());
+        let chunks = self.tables.iter_mut().map(|table| table.settle(packs, &mut counted));
+        self.chunks = chunks.sum();
+        counted
+    }
+
+    /// What the segments say of each pack: its name, its size, and the digest of its record. The
+    /// order is that of the names, and a pack may come more than once.
+    pub(crate) fn packs(&self) -> Vec<(PackName, u64, Digest)> {
+        let rows = self.tables.iter().flat_map(Table::packs);
+        let rows = rows.filter(|(_, stands)| *stands);
+        let mut packs: Vec<_> = rows.map(|(row, _)| (row.name, row.size, row.digest)).collect();
+        packs.sort_unstable_by_key(|(name, ..)| *name);
+        packs
+    }
+}
+
+fn unusable(table: &Table, source: io::Error) -> RepositoryError {
+    let path = table.path().map(|path| path.display().to_string()).unwrap_or_default();
+    if let Some(path) = table.path() {
+        shelf::reject(path, &source);
+    }
+    RepositoryError::Cache { path, source }
 }

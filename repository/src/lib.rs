@@ -20,4 +20,5 @@ pub mod tree;
 pub mod unlock;
 pub mod writer;
 
+mod frames;
 mod random;

@@ -1,24 +1,26 @@
 //! A repository to read from, and nothing else.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use format::control;
 use format::ids::{PointId, RepositoryId};
-use format::index::IndexSegment;
 use format::keys::Keys;
 use format::manifest::Manifest;
 use format::names::{Folder, ObjectName, PackName};
+use format::pack::{self, HEADER_BYTES, PACK_BYTES_MAX, PackRecord, TRAILER_BYTES};
 use format::session::{Outcome, SessionEnd};
-use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use crate::error::RepositoryError;
-use crate::store::{ReadStore, StoreError};
+use crate::store::{Listed, ReadStore, StoreError};
 use crate::unlock::{self, Key};
 
 /// How many small objects are fetched at once.
 pub(crate) const FETCHES: usize = 16;
+/// How much of a pack's end is read to find its footer; most footers are in it.
+const TAIL_BYTES: u64 = 64 << 10;
+/// No footer that is looked for by itself is longer: it names some millions of chunks.
+const FOOTER_BYTES_MAX: u64 = 256 << 20;
 
 /// An unlocked repository that can only be read.
 #[derive(Clone, Debug)]
@@ -38,6 +40,11 @@ impl Reader {
     /// A file name for what a cache keeps about something. It tells nobody what that is.
     pub fn cache_name(&self, about: &[u8]) -> String {
         self.keys.digest(about).to_string()
+    }
+
+    /// The repository in `store`, with keys that are at hand already.
+    pub fn with_keys(store: Arc<dyn ReadStore>, keys: Keys) -> Self {
+        Self { store, keys: Arc::new(keys) }
     }
 
     /// Which repository this is.
@@ -82,25 +89,37 @@ impl Reader {
     }
 
     /// The packs that are there, with their sizes.
-    pub(crate) async fn packs(&self) -> Result<BTreeMap<PackName, u64>, RepositoryError> {
-        let listed = self.store.list(Folder::Packs).await?;
-        let pack = |name| match name {
-            ObjectName::Pack(pack) => Some(pack),
-            _ => None,
-        };
-        Ok(listed.into_iter().filter_map(|l| Some((pack(l.name)?, l.size))).collect())
+    pub(crate) async fn packs(&self) -> Result<PackListing, RepositoryError> {
+        Ok(PackListing::new(self.store.list(Folder::Packs).await?))
     }
 
-    /// The index segments, each with its name; a damaged one is an error in its place.
-    pub(crate) async fn index_segments(
+    /// The index segments that are there.
+    pub(crate) async fn segments(&self) -> Result<Vec<Listed>, RepositoryError> {
+        Ok(self.store.list(Folder::Indexes).await?)
+    }
+
+    /// What a pack of `size` bytes says about itself. Its frames are not read.
+    pub(crate) async fn footer(
         &self,
-    ) -> Result<Vec<(ObjectName, Result<IndexSegment, RepositoryError>)>, RepositoryError> {
-        let listed = self.store.list(Folder::Indexes).await?;
-        let segments = stream::iter(listed).map(|listed| async move {
-            let bytes = self.store.get(listed.name).await?;
-            Ok::<_, RepositoryError>((listed.name, self.open_control(listed.name, &bytes)))
-        });
-        segments.buffer_unordered(FETCHES).try_collect().await
+        pack: PackName,
+        size: u64,
+    ) -> Result<PackRecord, RepositoryError> {
+        let name = ObjectName::Pack(pack);
+        let damaged = |error| RepositoryError::damaged(name, error);
+        let least = (HEADER_BYTES + TRAILER_BYTES) as u64;
+        if !(least..=PACK_BYTES_MAX).contains(&size) {
+            return Err(damaged(pack::PackError::Malformed));
+        }
+        let start = size.saturating_sub(TAIL_BYTES);
+        let mut tail = self.store.get_range(name, start..size).await?;
+        let length = pack::footer_bytes(&tail).map_err(damaged)?;
+        let footer_start = size.checked_sub(length).filter(|_| length <= FOOTER_BYTES_MAX);
+        let footer_start = footer_start.ok_or_else(|| damaged(pack::PackError::Malformed))?;
+        if footer_start < start {
+            tail = self.store.get_range(name, footer_start..size).await?;
+        }
+        let head = self.store.get_range(name, 0..HEADER_BYTES as u64).await?;
+        pack::read_footer_of(&self.keys, pack, size, &head, &tail).map_err(damaged)
     }
 
     fn open_control<T: serde::de::DeserializeOwned>(
@@ -109,5 +128,37 @@ impl Reader {
         bytes: &Bytes,
     ) -> Result<T, RepositoryError> {
         control::open(&self.keys, name, bytes).map_err(|e| RepositoryError::damaged(name, e))
+    }
+}
+
+/// The packs that are there, in ascending order of their names. It takes 40 bytes a pack.
+#[derive(Debug)]
+pub(crate) struct PackListing(Vec<(PackName, u64)>);
+
+impl PackListing {
+    fn new(listed: Vec<Listed>) -> Self {
+        let pack = |listed: Listed| match listed.name {
+            ObjectName::Pack(pack) => Some((pack, listed.size)),
+            _ => None,
+        };
+        let mut packs: Vec<_> = listed.into_iter().filter_map(pack).collect();
+        packs.sort_unstable();
+        Self(packs)
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Each with its size in bytes.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (PackName, u64)> {
+        self.0.iter().copied()
+    }
+
+    /// The size of one, if it is there.
+    pub(crate) fn size(&self, pack: PackName) -> Option<u64> {
+        let at = self.0.binary_search_by_key(&pack, |(name, _)| *name).ok()?;
+        self.0.get(at).map(|(_, size)| *size)
     }
 }

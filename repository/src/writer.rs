@@ -18,9 +18,11 @@ use crate::random;
 use crate::reader::Reader;
 use crate::store::{Store, StoreError, create_own};
 
-/// How many packs one index segment names. Even with chunks of 1 KiB only, that is far below the
-/// limit that readers set.
+/// How many packs one index segment names.
 const SEGMENT_PACKS: usize = 512;
+/// How many chunks one index segment names, if more than one pack: 7 MiB of them, for whoever
+/// reads the index holds a whole segment.
+const SEGMENT_CHUNKS: usize = 200_000;
 
 /// Adds one restore point to a repository.
 ///
@@ -82,9 +84,9 @@ impl Writer {
     /// Stores index segments for packs that are stored already; returns their length in bytes.
     pub async fn store_index(&self, packs: Vec<PackRecord>) -> Result<u64, RepositoryError> {
         let mut length = 0;
-        for packs in packs.chunks(SEGMENT_PACKS) {
+        for packs in segments(packs) {
             let name = ObjectName::Index(self.point, random::object_id());
-            length += self.create(name, &IndexSegment { packs: packs.to_vec() }).await?;
+            length += self.create(name, &IndexSegment { packs }).await?;
         }
         Ok(length)
     }
@@ -122,5 +124,59 @@ impl Writer {
         let length = bytes.len() as u64;
         create_own(self.store.as_ref(), name, bytes.into()).await?;
         Ok(length)
+    }
+}
+
+// Packs in their order, in groups that are not too large.
+fn segments(packs: Vec<PackRecord>) -> impl Iterator<Item = Vec<PackRecord>> {
+    let chunks = |pack: &PackRecord| pack.frames.iter().map(|frame| frame.chunks.len()).sum();
+    let mut packs = packs.into_iter().peekable();
+    std::iter::from_fn(move || {
+        let first = packs.next()?;
+        let mut left = SEGMENT_CHUNKS.saturating_sub(chunks(&first));
+        let mut segment = vec![first];
+        while segment.len() < SEGMENT_PACKS {
+            let Some(next) = packs.next_if(|next| chunks(next) <= left) else { break };
+            left -= chunks(&next);
+            segment.push(next);
+        }
+        Some(segment)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use format::frame::{ChunkKind, ChunkRecord, Codec};
+    use format::ids::{ChunkId, ObjectId};
+    use format::pack::FrameRecord;
+
+    #[test]
+    fn no_segment_is_too_large_and_no_pack_is_lost() {
+        let pack = |number: u32| {
+            let chunk = ChunkRecord { id: ChunkId::new([0; 32]), length: 1 };
+            let frame = FrameRecord {
+                offset: 0,
+                length: 0,
+                kind: ChunkKind::Data,
+                codec: Codec::Plain,
+                raw_length: 0,
+                chunks: vec![chunk; number as usize % 1500],
+            };
+            let id = ObjectId::new(u128::from(number).to_be_bytes());
+            let name = PackName { session: PointId::new([0; 16]), id };
+            PackRecord { name, size: 0, salt: [0; 32], frames: vec![frame] }
+        };
+        let mut packs: Vec<_> = (0..2000).map(pack).collect();
+        let chunk = packs[1].frames[0].chunks[0];
+        packs[1000].frames[0].chunks.resize(SEGMENT_CHUNKS + 1, chunk);
+        let segments: Vec<_> = segments(packs.clone()).collect();
+        for segment in &segments {
+            let chunks: usize = segment.iter().map(|pack| pack.frames[0].chunks.len()).sum();
+            assert!(segment.len() <= SEGMENT_PACKS);
+            assert!(chunks <= SEGMENT_CHUNKS || segment.len() == 1);
+        }
+        assert_eq!(segments.concat(), packs);
+        assert!(segments.len() < 15, "{}", segments.len());
     }
 }

@@ -174,8 +174,14 @@ impl Engine {
         // All that is slow comes before the freeze: registering, loading the index, and looking
         // for what was saved last time.
         let store = Arc::clone(&self.store);
-        let upload =
-            Upload::begin(store, &self.reader, &self.host, Arc::clone(&progress.upload)).await?;
+        let upload = Upload::begin(
+            store,
+            &self.reader,
+            &self.host,
+            self.cache.as_deref(),
+            Arc::clone(&progress.upload),
+        )
+        .await?;
         let parent = self.parent(subject.name()).await;
         let page_maps = self.page_maps(subject.name());
         let mut taken = self.find(subject, upload.point(), progress).await?;

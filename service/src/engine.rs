@@ -47,7 +47,7 @@ pub struct Engine {
     pub(crate) warden: WardenProgram,
     pub(crate) location: Location,
     pub(crate) state_dir: PathBuf,
-    /// This repository's part of the cache.
+    /// The cache, of which each repository has a part under its id.
     pub(crate) cache: Option<PathBuf>,
     pub(crate) host: String,
 }
@@ -56,13 +56,12 @@ impl Engine {
     /// Unlocks the repository, opens the catalog, and brings it up to date: points that others
     /// wrote are added, and a catalog that was lost is built anew.
     pub async fn open(settings: Settings) -> Result<Self, ServiceError> {
-        let Settings { location, key, state_dir, cache_dir, platforms, warden } = settings;
+        let Settings { location, key, state_dir, cache_dir: cache, platforms, warden } = settings;
         let store = location.open().map_err(repository::error::RepositoryError::from)?;
         let readable: Arc<dyn repository::store::ReadStore> = Arc::<dyn Store>::clone(&store);
         let reader = Reader::open(readable, &key).await?;
         let catalog = Catalog::open(&state_dir.join("catalog.sqlite")).await?;
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        let cache = cache_dir.map(|directory| directory.join(reader.id().to_string()));
         let engine =
             Self { store, reader, catalog, platforms, warden, location, state_dir, cache, host };
         engine.close_abandoned_runs().await?;

@@ -33,7 +33,7 @@ impl Engine {
         progress: Arc<Progress>,
     ) -> Result<RestoreReport, ServiceError> {
         let plan = plan.clear()?;
-        let chunks = Arc::new(Chunks::load(&self.reader).await?);
+        let chunks = Arc::new(Chunks::load(&self.reader, self.cache.as_deref()).await?);
         Ok(execute::execute(plan, manifest, chunks, progress).await?)
     }
 }

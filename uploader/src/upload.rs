@@ -1,6 +1,7 @@
 //! One backup, from registration to commit.
 
 use std::fs::File;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::thread;
@@ -64,16 +65,18 @@ pub struct StoredVolume {
 impl Upload {
     /// Registers a session and loads the index: everything slow that can be done before a freeze.
     ///
-    /// `store` must be the one that `reader` reads; `host` is the name of this machine.
+    /// `store` must be the one that `reader` reads; `host` is the name of this machine. What is
+    /// read of the index is kept below `cache`.
     pub async fn begin(
         store: Arc<dyn Store>,
         reader: &Reader,
         host: &str,
+        cache: Option<&Path>,
         progress: Arc<Progress>,
     ) -> Result<Self, UploadError> {
         let writer = Writer::register(store, reader, host).await?;
         // After the registration: from now on a prune leaves alone what is relied on here.
-        let stored = Arc::new(Chunks::load(reader).await?);
+        let stored = Arc::new(Chunks::load(reader, cache).await?);
         let (inlet, pipeline) = Pipeline::start(&writer, &progress)?;
         let reading = Rehearsal::of(Intake::new(stored, Some(inlet)), progress);
         Ok(Self { writer, pipeline, reading })
@@ -129,8 +132,12 @@ impl Upload {
 
 impl Rehearsal {
     /// Loads the index, to read and compare without storing anything.
-    pub async fn begin(reader: &Reader, progress: Arc<Progress>) -> Result<Self, UploadError> {
-        let stored = Arc::new(Chunks::load(reader).await?);
+    pub async fn begin(
+        reader: &Reader,
+        cache: Option<&Path>,
+        progress: Arc<Progress>,
+    ) -> Result<Self, UploadError> {
+        let stored = Arc::new(Chunks::load(reader, cache).await?);
         Ok(Self::of(Intake::new(stored, None), progress))
     }
 

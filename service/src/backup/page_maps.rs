@@ -18,7 +18,8 @@ impl Engine {
     pub(super) fn page_maps(&self, application: &str) -> Option<PageMaps> {
         let reader = self.reader.clone();
         let name = reader.cache_name(application.as_bytes());
-        Some(PageMaps { directory: self.cache.as_ref()?.join("pages").join(name), reader })
+        let repository = self.cache.as_ref()?.join(reader.id().to_string());
+        Some(PageMaps { directory: repository.join("pages").join(name), reader })
     }
 }
 

@@ -29,7 +29,7 @@ use crate::sink::ChunkSink;
 use crate::stream::{ExtentWriter, WrittenExtents};
 
 /// How many large files are read at the same time: each takes some 30 MiB.
-const LARGE_MAX: usize = 3;
+const LARGE_MAX: usize = 2;
 
 impl Reading<'_> {
     /// Stores a file of which the parent point may have an earlier content.
