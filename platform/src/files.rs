@@ -6,13 +6,14 @@
 
 mod apply;
 mod attributes;
+pub mod direct;
 mod directory;
 mod handle;
 mod inspect;
 pub mod mounts;
 mod segments;
 
-pub use apply::{Refusal, apply, apply_open};
+pub use apply::{Birth, Refusal, apply, apply_new, apply_open};
 pub use directory::Dir;
 pub use inspect::{FileKind, Inspected, inspect, inspect_open, inspect_path};
 pub use segments::{Segment, Segments, segments};

@@ -1,6 +1,7 @@
 //! The chunks of a repository, read by name.
 
 use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -75,10 +76,19 @@ impl Chunks {
         Ok(Bytes::copy_from_slice(bytes))
     }
 
+    /// Exactly these bytes of a pack.
+    pub async fn fetch_range(
+        &self,
+        pack: PackName,
+        range: Range<u64>,
+    ) -> Result<Bytes, RepositoryError> {
+        Ok(self.reader.store().get_range(ObjectName::Pack(pack), range).await?)
+    }
+
     /// The sealed bytes of a frame.
     async fn fetch(&self, frame: &FrameAddress) -> Result<Bytes, RepositoryError> {
         let range = frame.offset..frame.offset.saturating_add(u64::from(frame.length));
-        Ok(self.reader.store().get_range(ObjectName::Pack(frame.pack), range).await?)
+        self.fetch_range(frame.pack, range).await
     }
 
     fn cache(&self) -> std::sync::MutexGuard<'_, Cache> {

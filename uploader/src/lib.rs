@@ -10,9 +10,9 @@ pub mod progress;
 pub mod upload;
 
 mod content;
+mod intake;
 #[allow(dead_code, reason = "wired next")]
 mod large;
-mod intake;
 mod pipeline;
 mod pseudo;
 #[allow(dead_code, reason = "wired next")]

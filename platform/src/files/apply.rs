@@ -7,7 +7,7 @@ use format::raw::RawPath;
 use format::tree::{Attribute, FileTime, Metadata};
 use rustix::fs::{
     AtFlags, CWD, FileType, Gid, Mode, Statx, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags,
-    chmod, chownat, removexattr, setxattr, utimensat,
+    chmod, chownat, fchmod, futimens, removexattr, setxattr, utimensat,
 };
 use rustix::io::Errno;
 use thiserror::Error;
@@ -73,6 +73,40 @@ pub fn apply_open(handle: &impl AsFd, metadata: &Metadata) -> io::Result<Vec<Ref
     apply_to(handle.as_fd(), metadata)
 }
 
+/// What every new file in some directories is born with, so that nobody has to look each time.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Birth {
+    uid: u32,
+    gid: u32,
+}
+
+impl Birth {
+    /// What files in this new directory, and in those made below it, are born with; `None` where
+    /// they inherit more than an owner.
+    pub fn below(dir: &Dir) -> io::Result<Option<Self>> {
+        let stat = stat(dir)?;
+        let inherits = stat.stx_mode & 0o2000 != 0 || !attributes::read(dir)?.is_empty();
+        Ok((!inherits).then_some(Self { uid: stat.stx_uid, gid: stat.stx_gid }))
+    }
+}
+
+/// The same as [`apply_open`] for a file that [`Dir::create_file`] just made, with fewer calls.
+pub fn apply_new(file: &impl AsFd, birth: Birth, metadata: &Metadata) -> io::Result<Vec<Refusal>> {
+    let owned = (birth.uid, birth.gid) == (metadata.uid, metadata.gid);
+    if !owned || !metadata.attributes.is_empty() || metadata.mode > 0o777 {
+        return apply_to(file.as_fd(), metadata);
+    }
+    let mut refusals = Vec::new();
+    if let Err(error) = fchmod(file, Mode::from_raw_mode(metadata.mode)) {
+        refusals.push(Refusal::Mode { mode: metadata.mode, source: error.into() });
+    }
+    let set = times(metadata.modified).and_then(|times| Ok(futimens(file, &times)?));
+    if let Err(source) = set {
+        refusals.push(Refusal::Times { source });
+    }
+    Ok(refusals)
+}
+
 // Owner first, since it clears set-id bits and capabilities. Attributes before the mode, which may
 // forbid writing them. ACLs after it, for it would change their mask. Time last.
 fn apply_to(handle: BorrowedFd<'_>, metadata: &Metadata) -> io::Result<Vec<Refusal>> {
@@ -87,8 +121,13 @@ fn apply_to(handle: BorrowedFd<'_>, metadata: &Metadata) -> io::Result<Vec<Refus
     }
     set_attributes(handle, metadata, false, &mut refusals);
     if !symlink {
-        let allowed = grantable(metadata, &stat(handle)?);
-        let mut result = chmod(path_of(handle), Mode::from_raw_mode(allowed));
+        let present = stat(handle)?;
+        let allowed = grantable(metadata, &present);
+        let mut result = Ok(());
+        // Setting it once more would only change the file's stamp.
+        if u32::from(present.stx_mode) & 0o7777 != allowed {
+            result = chmod(path_of(handle), Mode::from_raw_mode(allowed));
+        }
         set_attributes(handle, metadata, true, &mut refusals);
         // Bits are also dropped without a word, as the set-group-id of a foreign group.
         if u32::from(stat(handle)?.stx_mode) & 0o7777 != metadata.mode {
@@ -98,7 +137,11 @@ fn apply_to(handle: BorrowedFd<'_>, metadata: &Metadata) -> io::Result<Vec<Refus
             refusals.push(Refusal::Mode { mode: metadata.mode, source: error.into() });
         }
     }
-    if let Err(source) = set_time(handle, metadata.modified) {
+    let modified = before.stx_mtime;
+    if (modified.tv_sec, modified.tv_nsec)
+        != (metadata.modified.seconds, metadata.modified.nanoseconds)
+        && let Err(source) = set_time(handle, metadata.modified)
+    {
         refusals.push(Refusal::Times { source });
     }
     Ok(refusals)
@@ -174,16 +217,19 @@ fn is_removable(name: &RawPath) -> bool {
 }
 
 fn set_time(handle: BorrowedFd<'_>, modified: FileTime) -> io::Result<()> {
+    Ok(utimensat(CWD, path_of(handle), &times(modified)?, AtFlags::empty())?)
+}
+
+fn times(modified: FileTime) -> io::Result<Timestamps> {
     // Above are the values that mean `now` and `leave it`.
     if modified.nanoseconds >= 1_000_000_000 {
         return Err(Errno::INVAL.into());
     }
-    let times = Timestamps {
+    Ok(Timestamps {
         last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
         last_modification: Timespec {
             tv_sec: modified.seconds,
             tv_nsec: modified.nanoseconds.into(),
         },
-    };
-    Ok(utimensat(CWD, path_of(handle), &times, AtFlags::empty())?)
+    })
 }

@@ -11,7 +11,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::handle::component;
+use super::handle::{component, path_of};
 use super::inspect::FileKind;
 
 /// An open directory, wherever it is moved to.
@@ -105,6 +105,17 @@ impl Dir {
     /// Removes an empty directory.
     pub fn remove_dir(&self, name: &[u8]) -> io::Result<()> {
         Ok(unlinkat(&self.0, component(name)?, AtFlags::REMOVEDIR)?)
+    }
+
+    /// Removes whatever has this name, a directory with all that is in it; links are not followed.
+    pub fn remove_all(&self, name: &[u8]) -> io::Result<()> {
+        use std::os::unix::ffi::OsStrExt as _;
+        match self.remove_file(name) {
+            Err(error) if error.kind() == io::ErrorKind::IsADirectory => {}
+            removed => return removed,
+        }
+        let name = std::ffi::OsStr::from_bytes(component(name)?);
+        std::fs::remove_dir_all(path_of(&self.0).join(name))
     }
 
     // Reading should leave no trace; only the owner of a file may ask for that.

@@ -318,6 +318,60 @@ fn an_ordinary_user_learns_what_could_not_be_set() {
     .unwrap();
 }
 
+#[test]
+fn a_new_file_needs_fewer_calls_and_gets_the_same() {
+    let (_scratch, dir) = scratch();
+    let below = dir.create_dir(b"below").unwrap();
+    let birth = Birth::below(&below).unwrap().unwrap();
+    let mut wanted: Vec<Metadata> = [0o600, 0o644, 0o000, 0o4755].map(metadata).into();
+    wanted.push(Metadata { attributes: vec![attribute("user.a", b"1")], ..metadata(0o640) });
+    if is_root() {
+        wanted.push(Metadata { uid: 12, gid: 34, ..metadata(0o640) });
+    }
+    for (index, wanted) in wanted.iter().enumerate() {
+        let name = index.to_string().into_bytes();
+        let file = below.create_file(&name).unwrap();
+        assert_eq!(refusals(apply_new(&file, birth, wanted)), [""; 0]);
+        assert_eq!(inspect(&below, &name).unwrap().metadata, *wanted);
+    }
+    // What is inherited has to be looked for.
+    let default = acl(&[(1, 7, u32::MAX), (4, 5, u32::MAX), (32, 0, u32::MAX)]);
+    let attributes = vec![attribute("system.posix_acl_default", &default)];
+    for heritage in [Metadata { attributes, ..metadata(0o700) }, metadata(0o2700)] {
+        apply_open(&below, &heritage).unwrap();
+        assert_eq!(Birth::below(&below).unwrap(), None);
+    }
+}
+
+#[test]
+fn what_is_right_already_is_left_alone() {
+    let (_scratch, dir) = scratch();
+    dir.create_file(b"file").unwrap();
+    let wanted = metadata(0o640);
+    apply(&dir, b"file", &wanted).unwrap();
+    let before = inspect(&dir, b"file").unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    assert_eq!(refusals(apply(&dir, b"file", &wanted)), [""; 0]);
+    assert_eq!(inspect(&dir, b"file").unwrap(), before);
+}
+
+#[test]
+fn what_is_removed_is_not_looked_for_elsewhere() {
+    let (scratch, dir) = scratch();
+    let kept = dir.create_dir(b"kept").unwrap();
+    kept.create_file(b"file").unwrap();
+    let gone = dir.create_dir(b"gone").unwrap();
+    gone.create_dir(b"deep").unwrap().create_file(b"file").unwrap();
+    gone.create_symlink(b"link", scratch.path().join("kept").as_os_str().as_encoded_bytes())
+        .unwrap();
+    dir.create_symlink(b"link", b"kept").unwrap();
+    for name in [b"gone".as_slice(), b"link"] {
+        dir.remove_all(name).unwrap();
+    }
+    assert_eq!(dir.names().unwrap(), [b"kept"]);
+    assert_eq!(kept.names().unwrap(), [b"file"]);
+}
+
 fn runs(file: &File, size: u64) -> Vec<Segment> {
     segments(file, size).collect::<io::Result<_>>().unwrap()
 }
