@@ -327,11 +327,11 @@ mod tests {
     fn a_hole_is_made_where_data_was() {
         for file in files() {
             let blocks = BlockFile::new(file.try_clone().unwrap());
-            file.write_all_at(&[1; 100_000], 0).unwrap();
+            file.write_all_at(&vec![1; 100_000], 0).unwrap();
             blocks.punch(5000, 80_000).unwrap();
             let mut read = vec![7; 100_000];
             file.read_exact_at(&mut read, 0).unwrap();
-            let expected = [&[1; 5000][..], &[0; 80_000], &[1; 15_000]].concat();
+            let expected = [vec![1; 5000], vec![0; 80_000], vec![1; 15_000]].concat();
             assert!(read == expected);
         }
     }
