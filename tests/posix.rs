@@ -42,6 +42,32 @@ fn a_single_file_comes_back() {
     assert_same(&source, &below(&target, &source));
 }
 
+#[test]
+fn a_restore_in_place_mends_what_differs_and_says_so() {
+    let world = World::new();
+    let source = world.path("source");
+    every_kind::make(&source);
+    world.stillpoint(["backup".as_ref(), "--path".as_ref(), source.as_os_str()]).succeeded();
+    let target = world.path("target");
+    restore(&world, &target);
+    let restored = below(&target, &source);
+    std::fs::write(restored.join("not in the point"), "x").unwrap();
+    world.stillpoint(["restore", "latest", "--to", "target"]).failed(1, "--in-place");
+
+    let in_place = ["restore", "latest", "--to", "target", "--in-place"];
+    let plan = world.json(in_place.iter().chain(&["--plan"]));
+    assert_eq!(plan["in_place"]["extra"], 1, "{plan}");
+    let files = plan["files"].as_u64().unwrap();
+    let present = plan["in_place"]["present"].as_u64().unwrap();
+    assert!(present > 0 && present < files, "{plan}");
+    let report = world.json(in_place);
+    assert_eq!(report["report"]["written"], 0, "{report}");
+    assert_eq!(report["report"]["files"], files, "{report}");
+    let report = world.json(in_place.iter().chain(&["--delete"]));
+    assert_eq!(report["report"]["removed"], 1, "{report}");
+    assert_same(&source, &restored);
+}
+
 fn round_trip(parent: &Path) {
     let directory = Directory::inside(parent);
     let source = directory.join("source");

@@ -82,7 +82,7 @@ pub(crate) enum Verb {
         #[arg(long, value_name = "NAME")]
         app: Option<String>,
     },
-    /// Restore a point to an empty directory; the plan is shown first
+    /// Restore a point to a directory; the plan is shown first
     Restore(RestoreArguments),
     /// Check that every restore point can be read
     Check {
@@ -149,7 +149,7 @@ impl Verb {
                 "interrupted; the application runs on, and `stillpoint points` shows what was committed"
             }
             Self::Key(_) => "interrupted; `stillpoint key list` shows which keys there are",
-            Self::Restore(_) => "interrupted; what was restored until then is left in the target",
+            Self::Restore(_) => "interrupted; the same command goes on from here with --in-place",
             _ => "interrupted",
         }
     }
@@ -204,12 +204,20 @@ pub(crate) struct SelectionArguments {
 
 /// What to restore.
 #[derive(Args, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag that can be given or not")]
 pub(crate) struct RestoreArguments {
     /// `latest`, or the first digits of the point's id
     pub(crate) point: PointName,
     /// A new or empty directory
     #[arg(long, value_name = "DIR")]
     pub(crate) to: PathBuf,
+    /// The directory may have files in it: those that are equal stay, others of the same name are
+    /// overwritten. Also goes on with a restore that was interrupted
+    #[arg(long)]
+    pub(crate) in_place: bool,
+    /// Remove what is in the directories and not in the restore point
+    #[arg(long, requires = "in_place")]
+    pub(crate) delete: bool,
     /// The application whose latest point is meant
     #[arg(long, value_name = "NAME")]
     pub(crate) app: Option<String>,
@@ -277,5 +285,12 @@ mod tests {
         assert!(!parse("stillpoint backup"));
         assert!(!parse("stillpoint backup shop --path /a"));
         assert!(!parse("stillpoint backup shop --deadline 0"));
+    }
+
+    #[test]
+    fn nothing_is_deleted_unless_in_place() {
+        let parse = |text: &str| Arguments::try_parse_from(text.split(' ')).is_ok();
+        assert!(parse("stillpoint restore latest --to /a --in-place --delete"));
+        assert!(!parse("stillpoint restore latest --to /a --delete"));
     }
 }

@@ -235,7 +235,11 @@ impl Context {
     async fn restore(&self, restore: &RestoreArguments) -> Result<Exit, ServiceError> {
         let engine = self.open().await?;
         let manifest = engine.manifest(&restore.point, restore.app.as_deref()).await?;
-        let mut plan = engine.plan_restore(&manifest, &restore.to).await?;
+        let mut plan = if restore.in_place {
+            engine.plan_restore_in_place(&manifest, &restore.to, restore.delete).await?
+        } else {
+            engine.plan_restore(&manifest, &restore.to).await?
+        };
         if restore.no_space_check {
             plan = plan.without_space_check();
         }

@@ -59,7 +59,7 @@ impl Display {
     ) -> T {
         let line = || {
             let (files, done) = (HumanCount(progress.files()), HumanBytes(progress.bytes()));
-            format!("restoring: {files} files, {done} of {}", HumanBytes(bytes))
+            format!("restoring: {files} files, {done} of {} written", HumanBytes(bytes))
         };
         self.during(work, line).await
     }

@@ -20,6 +20,17 @@ pub enum RestoreError {
         /// What stands in the way.
         conflicts: Vec<Conflict>,
     },
+    /// A volume has more entries than were counted when it was saved.
+    #[error(
+        "volume `{volume}` has more than the {recorded} files on its record; \
+         what was restored before that is left in place"
+    )]
+    Entries {
+        /// The volume.
+        volume: RawPath,
+        /// How many files of all kinds the record counts.
+        recorded: u64,
+    },
     /// The target cannot be looked at.
     #[error("cannot look at the target `{}`", path.display())]
     Target {

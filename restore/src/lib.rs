@@ -2,7 +2,7 @@
 //!
 //! [`plan`] looks at the target and says what would happen, without writing anything; what it
 //! clears is what [`execute`] does. Everything is written beneath the target, whatever the
-//! repository says, and every chunk is checked against its name.
+//! repository says, and every chunk is checked against its name, every large file against its hash.
 
 pub mod conflict;
 pub mod error;
@@ -10,6 +10,23 @@ pub mod execute;
 pub mod plan;
 pub mod progress;
 pub mod report;
+pub mod survey;
 
+mod block;
+mod budget;
+mod content;
+mod directory;
+mod file;
+mod frames;
+mod links;
+mod loss;
+mod pieces;
+mod pipeline;
+mod present;
+mod site;
 mod target;
-mod tree;
+mod walk;
+mod window;
+
+#[cfg(test)]
+mod tests;

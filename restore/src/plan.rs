@@ -3,14 +3,18 @@
 use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use format::ids::PointId;
 use format::manifest::{Level, Manifest};
 use format::raw::RawPath;
+use repository::chunks::Chunks;
 use serde::Serialize;
+use tokio::runtime::Handle;
 
 use crate::conflict::Conflict;
 use crate::error::RestoreError;
+use crate::survey::{InPlace, Survey};
 
 /// What goes where, and what stands in the way.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -33,6 +37,8 @@ pub struct Plan {
     pub free: u64,
     /// What was missing from the restore point when it was taken, and stays missing.
     pub omissions: u64,
+    /// What is in the target already; absent when it must be empty.
+    pub in_place: Option<InPlace>,
     /// What stands in the way; nothing, when the restore can begin.
     pub conflicts: Vec<Conflict>,
 }
@@ -61,6 +67,35 @@ impl Plan {
         let state = look_at(target).map_err(failed)?;
         let free = free_bytes(target).map_err(failed)?;
         Ok(Self::from_facts(manifest, target, state, free))
+    }
+
+    /// The same for a target that may have files in it, as one where a restore was interrupted: what
+    /// is there and equal stays, what differs is overwritten. With `delete`, what is not of the
+    /// restore point is removed. Reads the stored tree, and blocks: not for async code.
+    pub fn make_in_place(
+        manifest: &Manifest,
+        target: &Path,
+        delete: bool,
+        chunks: &Arc<Chunks>,
+        runtime: &Handle,
+    ) -> Result<Self, RestoreError> {
+        let mut plan = Self::make(manifest, target)?;
+        let found = InPlace { delete, ..InPlace::default() };
+        let mut survey = Survey { chunks, runtime, found };
+        for (planned, stored) in plan.volumes.iter().zip(&manifest.volumes) {
+            survey.add(stored, target, &planned.destination)?;
+        }
+        let free = plan.free.saturating_add(survey.found.bytes);
+        plan.in_place = Some(survey.found);
+        plan.conflicts.retain_mut(|conflict| match conflict {
+            Conflict::NotEmpty => false,
+            Conflict::Space { missing } => {
+                *missing = plan.bytes.saturating_sub(free);
+                *missing > 0
+            }
+            _ => true,
+        });
+        Ok(plan)
     }
 
     /// The same plan for a target whose free space is not what it seems, such as a compressing
@@ -113,6 +148,7 @@ impl Plan {
             free,
             volumes,
             omissions: manifest.omissions.len() as u64,
+            in_place: None,
             conflicts,
         }
     }

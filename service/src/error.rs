@@ -294,9 +294,15 @@ fn restore_remedy(error: &RestoreError) -> &'static str {
     match error {
         RestoreError::Conflicts { conflicts, .. } => match conflicts.first() {
             Some(Conflict::Space { .. }) => "free some space, or choose another target with --to",
+            Some(Conflict::NotEmpty) => {
+                "choose an empty directory with --to, or go on in this one with --in-place"
+            }
             _ => "choose an empty or new directory with --to",
         },
+        RestoreError::Entries { .. } => {
+            "do not use what was restored: the repository was written to do harm, or is damaged"
+        }
         RestoreError::Target { .. } => "check the path given with --to and its permissions",
-        _ => "remove the target, mend the cause, and restore again",
+        _ => "mend the cause, and run the same command again with --in-place: it goes on",
     }
 }

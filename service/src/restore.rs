@@ -10,6 +10,7 @@ use restore::execute;
 use restore::plan::Plan;
 use restore::progress::Progress;
 use restore::report::RestoreReport;
+use tokio::runtime::Handle;
 
 use crate::engine::Engine;
 use crate::error::ServiceError;
@@ -23,6 +24,21 @@ impl Engine {
     ) -> Result<Plan, ServiceError> {
         let (manifest, target) = (manifest.clone(), target.to_owned());
         Ok(blocking::run(move || Plan::make(&manifest, &target)).await?)
+    }
+
+    /// What restoring this point to `target` in place would do: what is there and equal stays, what
+    /// differs is overwritten, and with `delete` what is not of the point is removed.
+    pub async fn plan_restore_in_place(
+        &self,
+        manifest: &Manifest,
+        target: &Path,
+        delete: bool,
+    ) -> Result<Plan, ServiceError> {
+        let chunks = Arc::new(Chunks::load(&self.reader, self.cache.as_deref()).await?);
+        let (manifest, target) = (manifest.clone(), target.to_owned());
+        let runtime = Handle::current();
+        let looking = move || Plan::make_in_place(&manifest, &target, delete, &chunks, &runtime);
+        Ok(blocking::run(looking).await?)
     }
 
     /// Carries out a plan that was made for this point.

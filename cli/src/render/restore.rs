@@ -35,6 +35,15 @@ impl Answer for Plan {
         if self.omissions > 0 {
             writeln!(out, "  {} files were missing when the point was taken", self.omissions)?;
         }
+        if let Some(found) = &self.in_place {
+            writeln!(
+                out,
+                "  in place: {} of these files exist already; those that differ are overwritten",
+                found.present
+            )?;
+            let fate = if found.delete { "removed" } else { "kept" };
+            writeln!(out, "  {} names that are not in the point are {fate}", found.extra)?;
+        }
         self.conflicts.iter().try_for_each(|conflict| writeln!(out, "  conflict: {conflict}"))
     }
 }
@@ -50,6 +59,10 @@ impl Answer for Restored {
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
         let (files, size) = (self.report.files, bytes(self.report.bytes));
         writeln!(out, "restored {files} files, {size}, to {}", self.plan.target.display())?;
+        if self.plan.in_place.is_some() {
+            let (written, removed) = (bytes(self.report.written), self.report.removed);
+            writeln!(out, "{written} differed and were written, {removed} names were removed")?;
+        }
         if self.plan.omissions > 0 {
             let missing = self.plan.omissions;
             writeln!(out, "{missing} files were missing when the point was taken, and still are")?;

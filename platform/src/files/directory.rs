@@ -33,6 +33,11 @@ impl Dir {
         Ok(Self(openat(CWD, path, DIRECTORY, Mode::empty())?))
     }
 
+    /// One more handle on the same directory.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        self.0.try_clone().map(Self)
+    }
+
     /// A directory in this one.
     pub fn open_dir(&self, name: &[u8]) -> io::Result<Self> {
         self.open_quietly(name, DIRECTORY | OFlags::NOFOLLOW).map(Self)
