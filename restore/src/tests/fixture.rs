@@ -60,8 +60,8 @@ impl Dice {
 
 // The keyed digests of a counter, for there is no other source of noise here.
 fn blake3_fill(seed: &[u8], bytes: &mut [u8]) {
-    let root = format::keys::RootKey::new([3; 32]);
-    let keys = Keys::derive(&root, format::ids::RepositoryId::new([4; 16]));
+    let root = RootKey::new([3; 32]);
+    let keys = Keys::derive(&root, RepositoryId::new([4; 16]));
     for (number, part) in bytes.chunks_mut(32).enumerate() {
         let id = keys.chunk_id(&[seed, &number.to_le_bytes()].concat());
         part.copy_from_slice(&id.as_bytes()[..part.len()]);
