@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::control::Link;
 use crate::pack::PackRecord;
 
 /// One object of the index. It repeats the footers of its packs, so a lost segment can be rebuilt.
@@ -11,4 +12,6 @@ use crate::pack::PackRecord;
 pub struct IndexSegment {
     /// The packs, in no particular order.
     pub packs: Vec<PackRecord>,
+    /// The session's control object before it.
+    pub previous: Option<Link>,
 }

@@ -12,6 +12,7 @@
     )
 )]
 
+pub mod annotation;
 pub mod chunker;
 pub mod content;
 pub mod control;
@@ -25,6 +26,7 @@ pub mod listing;
 pub mod manifest;
 pub mod names;
 pub mod pack;
+pub mod prune;
 pub mod raw;
 pub mod seal;
 pub mod session;
