@@ -83,7 +83,7 @@ pub fn open<T: DeserializeOwned>(
     let seal = Seal::new(keys, &salt);
     seal.check(commitment)?;
     let compressed = seal.open(0, &binding(keys, &name.to_string()), sealed)?;
-    let plaintext = decompress(&compressed).map_err(content_error)?;
+    let plaintext = decompress(&compressed, PLAINTEXT_BYTES_MAX).map_err(content_error)?;
     decode(name, &plaintext)
 }
 
@@ -106,10 +106,10 @@ fn content_error(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) ->
     ControlError::Content(source.into())
 }
 
-fn decompress(compressed: &[u8]) -> std::io::Result<Vec<u8>> {
+fn decompress(compressed: &[u8], bytes_max: u64) -> std::io::Result<Vec<u8>> {
     use std::io::Read as _;
     let mut plaintext = Vec::new();
-    let mut decoder = zstd::stream::Decoder::new(compressed)?.take(PLAINTEXT_BYTES_MAX);
+    let mut decoder = zstd::stream::Decoder::new(compressed)?.take(bytes_max);
     decoder.read_to_end(&mut plaintext)?;
     // What is left over is not to be read as if it were all.
     match decoder.into_inner().read(&mut [0])? {
@@ -155,6 +155,14 @@ mod tests {
         assert_eq!(serde_json::from_str::<Link>(&json).unwrap(), right);
         let encoded = postcard::to_allocvec(&right).unwrap();
         assert_eq!(postcard::from_bytes::<Link>(&encoded).unwrap(), right);
+    }
+
+    #[test]
+    fn a_text_beyond_the_limit_is_refused_and_not_cut() {
+        let compressed = zstd::bulk::compress(&[7; 1000], LEVEL).unwrap();
+        assert_eq!(decompress(&compressed, 1000).unwrap(), [7; 1000]);
+        let refused = decompress(&compressed, 999).unwrap_err();
+        assert_eq!(refused.kind(), std::io::ErrorKind::FileTooLarge);
     }
 
     #[test]

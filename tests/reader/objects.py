@@ -96,14 +96,17 @@ def open_text(cipher, number, bound, sealed, what):
 
 
 def decompress(data, limit, what):
+    plain = bytearray()
     try:
         with zstandard.ZstdDecompressor().stream_reader(io.BytesIO(data)) as reader:
-            plain = reader.read(limit + 1)
+            # In pieces, so that memory is taken for what is there, not for what could be.
+            while len(plain) <= limit and (piece := reader.read(1 << 20)):
+                plain += piece
     except zstandard.ZstdError as error:
         raise Damaged(what, f"it does not decompress: {error}") from None
     if len(plain) > limit:
         raise Damaged(what, f"it decompresses to more than {limit} bytes")
-    return plain
+    return bytes(plain)
 
 
 def parse_json(data, what):
