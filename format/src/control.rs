@@ -2,10 +2,11 @@
 //!
 //! See docs/format.md#control-objects.
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::ids::Digest;
 use crate::keys::Keys;
 use crate::names::ObjectName;
 use crate::seal::{BrokenSeal, Seal};
@@ -28,6 +29,21 @@ pub enum ControlError {
     /// It is not what was written under this name.
     #[error("the object was altered, or belongs elsewhere")]
     Seal(#[from] BrokenSeal),
+}
+
+/// Names the control object that came before, and what was in it: nobody can alter, drop or swap
+/// an object that another one links to. See docs/format.md#links.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Link {
+    /// The object.
+    pub object: ObjectName,
+    /// The digest of its bytes as they are stored.
+    pub digest: Digest,
+}
+
+/// The link to the control object `name` with these stored bytes.
+pub fn link(keys: &Keys, name: ObjectName, bytes: &[u8]) -> Link {
+    Link { object: name, digest: keys.digest(bytes) }
 }
 
 /// The bytes of the control object `name` with this content.
@@ -67,7 +83,7 @@ pub fn open<T: DeserializeOwned>(
     let seal = Seal::new(keys, &salt);
     seal.check(commitment)?;
     let compressed = seal.open(0, &binding(keys, &name.to_string()), sealed)?;
-    let plaintext = decompress(&compressed).map_err(content_error)?;
+    let plaintext = decompress(&compressed, PLAINTEXT_BYTES_MAX).map_err(content_error)?;
     decode(name, &plaintext)
 }
 
@@ -90,13 +106,16 @@ fn content_error(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) ->
     ControlError::Content(source.into())
 }
 
-fn decompress(compressed: &[u8]) -> std::io::Result<Vec<u8>> {
+fn decompress(compressed: &[u8], bytes_max: u64) -> std::io::Result<Vec<u8>> {
     use std::io::Read as _;
     let mut plaintext = Vec::new();
-    zstd::stream::Decoder::new(compressed)?
-        .take(PLAINTEXT_BYTES_MAX)
-        .read_to_end(&mut plaintext)?;
-    Ok(plaintext)
+    let mut decoder = zstd::stream::Decoder::new(compressed)?.take(bytes_max);
+    decoder.read_to_end(&mut plaintext)?;
+    // What is left over is not to be read as if it were all.
+    match decoder.into_inner().read(&mut [0])? {
+        0 => Ok(plaintext),
+        _ => Err(std::io::ErrorKind::FileTooLarge.into()),
+    }
 }
 
 fn binding(keys: &Keys, name: &str) -> Vec<u8> {
@@ -124,6 +143,26 @@ mod tests {
         assert_eq!(open::<Vec<String>>(&keys(), NAME, &bytes).unwrap(), ["a", "b"]);
         let other = ObjectName::Outcome(PointId::new([5; 16]));
         assert!(matches!(open::<Vec<String>>(&keys(), other, &bytes), Err(ControlError::Seal(_))));
+    }
+
+    #[test]
+    fn a_link_tells_altered_and_other_objects() {
+        let bytes = seal(&keys(), NAME, &17, [0; 16]).unwrap();
+        let right = link(&keys(), NAME, &bytes);
+        let again = seal(&keys(), NAME, &17, [1; 16]).unwrap();
+        assert_ne!(link(&keys(), NAME, &again), right);
+        let json = serde_json::to_string(&right).unwrap();
+        assert_eq!(serde_json::from_str::<Link>(&json).unwrap(), right);
+        let encoded = postcard::to_allocvec(&right).unwrap();
+        assert_eq!(postcard::from_bytes::<Link>(&encoded).unwrap(), right);
+    }
+
+    #[test]
+    fn a_text_beyond_the_limit_is_refused_and_not_cut() {
+        let compressed = zstd::bulk::compress(&[7; 1000], LEVEL).unwrap();
+        assert_eq!(decompress(&compressed, 1000).unwrap(), [7; 1000]);
+        let refused = decompress(&compressed, 999).unwrap_err();
+        assert_eq!(refused.kind(), std::io::ErrorKind::FileTooLarge);
     }
 
     #[test]

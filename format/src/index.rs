@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::control::{self, ControlError};
+use crate::control::{self, ControlError, Link};
 use crate::keys::Keys;
 use crate::names::ObjectName;
 use crate::pack::PackRecord;
@@ -14,6 +14,8 @@ use crate::pack::PackRecord;
 pub struct IndexSegment {
     /// The packs, in no particular order.
     pub packs: Vec<PackRecord>,
+    /// The session's control object before it.
+    pub previous: Option<Link>,
 }
 
 impl IndexSegment {
@@ -63,7 +65,8 @@ mod tests {
     fn opened(packs: Vec<PackRecord>) -> Result<IndexSegment, ControlError> {
         let keys = Keys::derive(&RootKey::new([1; 32]), RepositoryId::new([2; 16]));
         let name = ObjectName::Index(PointId::new([4; 16]), ObjectId::new([6; 16]));
-        let bytes = control::seal(&keys, name, &IndexSegment { packs }, [0; 16]).unwrap();
+        let bytes =
+            control::seal(&keys, name, &IndexSegment { packs, previous: None }, [0; 16]).unwrap();
         IndexSegment::open(&keys, name, &bytes)
     }
 

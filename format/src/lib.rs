@@ -12,6 +12,7 @@
     )
 )]
 
+pub mod annotation;
 pub mod changed_ranges;
 pub mod chunker;
 pub mod content;
@@ -26,6 +27,7 @@ pub mod listing;
 pub mod manifest;
 pub mod names;
 pub mod pack;
+pub mod prune;
 pub mod raw;
 pub mod seal;
 pub mod session;

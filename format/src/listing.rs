@@ -1,4 +1,4 @@
-//! Directory listings as bytes: a [`stream`](crate::stream) of entries in the order of their names.
+//! Directory listings as bytes: a [`stream`] of entries in the order of their names.
 //!
 //! See docs/format.md#trees.
 

@@ -5,7 +5,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
 use crate::ids::{ObjectId, PointId, SlotId};
@@ -17,8 +18,10 @@ pub enum ObjectName {
     Descriptor,
     /// `key/<slot>`: one way to unlock it.
     Slot(SlotId),
-    /// `gen/<n>`: what a prune condemned from this generation on.
+    /// `gen/<n>`: a generation of the repository, begun by a prune.
     Generation(u64),
+    /// `cnd/<n>`: what is condemned from generation `n` on.
+    Condemned(u64),
     /// `ses/<n>/<point>`: a writer at work, registered under generation `n`.
     Session(u64, PointId),
     /// `out/<point>`: how the session ended; for a commit, the manifest.
@@ -27,6 +30,14 @@ pub enum ObjectName {
     Pack(PackName),
     /// `idx/<point>/<id>`: where the chunks of a session's packs are.
     Index(PointId, ObjectId),
+    /// `hb/<point>/<n>`: the writer of a session is still at work.
+    Heartbeat(PointId, u64),
+    /// `fgt/<point>`: the restore point is to be forgotten.
+    Forgotten(PointId),
+    /// `ann/<point>/<n>`: something that was said about a restore point later.
+    Annotation(PointId, u64),
+    /// `pin/<id>`: a reader at work, whose points a prune leaves alone.
+    Pin(ObjectId),
 }
 
 /// The name of a pack.
@@ -45,6 +56,8 @@ pub enum Folder {
     Slots,
     /// `gen/`
     Generations,
+    /// `cnd/`
+    Condemned,
     /// `ses/`
     Sessions,
     /// `out/`
@@ -53,6 +66,14 @@ pub enum Folder {
     Packs,
     /// `idx/`
     Indexes,
+    /// `hb/`
+    Heartbeats,
+    /// `fgt/`
+    Forgotten,
+    /// `ann/`
+    Annotations,
+    /// `pin/`
+    Pins,
 }
 
 /// A text that names no object of a repository.
@@ -66,10 +87,15 @@ impl Folder {
         match self {
             Self::Slots => "key",
             Self::Generations => "gen",
+            Self::Condemned => "cnd",
             Self::Sessions => "ses",
             Self::Outcomes => "out",
             Self::Packs => "pack",
             Self::Indexes => "idx",
+            Self::Heartbeats => "hb",
+            Self::Forgotten => "fgt",
+            Self::Annotations => "ann",
+            Self::Pins => "pin",
         }
     }
 }
@@ -80,10 +106,15 @@ impl fmt::Display for ObjectName {
             Self::Descriptor => f.write_str("config"),
             Self::Slot(slot) => write!(f, "key/{slot}"),
             Self::Generation(number) => write!(f, "gen/{number}"),
+            Self::Condemned(number) => write!(f, "cnd/{number}"),
             Self::Session(generation, point) => write!(f, "ses/{generation}/{point}"),
             Self::Outcome(point) => write!(f, "out/{point}"),
             Self::Pack(pack) => write!(f, "{pack}"),
             Self::Index(point, id) => write!(f, "idx/{point}/{id}"),
+            Self::Heartbeat(point, number) => write!(f, "hb/{point}/{number}"),
+            Self::Forgotten(point) => write!(f, "fgt/{point}"),
+            Self::Annotation(point, number) => write!(f, "ann/{point}/{number}"),
+            Self::Pin(id) => write!(f, "pin/{id}"),
         }
     }
 }
@@ -104,22 +135,38 @@ impl FromStr for ObjectName {
             ["config"] => Some(Self::Descriptor),
             ["key", slot] => slot.parse().ok().map(Self::Slot),
             ["gen", number] => number.parse().ok().map(Self::Generation),
-            ["ses", number, point] => {
-                number.parse().ok().zip(point.parse().ok()).map(|(n, p)| Self::Session(n, p))
-            }
+            ["cnd", number] => number.parse().ok().map(Self::Condemned),
+            ["ses", number, point] => both(number, point).map(|(n, p)| Self::Session(n, p)),
             ["out", point] => point.parse().ok().map(Self::Outcome),
-            ["pack", session, id] => session
-                .parse()
-                .ok()
-                .zip(id.parse().ok())
-                .map(|(session, id)| Self::Pack(PackName { session, id })),
-            ["idx", point, id] => {
-                point.parse().ok().zip(id.parse().ok()).map(|(p, i)| Self::Index(p, i))
+            ["pack", session, id] => {
+                both(session, id).map(|(session, id)| Self::Pack(PackName { session, id }))
             }
+            ["idx", point, id] => both(point, id).map(|(p, i)| Self::Index(p, i)),
+            ["hb", point, number] => both(point, number).map(|(p, n)| Self::Heartbeat(p, n)),
+            ["fgt", point] => point.parse().ok().map(Self::Forgotten),
+            ["ann", point, number] => both(point, number).map(|(p, n)| Self::Annotation(p, n)),
+            ["pin", id] => id.parse().ok().map(Self::Pin),
             _ => None,
         };
         // A number has one spelling only: `gen/07` is nobody's name.
         name.filter(|name| name.to_string() == text).ok_or_else(refused)
+    }
+}
+
+fn both<A: FromStr, B: FromStr>(first: &str, second: &str) -> Option<(A, B)> {
+    first.parse().ok().zip(second.parse().ok())
+}
+
+// Inside other objects a name is its text.
+impl Serialize for ObjectName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for ObjectName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
     }
 }
 
@@ -134,18 +181,27 @@ mod tests {
             ObjectName::Descriptor,
             ObjectName::Slot(SlotId::new([3; 8])),
             ObjectName::Generation(17),
+            ObjectName::Condemned(17),
             ObjectName::Session(u64::MAX, point),
             ObjectName::Outcome(point),
             ObjectName::Pack(PackName { session: point, id }),
             ObjectName::Index(point, id),
+            ObjectName::Heartbeat(point, 0),
+            ObjectName::Forgotten(point),
+            ObjectName::Annotation(point, 18),
+            ObjectName::Pin(id),
         ] {
             assert_eq!(name.to_string().parse(), Ok(name));
+            let json = serde_json::to_string(&name).unwrap();
+            assert_eq!(serde_json::from_str::<ObjectName>(&json).unwrap(), name);
         }
     }
 
     #[test]
     fn foreign_and_ambiguous_names_are_refused() {
-        for text in ["", "config/", "/config", "gen/07", "gen/+7", "gen/-1", "out/..", "pack/x"] {
+        for text in
+            ["", "config/", "/config", "gen/07", "gen/+7", "gen/-1", "out/..", "pack/x", "hb/x/1"]
+        {
             assert!(text.parse::<ObjectName>().is_err(), "{text}");
         }
     }

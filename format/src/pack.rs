@@ -302,7 +302,8 @@ fn encode_footer(frames: &[FrameRecord]) -> Vec<u8> {
     postcard::to_allocvec(&frames).unwrap_or_default()
 }
 
-fn decode_footer(footer: &[u8]) -> Result<Vec<FrameRecord>, PackError> {
+/// The frames that a footer lists, from its plaintext.
+pub fn decode_footer(footer: &[u8]) -> Result<Vec<FrameRecord>, PackError> {
     let frames: Vec<FooterFrame> =
         postcard::from_bytes(footer).map_err(|_| PackError::Malformed)?;
     let mut offset = HEADER_BYTES as u64;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use format::control;
+use format::control::{self, Link};
 use format::frame::Frame;
 use format::ids::PointId;
 use format::index::IndexSegment;
@@ -12,6 +12,7 @@ use format::names::{Folder, ObjectName, PackName};
 use format::pack::{self, PackRecord, SealedPack};
 use format::session::{Outcome, Registration, SessionEnd};
 use serde::Serialize;
+use tokio::sync::Mutex;
 
 use crate::error::RepositoryError;
 use crate::random;
@@ -33,6 +34,8 @@ pub struct Writer {
     store: Arc<dyn Store>,
     keys: Arc<Keys>,
     point: PointId,
+    /// Leads to the session's newest control object.
+    newest: Arc<Mutex<Option<Link>>>,
 }
 
 impl Writer {
@@ -44,10 +47,12 @@ impl Writer {
         reader: &Reader,
         host: &str,
     ) -> Result<Self, RepositoryError> {
-        let writer = Self { store, keys: Arc::clone(reader.keys()), point: random::point_id() };
+        let keys = Arc::clone(reader.keys());
+        let writer = Self { store, keys, point: random::point_id(), newest: Arc::default() };
         let generation = writer.newest_generation().await?;
-        let registration = Registration { host: host.to_owned(), nonce: random::object_id() };
-        writer.create(ObjectName::Session(generation, writer.point), &registration).await?;
+        let (host, nonce) = (host.to_owned(), random::object_id());
+        let registration = |previous| Registration { host, nonce, previous };
+        writer.create(ObjectName::Session(generation, writer.point), registration).await?;
         Ok(writer)
     }
 
@@ -86,7 +91,8 @@ impl Writer {
         let mut length = 0;
         for packs in segments(packs) {
             let name = ObjectName::Index(self.point, random::object_id());
-            length += self.create(name, &IndexSegment { packs }).await?;
+            let segment = |previous| IndexSegment { packs, previous };
+            length += self.create(name, segment).await?;
         }
         Ok(length)
     }
@@ -95,8 +101,8 @@ impl Writer {
     pub async fn commit(self, manifest: Manifest) -> Result<(), RepositoryError> {
         debug_assert_eq!(manifest.point, self.point);
         let name = ObjectName::Outcome(self.point);
-        let end = SessionEnd::Commit(Box::new(manifest));
-        match self.create(name, &Outcome { nonce: random::object_id(), end }).await {
+        let (nonce, end) = (random::object_id(), SessionEnd::Commit(Box::new(manifest)));
+        match self.create(name, |previous| Outcome { nonce, end, previous }).await {
             // Only a prune writes the outcome of somebody else's session.
             Err(RepositoryError::Store(StoreError::Exists { .. })) => {
                 Err(RepositoryError::Fenced(self.point))
@@ -114,15 +120,19 @@ impl Writer {
         Ok(listed.into_iter().filter_map(|l| number(l.name)).max().unwrap_or(0))
     }
 
+    // Creates a control object that links to the one before it; returns its length in bytes. One
+    // at a time, for the objects of a session are a chain.
     async fn create<T: Serialize>(
         &self,
         name: ObjectName,
-        content: &T,
+        content: impl FnOnce(Option<Link>) -> T,
     ) -> Result<u64, RepositoryError> {
-        let bytes = control::seal(&self.keys, name, content, random::bytes())
+        let mut newest = self.newest.lock().await;
+        let bytes = control::seal(&self.keys, name, &content(*newest), random::bytes())
             .map_err(|e| RepositoryError::damaged(name, e))?;
-        let length = bytes.len() as u64;
+        let (length, link) = (bytes.len() as u64, control::link(&self.keys, name, &bytes));
         create_own(self.store.as_ref(), name, bytes.into()).await?;
+        *newest = Some(link);
         Ok(length)
     }
 }
@@ -148,8 +158,12 @@ fn segments(packs: Vec<PackRecord>) -> impl Iterator<Item = Vec<PackRecord>> {
 mod tests {
     use super::*;
     use format::frame::{ChunkKind, ChunkRecord, Codec};
-    use format::ids::{ChunkId, ObjectId};
+    use format::ids::{ChunkId, ObjectId, RepositoryId};
+    use format::keys::RootKey;
     use format::pack::FrameRecord;
+
+    use crate::store::ReadStore;
+    use crate::store::remote::RemoteStore;
 
     #[test]
     fn no_segment_is_too_large_and_no_pack_is_lost() {
@@ -178,5 +192,31 @@ mod tests {
         }
         assert_eq!(segments.concat(), packs);
         assert!(segments.len() < 15, "{}", segments.len());
+    }
+
+    #[tokio::test]
+    async fn the_control_objects_of_a_session_are_a_chain() {
+        let store: Arc<dyn Store> = Arc::new(RemoteStore::in_memory());
+        let readable: Arc<dyn ReadStore> = Arc::<dyn Store>::clone(&store);
+        let keys = Keys::derive(&RootKey::new([1; 32]), RepositoryId::new([2; 16]));
+        let reader = Reader::with_keys(readable, keys);
+        let writer = Writer::register(Arc::clone(&store), &reader, "here").await.unwrap();
+        let session = ObjectName::Session(0, writer.point());
+        let bytes = store.get(session).await.unwrap();
+        let keys = writer.keys();
+        let first: Registration = control::open(keys, session, &bytes).unwrap();
+        assert_eq!(first.previous, None);
+        let mut previous = control::link(keys, session, &bytes);
+        for _ in 0..2 {
+            let known = store.list(Folder::Indexes).await.unwrap();
+            let packs = vec![writer.seal(Vec::new()).unwrap().record];
+            writer.store_index(packs).await.unwrap();
+            let mut segments = store.list(Folder::Indexes).await.unwrap();
+            segments.retain(|listed| !known.contains(listed));
+            let name = segments[0].name;
+            let bytes = store.get(name).await.unwrap();
+            assert_eq!(IndexSegment::open(keys, name, &bytes).unwrap().previous, Some(previous));
+            previous = control::link(keys, name, &bytes);
+        }
     }
 }

@@ -60,3 +60,13 @@ if [ "$(cat "$LAB/moto/version" 2>/dev/null)" != "$moto" ]; then
     "$LAB/moto/bin/pip" install -q --no-compile "moto[server,s3]==$moto" </dev/null
     echo "$moto" >"$LAB/moto/version"
 fi
+
+# So has the reader that is written in Python. Its versions are in a file of their own.
+requirements=$HERE/../reader/requirements.txt
+if ! cmp -s "$requirements" "$LAB/reader/requirements.txt"; then
+    echo "installing what tests/reader needs"
+    rm -rf "$LAB/reader"
+    python3 -m venv "$LAB/reader"
+    "$LAB/reader/bin/pip" install -q --no-compile --no-deps -r "$requirements" </dev/null
+    cp "$requirements" "$LAB/reader/"
+fi

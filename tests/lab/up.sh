@@ -15,6 +15,7 @@ export STILLPOINT_LAB='$LAB'
 export STILLPOINT_LAB_BTRFS='$LAB/btrfs'
 export STILLPOINT_LAB_XFS='$LAB/xfs'
 export STILLPOINT_LAB_SMALL='$LAB/small'
+export STILLPOINT_LAB_PYTHON='$LAB/reader/bin/python'
 export STILLPOINT_LAB_S3='$(cat "$LAB/run/s3")'
 export DOCKER_HOST='unix://$SOCKETS/docker.sock'
 END

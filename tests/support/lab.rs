@@ -22,6 +22,11 @@ pub fn s3() -> String {
     variable("STILLPOINT_LAB_S3")
 }
 
+/// A Python that has what `tests/reader/` needs.
+pub fn python() -> PathBuf {
+    variable("STILLPOINT_LAB_PYTHON").into()
+}
+
 /// The address of the container engine.
 pub fn docker() -> String {
     variable("DOCKER_HOST")

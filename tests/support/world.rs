@@ -130,12 +130,21 @@ impl World {
 
     /// Starts the program.
     pub fn start<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Running {
+        self.start_program(&program(), arguments)
+    }
+
+    /// Starts another program in this world.
+    pub fn start_program(
+        &self,
+        program: &Path,
+        arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+    ) -> Running {
         let number = self.commands.fetch_add(1, Ordering::Relaxed);
         let output = |name: &str| self.path(&format!("{name}-{number}"));
         let create = |path: &Path| File::create(path).expect("a new file");
         let (stdout, stderr) = (output("stdout"), output("stderr"));
         // Files, not pipes: a warden that outlives the program would hold a pipe open.
-        let mut command = Command::new(program());
+        let mut command = Command::new(program);
         command
             .args(arguments)
             .env_clear()
