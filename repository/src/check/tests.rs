@@ -40,7 +40,7 @@ fn repository() -> (Arc<World>, PackRecord, PackRecord) {
         "statistics": { "files": 2, "scanned": 0, "read": 0, "changed": 0, "stored": 0, "sent": 0 },
     });
     let end = SessionEnd::Commit(serde_json::from_value(manifest).unwrap());
-    let outcome = Outcome { nonce: ObjectId::new([0; 16]), end };
+    let outcome = Outcome { nonce: ObjectId::new([0; 16]), end, previous: None };
     let name = ObjectName::Outcome(POINT);
     world.put(name, control::seal(&keys(), name, &outcome, [0; 16]).unwrap().into());
     (world, data, tree)

@@ -135,7 +135,7 @@ impl World {
 
 fn sealed_segment(packs: Vec<PackRecord>) -> (ObjectName, Bytes) {
     let name = ObjectName::Index(POINT, ObjectId::new(random::bytes()));
-    let bytes = control::seal(&keys(), name, &IndexSegment { packs }, [0; 16]).unwrap();
+    let bytes = control::seal(&keys(), name, &IndexSegment { packs, previous: None }, [0; 16]).unwrap();
     (name, bytes.into())
 }
 
