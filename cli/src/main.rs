@@ -6,6 +6,7 @@
 mod arguments;
 mod commands;
 mod exit;
+mod memory;
 mod paths;
 mod progress;
 mod render;
@@ -22,6 +23,7 @@ use crate::arguments::{Arguments, Verb};
 use crate::exit::Exit;
 
 fn main() -> ExitCode {
+    memory::share_heap();
     forbid_dumps();
     let arguments = Arguments::parse();
     match &arguments.verb {

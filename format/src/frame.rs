@@ -92,20 +92,15 @@ impl Encoder {
     }
 
     /// The frame of these chunks, whose plaintexts lie one after another in `plaintext`.
-    pub fn encode(
-        &mut self,
-        kind: ChunkKind,
-        chunks: Vec<ChunkRecord>,
-        plaintext: Vec<u8>,
-    ) -> Frame {
+    pub fn encode(&mut self, kind: ChunkKind, chunks: Vec<ChunkRecord>, plaintext: &[u8]) -> Frame {
         let raw_length = u32::try_from(plaintext.len()).unwrap_or(u32::MAX);
         debug_assert!(raw_length <= FRAME_BYTES_MAX);
-        if self.compress(&plaintext) {
-            let bytes = self.buffer.clone();
-            Frame { kind, chunks, raw_length, codec: Codec::Zstd, bytes }
+        let (codec, bytes) = if self.compress(plaintext) {
+            (Codec::Zstd, self.buffer.clone())
         } else {
-            Frame { kind, chunks, raw_length, codec: Codec::Plain, bytes: plaintext }
-        }
+            (Codec::Plain, plaintext.to_vec())
+        };
+        Frame { kind, chunks, raw_length, codec, bytes }
     }
 
     // Compresses into the buffer; whether that saved anything.
@@ -160,7 +155,7 @@ mod tests {
         for (plaintext, codec) in
             [(b"text ".repeat(20_000), Codec::Zstd), (noise(100_000), Codec::Plain)]
         {
-            let frame = encoder.encode(ChunkKind::Data, Vec::new(), plaintext.clone());
+            let frame = encoder.encode(ChunkKind::Data, Vec::new(), &plaintext);
             assert_eq!(frame.codec, codec);
             assert_eq!(decode(frame.codec, frame.raw_length, frame.bytes).unwrap(), plaintext);
         }
@@ -168,13 +163,13 @@ mod tests {
 
     #[test]
     fn an_empty_frame_is_a_frame() {
-        let frame = Encoder::new().unwrap().encode(ChunkKind::Tree, Vec::new(), Vec::new());
+        let frame = Encoder::new().unwrap().encode(ChunkKind::Tree, Vec::new(), &[]);
         assert_eq!(decode(frame.codec, 0, frame.bytes).unwrap(), b"");
     }
 
     #[test]
     fn a_frame_that_is_longer_or_shorter_than_it_says_is_refused() {
-        let frame = Encoder::new().unwrap().encode(ChunkKind::Data, Vec::new(), vec![7; 5000]);
+        let frame = Encoder::new().unwrap().encode(ChunkKind::Data, Vec::new(), &[7; 5000]);
         for length in [0, 4999, 5001, FRAME_BYTES_MAX, u32::MAX] {
             assert!(decode(frame.codec, length, frame.bytes.clone()).is_err(), "{length}");
         }

@@ -164,7 +164,8 @@ impl ReadStore for MadeUp {
         let ObjectName::Index(_, id) = name else { return Err(self.missing(name)) };
         let first = u128::from_be_bytes(*id.as_bytes()) as u64 * SEGMENT_PACKS;
         let packs = (first..first + SEGMENT_PACKS).map(|number| self.pack(number)).collect();
-        let segment = control::seal(&self.keys, name, &IndexSegment { packs, previous: None }, [0; 16]);
+        let segment =
+            control::seal(&self.keys, name, &IndexSegment { packs, previous: None }, [0; 16]);
         Ok(segment.unwrap().into())
     }
 

@@ -119,7 +119,7 @@ pub(crate) fn segments() -> Vec<Vec<u8>> {
 }
 
 pub(crate) fn sealed_pack() -> SealedPack {
-    pack::seal(&keys(), PACK, vec![frame(b"some text ".repeat(50)), frame(vec![7])])
+    pack::seal(&keys(), PACK, vec![frame(&b"some text ".repeat(50)), frame(&[7])])
 }
 
 pub(crate) fn footers() -> Vec<Vec<u8>> {
@@ -136,7 +136,7 @@ pub(crate) fn footers() -> Vec<Vec<u8>> {
 pub(crate) fn frames() -> Vec<Vec<u8>> {
     [b"some text ".repeat(500), vec![1, 2, 3]]
         .map(|plaintext| {
-            let frame = frame(plaintext);
+            let frame = frame(&plaintext);
             [&[frame.codec as u8], &frame.raw_length.to_le_bytes()[..], &frame.bytes].concat()
         })
         .to_vec()
@@ -307,9 +307,9 @@ fn slice(length: u32) -> Slice {
     Slice { chunk: keys().chunk_id(b"chunk"), offset: 0, length }
 }
 
-fn frame(plaintext: Vec<u8>) -> Frame {
+fn frame(plaintext: &[u8]) -> Frame {
     let length = u32::try_from(plaintext.len()).unwrap();
-    let chunks = vec![ChunkRecord { id: keys().chunk_id(&plaintext), length }];
+    let chunks = vec![ChunkRecord { id: keys().chunk_id(plaintext), length }];
     Encoder::new().unwrap().encode(ChunkKind::Data, chunks, plaintext)
 }
 

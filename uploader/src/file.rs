@@ -11,15 +11,17 @@ use std::thread::{self, JoinHandle};
 
 use format::chunker::Chunker;
 use format::tree::{CONTENT_HASH_BYTES_MIN, Content};
+use platform::files::direct::AlignedBuffer;
 use platform::files::{self, Dir, Inspected};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-pub(crate) use self::large::Turnstile;
+pub(crate) use self::large::{Turnstile, blocks};
 use crate::error::UploadError;
 use crate::intake::Intake;
 use crate::large::map_cache::MapCache;
 use crate::large::page_map::NewPageMap;
+use crate::pool::Pool;
 use crate::progress::Progress;
 use crate::volume::Stamps;
 
@@ -88,6 +90,7 @@ pub(crate) struct Shared {
     /// Where the digests of the pages of large files are kept; absent where they are not.
     pub(crate) maps: Option<MapCache>,
     pub(crate) large: Turnstile,
+    pub(crate) blocks: Pool<AlignedBuffer>,
     pub(crate) runtime: Handle,
 }
 

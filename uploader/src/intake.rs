@@ -75,7 +75,7 @@ impl Intake {
             self.changed.fetch_add(u64::from(length), Relaxed);
         }
         let Some(inlet) = &self.inlet else { return Ok(slice) };
-        let full = pending.add(kind, ChunkRecord { id, length }, bytes);
+        let full = pending.add(kind, ChunkRecord { id, length }, bytes, inlet);
         // The pipeline may be full, and others need not wait for that.
         drop(pending);
         full.map_or(Ok(()), |batch| inlet.put(batch)).map(|()| slice)
@@ -99,15 +99,26 @@ impl Intake {
 
 impl Pending {
     // Chunks of a size worth compressing alone get a frame of their own; small ones share one.
-    fn add(&mut self, kind: ChunkKind, record: ChunkRecord, bytes: &[u8]) -> Option<Batch> {
+    fn add(
+        &mut self,
+        kind: ChunkKind,
+        record: ChunkRecord,
+        bytes: &[u8],
+        inlet: &Inlet,
+    ) -> Option<Batch> {
         if bytes.len() >= CHUNK_BYTES_MIN {
-            return Some(Batch { kind, chunks: vec![record], plaintext: bytes.to_vec() });
+            let mut plaintext = inlet.memory();
+            plaintext.extend_from_slice(bytes);
+            return Some(Batch { kind, chunks: vec![record], plaintext });
         }
         let batch = if kind == ChunkKind::Data { &mut self.data } else { &mut self.tree };
         batch.chunks.push(record);
         batch.plaintext.extend_from_slice(bytes);
         let is_full = batch.plaintext.len() >= FRAME_BYTES_TARGET;
-        is_full.then(|| std::mem::replace(batch, Batch::empty(kind)))
+        is_full.then(|| {
+            let empty = Batch { plaintext: inlet.memory(), ..Batch::empty(kind) };
+            std::mem::replace(batch, empty)
+        })
     }
 }
 

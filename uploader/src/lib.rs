@@ -20,6 +20,7 @@ mod large;
 mod maps;
 mod parent;
 mod pipeline;
+mod pool;
 mod sink;
 mod stamp;
 mod stream;

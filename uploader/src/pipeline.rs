@@ -2,10 +2,10 @@
 //!
 //! ```text
 //! scan           walk           read, cut, hash       encode             seal, verify, store
-//! 16 threads ──▶ one ──256────▶ 16 threads     ──4──▶ a thread a core ──8──▶ one task, 3 packs
+//! 16 threads ──▶ one ──256────▶ 16 threads     ──3──▶ a thread a core ──4──▶ one task, 3 packs
 //!                     ──4096──▶ assemble: one ─────────▲                    in flight
 //! ```
-//! A batch has about 1 MiB, a pack 16 MiB: at most some 12 MiB wait in the queues and 64 MiB are
+//! A batch has about 1 MiB, a pack 16 MiB: at most some 30 MiB wait in the queues and 100 MiB are
 //! being sealed and sent, whatever the size of the volume. The depths of the queues in front are
 //! in `walk`, `file` and `upload`.
 
@@ -15,15 +15,20 @@ use format::frame::{ChunkKind, ChunkRecord, Encoder, Frame};
 use format::pack::{PACK_BYTES_TARGET, PackRecord};
 use repository::blocking;
 use repository::writer::Writer;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use crate::error::UploadError;
+use crate::pool::Pool;
 use crate::progress::Progress;
 
-const BATCHES_WAITING: usize = 4;
-const FRAMES_WAITING: usize = 8;
+const BATCHES_WAITING: usize = 3;
+const FRAMES_WAITING: usize = 4;
 const PACKS_IN_FLIGHT: usize = 3;
+/// One for every batch that can be on its way, and some that are being filled or emptied.
+const BATCHES_KEPT: usize = BATCHES_WAITING + 3;
+/// How many packs are sealed at the same time, however many cores there are.
+const SEALING_MAX: usize = 4;
 /// They stay on the runtime's threads for blocking work, of which there are 512.
 const ENCODERS_MAX: usize = 64;
 
@@ -43,7 +48,10 @@ impl Batch {
 
 /// The way of the batches into the pipeline.
 #[derive(Clone, Debug)]
-pub(crate) struct Inlet(mpsc::Sender<Batch>);
+pub(crate) struct Inlet {
+    batches: mpsc::Sender<Batch>,
+    memory: Arc<Pool<Vec<u8>>>,
+}
 
 /// The running pipeline.
 #[derive(Debug)]
@@ -55,7 +63,12 @@ pub(crate) struct Pipeline {
 impl Inlet {
     /// Hands a batch over; waits while the pipeline is full. Blocks: not for async code.
     pub(crate) fn put(&self, batch: Batch) -> Result<(), UploadError> {
-        self.0.blocking_send(batch).map_err(|_| UploadError::Stopped)
+        self.batches.blocking_send(batch).map_err(|_| UploadError::Stopped)
+    }
+
+    /// Memory for the plaintext of a batch, empty.
+    pub(crate) fn memory(&self) -> Vec<u8> {
+        self.memory.take()
     }
 }
 
@@ -68,16 +81,18 @@ impl Pipeline {
         let (inlet, batches) = mpsc::channel(BATCHES_WAITING);
         let (outlet, frames) = mpsc::channel(FRAMES_WAITING);
         let batches = Arc::new(Mutex::new(batches));
+        let memory = Arc::new(Pool::new(BATCHES_KEPT));
         let mut encoders = JoinSet::new();
         let cores = std::thread::available_parallelism().map_or(1, usize::from).min(ENCODERS_MAX);
         for _ in 0..cores {
             let encoder = Encoder::new().map_err(UploadError::Compressor)?;
             let (batches, outlet) = (Arc::clone(&batches), outlet.clone());
-            encoders.spawn_blocking(move || encode(encoder, &batches, &outlet));
+            let memory = Arc::clone(&memory);
+            encoders.spawn_blocking(move || encode(encoder, &batches, &outlet, &memory));
         }
         let mut packer = JoinSet::new();
         packer.spawn(pack(writer.clone(), frames, Arc::clone(progress)));
-        Ok((Inlet(inlet), Self { encoders, packer }))
+        Ok((Inlet { batches: inlet, memory }, Self { encoders, packer }))
     }
 
     /// Waits until everything is stored; the inlet must be gone. Returns the packs.
@@ -94,12 +109,15 @@ fn encode(
     mut encoder: Encoder,
     batches: &Mutex<mpsc::Receiver<Batch>>,
     outlet: &mpsc::Sender<Frame>,
+    memory: &Pool<Vec<u8>>,
 ) -> Result<(), UploadError> {
     loop {
         // One encoder waits for a batch, the others wait for that one; no batch is held meanwhile.
         let batch = batches.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
-        let Some(Batch { kind, chunks, plaintext }) = batch else { return Ok(()) };
-        let frame = encoder.encode(kind, chunks, plaintext);
+        let Some(Batch { kind, chunks, mut plaintext }) = batch else { return Ok(()) };
+        let frame = encoder.encode(kind, chunks, &plaintext);
+        plaintext.clear();
+        memory.give(plaintext);
         outlet.blocking_send(frame).map_err(|_| UploadError::Stopped)?;
     }
 }
@@ -113,6 +131,9 @@ async fn pack(
     let (mut data, mut tree) = (Vec::new(), Vec::new());
     let mut in_flight = JoinSet::new();
     let mut stored = Vec::new();
+    // While it is sealed a pack takes its memory twice; a core in two is enough for that.
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let sealing = Arc::new(Semaphore::new((cores / 2).clamp(1, SEALING_MAX)));
     while let Some(frame) = frames.recv().await {
         let open = if frame.kind == ChunkKind::Data { &mut data } else { &mut tree };
         open.push(frame);
@@ -123,10 +144,20 @@ async fn pack(
         if in_flight.len() >= PACKS_IN_FLIGHT {
             stored.push(joined(in_flight.join_next().await)?);
         }
-        in_flight.spawn(seal_and_store(writer.clone(), full, Arc::clone(&progress)));
+        in_flight.spawn(seal_and_store(
+            writer.clone(),
+            full,
+            Arc::clone(&sealing),
+            Arc::clone(&progress),
+        ));
     }
     for rest in [data, tree].into_iter().filter(|rest| !rest.is_empty()) {
-        in_flight.spawn(seal_and_store(writer.clone(), rest, Arc::clone(&progress)));
+        in_flight.spawn(seal_and_store(
+            writer.clone(),
+            rest,
+            Arc::clone(&sealing),
+            Arc::clone(&progress),
+        ));
     }
     while let Some(ended) = in_flight.join_next().await {
         stored.push(joined(Some(ended))?);
@@ -137,10 +168,14 @@ async fn pack(
 async fn seal_and_store(
     writer: Writer,
     frames: Vec<Frame>,
+    sealing: Arc<Semaphore>,
     progress: Arc<Progress>,
 ) -> Result<PackRecord, UploadError> {
     let thread_writer = writer.clone();
-    let pack = blocking::run(move || thread_writer.seal(frames)).await?;
+    let pack = {
+        let _permit = sealing.acquire().await.map_err(|_| UploadError::Stopped)?;
+        blocking::run(move || thread_writer.seal(frames)).await?
+    };
     let record = writer.store_pack(pack).await?;
     progress.add_sent(record.size);
     Ok(record)

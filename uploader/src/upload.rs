@@ -19,7 +19,7 @@ use tokio::runtime::Handle;
 
 use crate::assemble::{Assembled, Assembler};
 use crate::error::UploadError;
-use crate::file::{Readers, Shared, Turnstile};
+use crate::file::{self, Readers, Shared, Turnstile};
 use crate::intake::Intake;
 use crate::maps::{self, VolumeMaps};
 use crate::pipeline::Pipeline;
@@ -159,7 +159,8 @@ impl Rehearsal {
         let progress = Arc::clone(&self.progress);
         let maps = volume.page_maps.as_deref().and_then(maps::open);
         let (runtime, large, cache) = (Handle::current(), Turnstile::default(), maps.clone());
-        let shared = Shared { chunker, intake, progress, stamps, maps, large, runtime };
+        let blocks = file::blocks();
+        let shared = Shared { chunker, intake, progress, stamps, maps, large, blocks, runtime };
         let (files, assembled) =
             blocking::run(move || read_volume(&volume, &Arc::new(shared))).await?;
         if let Some(cache) = cache {

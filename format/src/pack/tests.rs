@@ -14,7 +14,7 @@ fn pack() -> SealedPack {
     let mut frame = |kind, texts: &[&[u8]]| {
         let chunks =
             texts.iter().map(|t| ChunkRecord { id: keys().chunk_id(t), length: t.len() as u32 });
-        encoder.encode(kind, chunks.collect(), texts.concat())
+        encoder.encode(kind, chunks.collect(), &texts.concat())
     };
     let frames = [frame(ChunkKind::Data, &[b"one", b"two"]), frame(ChunkKind::Tree, &[&[7; 300]])];
     seal(&keys(), NAME, frames.into())

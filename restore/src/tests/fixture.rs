@@ -271,7 +271,7 @@ impl Point {
 
     pub(crate) fn close(&mut self, kind: ChunkKind) {
         if let Some((records, plaintext)) = self.open.remove(&(kind as u8)) {
-            self.frames.push(self.encoder.encode(kind, records, plaintext));
+            self.frames.push(self.encoder.encode(kind, records, &plaintext));
         }
     }
 

@@ -2,35 +2,39 @@
 
 use std::io;
 use std::ops::Range;
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, Scope};
 
 use platform::files::direct::{AlignedBuffer, BlockFile, read_block};
 use platform::files::{Segment, segments};
 
 use crate::large::block::{BLOCK_BYTES, Block};
+use crate::pool::Pool;
 
 /// How many blocks wait, while one is being read and one worked on.
 const BLOCKS_WAITING: usize = 2;
 
 /// The blocks of a file as they come.
-pub(super) struct Blocks {
+pub(super) struct Blocks<'a> {
     read: Receiver<io::Result<Block>>,
-    used: Sender<AlignedBuffer>,
+    memory: &'a Pool<AlignedBuffer>,
 }
 
-impl Blocks {
+impl<'a> Blocks<'a> {
     /// Begins to read the first `size` bytes of a file.
     pub(super) fn begin<'scope>(
         scope: &'scope Scope<'scope, '_>,
         file: &'scope BlockFile,
         size: u64,
-    ) -> io::Result<Self> {
+        memory: &'a Pool<AlignedBuffer>,
+    ) -> io::Result<Self>
+    where
+        'a: 'scope,
+    {
         let (send, read) = sync_channel(BLOCKS_WAITING);
-        let (used, free) = channel();
-        let reader = Reader { file, size, send, free };
+        let reader = Reader { file, size, send, memory };
         thread::Builder::new().name("block".into()).spawn_scoped(scope, move || reader.run())?;
-        Ok(Self { read, used })
+        Ok(Self { read, memory })
     }
 
     /// The next block; `None` at the end of the file, which may have become shorter.
@@ -40,8 +44,7 @@ impl Blocks {
 
     /// Gives the memory of a block back.
     pub(super) fn done(&self, block: Block) {
-        // The reader may have come to its end.
-        let _ = self.used.send(block.bytes);
+        self.memory.give(block.bytes);
     }
 }
 
@@ -49,7 +52,7 @@ struct Reader<'a> {
     file: &'a BlockFile,
     size: u64,
     send: SyncSender<io::Result<Block>>,
-    free: Receiver<AlignedBuffer>,
+    memory: &'a Pool<AlignedBuffer>,
 }
 
 impl Reader<'_> {
@@ -77,7 +80,7 @@ impl Reader<'_> {
 
     // Reads one block; false when the file ends in it, or nobody wants more.
     fn block(&self, range: Range<u64>, holes: Vec<Range<u64>>) -> io::Result<bool> {
-        let mut bytes = self.free.try_recv().unwrap_or_default();
+        let mut bytes = self.memory.take();
         let length = usize::try_from(range.end - range.start).unwrap_or(BLOCK_BYTES);
         let read = read_block(self.file, range.start, &mut bytes, length)?;
         let mut block = Block { offset: range.start, bytes, holes };

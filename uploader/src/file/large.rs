@@ -9,7 +9,7 @@ use format::chunker::Chunker;
 use format::frame::ChunkKind;
 use format::tree::{Content, Extent, Slice};
 use platform::files::Inspected;
-use platform::files::direct::BlockFile;
+use platform::files::direct::{AlignedBuffer, BlockFile};
 use repository::tree::ExtentReader;
 use tokio::runtime::Handle;
 
@@ -25,11 +25,19 @@ use crate::large::pages::Digested;
 use crate::large::parent::Parent;
 use crate::large::revise::Reviser;
 use crate::large::wear::is_worn;
+use crate::pool::Pool;
 use crate::sink::ChunkSink;
 use crate::stream::{ExtentWriter, WrittenExtents};
 
 /// How many large files are read at the same time: each takes some 30 MiB.
 const LARGE_MAX: usize = 2;
+/// How many blocks they have between them.
+const BLOCKS_KEPT: usize = LARGE_MAX * 4;
+
+/// Memory for the blocks of large files.
+pub(crate) fn blocks() -> Pool<AlignedBuffer> {
+    Pool::new(BLOCKS_KEPT)
+}
 
 impl Reading<'_> {
     /// Stores a file of which the parent point may have an earlier content.
@@ -48,7 +56,7 @@ impl Reading<'_> {
         let mut work = work(shared, parent)?;
         let file = BlockFile::new(file);
         let end = thread::scope(|scope| {
-            let blocks = Blocks::begin(scope, &file, found.size)?;
+            let blocks = Blocks::begin(scope, &file, found.size, &shared.blocks)?;
             let mut end = 0;
             while let Some(block) = blocks.next().transpose()? {
                 self.count(block.bytes.len());

@@ -70,7 +70,7 @@ impl World {
                 length: text.len() as u32,
             };
             let kind = if at % 2 == 0 { ChunkKind::Data } else { ChunkKind::Tree };
-            encoder.encode(kind, texts.iter().map(record).collect(), texts.concat())
+            encoder.encode(kind, texts.iter().map(record).collect(), &texts.concat())
         });
         let frames: Vec<_> = frames.collect();
         let name = PackName { session: POINT, id: random::object_id() };
@@ -135,7 +135,8 @@ impl World {
 
 fn sealed_segment(packs: Vec<PackRecord>) -> (ObjectName, Bytes) {
     let name = ObjectName::Index(POINT, ObjectId::new(random::bytes()));
-    let bytes = control::seal(&keys(), name, &IndexSegment { packs, previous: None }, [0; 16]).unwrap();
+    let bytes =
+        control::seal(&keys(), name, &IndexSegment { packs, previous: None }, [0; 16]).unwrap();
     (name, bytes.into())
 }
 
