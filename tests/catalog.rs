@@ -42,7 +42,11 @@ fn a_catalog_that_is_no_database_is_reported_and_can_be_removed() {
     let world = with_points();
     let before = world.json(["points"]);
     for entry in fs::read_dir(world.state()).unwrap() {
-        fs::write(entry.unwrap().path(), "no database ".repeat(1000)).unwrap();
+        let path = entry.unwrap().path();
+        // The cache is a directory.
+        if path.is_file() {
+            fs::write(path, "no database ".repeat(1000)).unwrap();
+        }
     }
     world.stillpoint(["points"]).failed(1, "catalog");
     fs::remove_dir_all(world.state()).unwrap();

@@ -135,7 +135,7 @@ fn leftovers(source: &Source, report: &mut Report<'_>) {
     let is_test = source
         .path
         .components()
-        .any(|part| part.as_os_str() == "tests" || part.as_os_str() == "tests.rs");
+        .any(|part| ["tests", "tests.rs", "benches"].iter().any(|name| part.as_os_str() == *name));
     let mut in_tests = is_test;
     for (number, line) in numbered(&source.text) {
         // By custom the tests are the last thing in a file.

@@ -123,7 +123,7 @@ fn the_document_has_the_keys_and_what_they_name() {
 #[test]
 fn the_document_has_a_key_and_a_commitment_of_an_object() {
     let salt: [u8; 32] = counting(0xe0);
-    documented("salt", &salt);
+    documented("salt of an object", &salt);
     for label in ["stillpoint object key", "stillpoint commitment"] {
         documented(label, &expand(&salt, &branch("stillpoint seal"), label));
     }

@@ -143,7 +143,7 @@ def unlock(root, held):
             return Keys(open_slot(root, name, repository, held), repository)
         except (Damaged, Refused) as error:
             reasons.append(str(error))
-    raise Refused("\n".join(reasons) or "key: there is no slot")
+    raise Refused("; ".join(reasons) or "key: there is no slot")
 
 
 def open_slot(root, name, repository, held):

@@ -69,8 +69,8 @@ impl<'a> Assembler<'a> {
     }
 
     /// Takes every event until the walk ends.
-    pub(crate) fn run(mut self, events: Receiver<Event>) -> Result<Assembled, UploadError> {
-        for event in events {
+    pub(crate) fn run(mut self, events: Receiver<Vec<Event>>) -> Result<Assembled, UploadError> {
+        for event in events.into_iter().flatten() {
             self.take(event)?;
         }
         if let Some(root) = self.root.take() {

@@ -1,12 +1,15 @@
 //! What the walk has met, in the order of the tree: the one stream between walking, reading and
 //! writing the new tree.
 
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
 use format::manifest::Omission;
 use format::raw::RawPath;
 use format::tree::Entry;
 use platform::files::{Glance, Inspected};
 use tokio::sync::oneshot;
 
+use crate::error::UploadError;
 use crate::file::ReadFile;
 
 /// One step of a walk.
@@ -38,6 +41,39 @@ pub(crate) struct Reading {
     /// The path below the root of the volume.
     pub(crate) path: RawPath,
     pub(crate) outcome: oneshot::Receiver<ReadFile>,
+}
+
+/// How many events go from thread to thread at once: to wake another one for each costs more than
+/// to make it.
+const TOLD_AT_ONCE: usize = 128;
+/// How many such groups wait; the walk may be some 4,000 files ahead of the new tree.
+const GROUPS_WAITING: usize = 32;
+
+/// Tells of events.
+#[derive(Debug)]
+pub(crate) struct Teller {
+    groups: SyncSender<Vec<Event>>,
+    group: Vec<Event>,
+}
+
+/// The way from those who walk to those who write.
+pub(crate) fn channel() -> (Teller, Receiver<Vec<Event>>) {
+    let (groups, events) = sync_channel(GROUPS_WAITING);
+    (Teller { groups, group: Vec::new() }, events)
+}
+
+impl Teller {
+    /// Waits while too many events are waiting already.
+    pub(crate) fn tell(&mut self, event: Event) -> Result<(), UploadError> {
+        self.group.push(event);
+        if self.group.len() < TOLD_AT_ONCE { Ok(()) } else { self.finish() }
+    }
+
+    /// Tells what was held back.
+    pub(crate) fn finish(&mut self) -> Result<(), UploadError> {
+        let group = std::mem::take(&mut self.group);
+        self.groups.send(group).map_err(|_| UploadError::Stopped)
+    }
 }
 
 /// Which file of the machine it is, and how many names it has.

@@ -7,7 +7,7 @@
 //! ```
 //! A batch has about 1 MiB, a pack 16 MiB: at most some 30 MiB wait in the queues and 100 MiB are
 //! being sealed and sent, whatever the size of the volume. The depths of the queues in front are
-//! in `walk`, `file` and `upload`.
+//! in `walk`, `file` and `event`.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::sync_channel;
 use std::thread;
 
 use format::chunker::Chunker;
@@ -19,6 +18,7 @@ use tokio::runtime::Handle;
 
 use crate::assemble::{Assembled, Assembler};
 use crate::error::UploadError;
+use crate::event;
 use crate::file::{self, Readers, Shared, Turnstile};
 use crate::intake::Intake;
 use crate::maps::{self, VolumeMaps};
@@ -27,9 +27,6 @@ use crate::progress::Progress;
 use crate::stamp::StampRule;
 use crate::volume::{Stamps, Stillness, Volume};
 use crate::walk::Walk;
-
-/// How many files the walk may be ahead of the new tree.
-const EVENTS_WAITING: usize = 4096;
 
 /// An upload in progress. Dropped before [`Upload::commit`], it leaves no restore point.
 pub struct Upload {
@@ -194,7 +191,7 @@ fn settle(volume: &Volume) -> FileTime {
 
 fn read_volume(volume: &Volume, shared: &Arc<Shared>) -> Result<(u64, Assembled), UploadError> {
     let readers = Readers::start(shared).map_err(UploadError::Threads)?;
-    let (teller, events) = sync_channel(EVENTS_WAITING);
+    let (teller, events) = event::channel();
     let walk = Walk::new(volume, shared, &readers, teller)?;
     let tree = Assembler::new(volume.name.clone(), &shared.chunker, &shared.intake);
     thread::scope(|scope| {

@@ -11,7 +11,6 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::SyncSender;
 
 use format::manifest::Omission;
 use format::raw::RawPath;
@@ -22,7 +21,7 @@ use tokio::sync::oneshot;
 
 use self::scan::{Pending, Scanned, Scanners, Seen, scan};
 use crate::error::UploadError;
-use crate::event::{Event, Identity, Reading};
+use crate::event::{Event, Identity, Reading, Teller};
 use crate::file::{Job, Readers, Shared};
 use crate::parent::ParentDirectory;
 use crate::stamp::Known;
@@ -36,7 +35,7 @@ pub(crate) struct Walk<'a> {
     volume: &'a Volume,
     shared: &'a Shared,
     readers: &'a Readers,
-    events: SyncSender<Event>,
+    events: Teller,
     scanners: Scanners,
     /// Files with several names that are being read already.
     linked: HashSet<(u64, u64)>,
@@ -61,7 +60,7 @@ impl<'a> Walk<'a> {
         volume: &'a Volume,
         shared: &'a Shared,
         readers: &'a Readers,
-        events: SyncSender<Event>,
+        events: Teller,
     ) -> Result<Self, UploadError> {
         let scanners = Scanners::start().map_err(UploadError::Threads)?;
         let linked = HashSet::new();
@@ -87,6 +86,7 @@ impl<'a> Walk<'a> {
             self.shared.stamps.is_pseudo(glance.device, &dir);
             self.leaf((&Arc::new(dir), &name), (&[], Path::new("")), &glance, parent)?;
         }
+        self.events.finish()?;
         Ok(self.files)
     }
 
@@ -179,8 +179,10 @@ impl<'a> Walk<'a> {
         self.omit(&path, &error)?;
         // The directory itself is known; only what is in it is lost.
         match files::inspect(&level.dir, name) {
-            Ok(found) => self.empty_directory(name, found).map(|()| None),
-            Err(_) => Ok(None),
+            Ok(found) if found.kind == FileKind::Directory => {
+                self.empty_directory(name, found).map(|()| None)
+            }
+            _ => Ok(None),
         }
     }
 
@@ -349,8 +351,8 @@ impl<'a> Walk<'a> {
         self.tell(Event::Omitted(Omission { volume, path: raw(path), reason }))
     }
 
-    fn tell(&self, event: Event) -> Result<(), UploadError> {
-        self.events.send(event).map_err(|_| UploadError::Stopped)
+    fn tell(&mut self, event: Event) -> Result<(), UploadError> {
+        self.events.tell(event)
     }
 
     fn root_error(&self, source: io::Error) -> UploadError {

@@ -101,7 +101,7 @@ impl Reader<'_> {
 /// The holes of a file, asked for from its start to its end.
 struct Holes<'a> {
     segments: platform::files::Segments<'a>,
-    /// The hole that was found last.
+    /// The hole that was found last; an empty one stands for data until there.
     last: Range<u64>,
 }
 
@@ -118,14 +118,54 @@ impl Holes<'_> {
             }
             self.last = match self.segments.next().transpose()? {
                 Some(Segment::Hole { offset, length }) => offset..offset + length,
-                // Not known beyond its end, so that the next question goes on there.
-                Some(Segment::Data { offset, length }) if offset + length > range.end => {
-                    self.last = offset + length..offset + length;
-                    return Ok(found);
-                }
-                Some(Segment::Data { .. }) => continue,
+                // No hole before its end.
+                Some(Segment::Data { offset, length }) => offset + length..offset + length,
                 None => return Ok(found),
             };
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::unix::fs::FileExt as _;
+
+    use super::*;
+
+    fn read(file: &File, size: u64) -> Vec<Block> {
+        let (file, memory) = (BlockFile::new(file.try_clone().unwrap()), Pool::new(2));
+        thread::scope(|scope| {
+            let blocks = Blocks::begin(scope, &file, size, &memory).unwrap();
+            std::iter::from_fn(|| blocks.next()).collect::<io::Result<_>>().unwrap()
+        })
+    }
+
+    #[test]
+    fn holes_and_data_come_as_they_lie() {
+        const MIB: u64 = 1 << 20;
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(14 * MIB + 5).unwrap();
+        // Two runs in the first block, the second block all hole, data across a border, a tail.
+        for place in [MIB, 2 * MIB, 11 * MIB + MIB / 2] {
+            file.write_all_at(&vec![7; 1 << 20], place).unwrap();
+        }
+        let blocks = read(&file, 14 * MIB + 5);
+        let found: Vec<_> = blocks.iter().map(|b| (b.offset, b.bytes.len(), &b.holes)).collect();
+        let first = vec![0..MIB, 3 * MIB..4 * MIB];
+        let one = |hole: Range<u64>| std::iter::once(hole).collect::<Vec<_>>();
+        let third = one(8 * MIB..11 * MIB + MIB / 2);
+        let last = one(12 * MIB + MIB / 2..14 * MIB + 5);
+        let expected =
+            [(0, 4 << 20, &first), (8 * MIB, 4 << 20, &third), (12 * MIB, (2 << 20) + 5, &last)];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_file_that_became_shorter_ends_where_it_ends() {
+        let file = tempfile::tempfile().unwrap();
+        file.write_all_at(&vec![7; 5 << 20], 0).unwrap();
+        let blocks = read(&file, 40 << 20);
+        assert_eq!(blocks.iter().map(|block| block.bytes.len()).sum::<usize>(), 5 << 20);
     }
 }
