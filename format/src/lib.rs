@@ -13,6 +13,7 @@
 )]
 
 pub mod annotation;
+mod bounded;
 pub mod changed_ranges;
 pub mod chunker;
 pub mod content;

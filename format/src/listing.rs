@@ -66,7 +66,12 @@ impl Decoder {
         Ok(Some(entry))
     }
 
-    /// Whether the listing may end here: after a whole entry.
+    /// No more bytes come: whatever is whole is given out now. Whether that was news.
+    pub fn end(&mut self) -> bool {
+        self.entries.end()
+    }
+
+    /// Whether the listing may end here: after a whole entry. Asked after [`Decoder::end`].
     pub fn finish(&self) -> Result<(), ListingError> {
         Ok(self.entries.finish()?)
     }

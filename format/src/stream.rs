@@ -10,6 +10,9 @@ use thiserror::Error;
 
 /// No value has a longer encoding; an entry with the most attributes that Linux lists has less.
 const VALUE_BYTES_MAX: usize = 16 << 20;
+/// From this length on, a value that is not whole is not tried again for each few bytes more:
+/// that would take time without end.
+const PATIENT_BYTES: usize = 64 << 10;
 
 /// The bytes of a stream end in the middle of a value, or make no sense.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
@@ -25,12 +28,22 @@ pub struct Decoder<T> {
     bytes: Vec<u8>,
     start: usize,
     values: u64,
+    /// The next value has not been whole in fewer bytes than this.
+    wanted: usize,
+    has_ended: bool,
     value: PhantomData<fn() -> T>,
 }
 
 impl<T> Default for Decoder<T> {
     fn default() -> Self {
-        Self { bytes: Vec::new(), start: 0, values: 0, value: PhantomData }
+        Self {
+            bytes: Vec::new(),
+            start: 0,
+            values: 0,
+            wanted: 0,
+            has_ended: false,
+            value: PhantomData,
+        }
     }
 }
 
@@ -45,7 +58,7 @@ impl<T: DeserializeOwned> Decoder<T> {
     /// The next value; `None` when the bytes so far do not hold a whole one.
     pub fn value(&mut self) -> Result<Option<T>, DamagedStream> {
         let rest = self.bytes.get(self.start..).unwrap_or_default();
-        if rest.is_empty() {
+        if rest.is_empty() || rest.len() < self.wanted && !self.has_ended {
             return Ok(None);
         }
         // An error may only mean that the rest of the value is still to come.
@@ -53,14 +66,25 @@ impl<T: DeserializeOwned> Decoder<T> {
             Ok((value, tail)) => {
                 self.start = self.bytes.len().saturating_sub(tail.len());
                 self.values = self.values.saturating_add(1);
+                self.wanted = 0;
                 Ok(Some(value))
             }
-            Err(_) if rest.len() < VALUE_BYTES_MAX => Ok(None),
+            Err(_) if rest.len() < VALUE_BYTES_MAX => {
+                if rest.len() >= PATIENT_BYTES {
+                    self.wanted = rest.len().saturating_add(rest.len() / 4);
+                }
+                Ok(None)
+            }
             Err(_) => Err(self.damaged()),
         }
     }
 
-    /// Whether the stream may end here: after a whole value.
+    /// No more bytes come: whatever is whole is given out now. Whether that was news.
+    pub fn end(&mut self) -> bool {
+        !std::mem::replace(&mut self.has_ended, true)
+    }
+
+    /// Whether the stream may end here: after a whole value. Asked after [`Decoder::end`].
     pub fn finish(&self) -> Result<(), DamagedStream> {
         if self.start == self.bytes.len() { Ok(()) } else { Err(self.damaged()) }
     }
@@ -107,6 +131,20 @@ mod tests {
             assert_eq!(read, values);
             assert_eq!(decoder.finish(), Ok(()));
         }
+    }
+
+    #[test]
+    fn a_long_value_that_comes_in_small_parts_is_whole_at_the_end() {
+        let (mut bytes, value) = (Vec::new(), "x".repeat(300_000));
+        write(&value, &mut bytes);
+        let (mut decoder, mut read) = (Decoder::<String>::default(), None);
+        for part in bytes.chunks(100) {
+            decoder.feed(part);
+            read = read.or(decoder.value().unwrap());
+        }
+        assert!(decoder.end() && !decoder.end());
+        assert_eq!(read.or(decoder.value().unwrap()), Some(value));
+        assert_eq!(decoder.finish(), Ok(()));
     }
 
     #[test]

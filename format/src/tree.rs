@@ -121,13 +121,17 @@ pub const CONTENT_HASH_BYTES_MIN: u64 = 1 << 20;
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Extents {
     /// At most [`EXTENTS_HERE_MAX`].
-    Here(Vec<Extent>),
+    Here(#[serde(deserialize_with = "crate::bounded::list::<_, _, EXTENTS_HERE_MAX>")] Vec<Extent>),
     /// Where the stream of the extents is stored.
     Stored(Vec<Slice>),
 }
 
 /// How many extents an entry holds itself.
 pub const EXTENTS_HERE_MAX: usize = 128;
+
+/// How many extended attributes a file has at the most: Linux lists 64 KiB of names, each of which
+/// takes two bytes or more.
+pub const ATTRIBUTES_MAX: usize = 32 << 10;
 
 impl Default for Extents {
     fn default() -> Self {
@@ -147,6 +151,7 @@ pub struct Metadata {
     /// When the content last changed.
     pub modified: FileTime,
     /// Extended attributes in the order of their names; POSIX ACLs are among them.
+    #[serde(deserialize_with = "crate::bounded::list::<_, _, ATTRIBUTES_MAX>")]
     pub attributes: Vec<Attribute>,
     /// Set when the file has more than one name: equal values in one volume are one file.
     pub hard_link: Option<HardLink>,

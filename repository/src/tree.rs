@@ -40,6 +40,7 @@ impl EntryReader {
             }
             match self.listing.next() {
                 Some(slice) => self.decoder.feed(&self.chunks.read(slice).await?),
+                None if self.decoder.end() => {}
                 None => return Ok(self.decoder.finish().map(|()| None)?),
             }
         }
@@ -110,6 +111,9 @@ impl ExtentReader {
                 return Ok(Some(extent));
             }
             let Some(slice) = self.stored.next() else {
+                if self.decoder.end() {
+                    continue;
+                }
                 self.decoder.finish().map_err(|_| RepositoryError::Extents)?;
                 return Ok(None);
             };

@@ -25,6 +25,9 @@ use crate::window::Window;
 
 /// How many further names wait for their first one at the most.
 const POSTPONED_MAX: usize = 256;
+/// The largest numbers of a device that Linux knows.
+const MAJOR_MAX: u32 = 0xfff;
+const MINOR_MAX: u32 = 0xf_ffff;
 /// How many blocks of a window are put together at once; see `crate::pipeline`.
 pub(crate) const WINDOW_BLOCKS: usize = 24;
 
@@ -402,6 +405,16 @@ fn make_directory(dir: &Dir, name: &[u8], found: Option<&Inspected>) -> io::Resu
 
 fn make_node(dir: &Dir, name: &[u8], kind: &Kind) -> io::Result<()> {
     let kind = match *kind {
+        // The system answers this as if the directory were gone, which would end the restore.
+        Kind::Symlink { ref target } if target.as_bytes().is_empty() => {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        // The system would cut the number, and make a node of another device.
+        Kind::CharacterDevice { major, minor } | Kind::BlockDevice { major, minor }
+            if major > MAJOR_MAX || minor > MINOR_MAX =>
+        {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
         Kind::Symlink { ref target } => return dir.create_symlink(name, target.as_bytes()),
         Kind::Fifo => FileKind::Fifo,
         Kind::Socket => FileKind::Socket,

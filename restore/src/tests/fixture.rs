@@ -11,11 +11,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use format::content::{ContentHasher, PAGE_BYTES};
 use format::frame::{ChunkKind, ChunkRecord, Encoder, Frame};
-use format::ids::{ContentHash, RepositoryId};
+use format::ids::{ContentHash, ObjectId, RepositoryId};
 use format::keys::{Keys, RootKey};
 use format::listing;
 use format::manifest::{Level, Manifest, Statistics, VolumeRecord};
-use format::names::{Folder, ObjectName};
+use format::names::{Folder, ObjectName, PackName};
+use format::pack::PackRecord;
 use format::raw::RawPath;
 use format::tree::{
     CONTENT_HASH_BYTES_MIN, Content, Entry, Extent, Extents, FileTime, Kind, Metadata, Slice,
@@ -115,7 +116,7 @@ pub(crate) struct World {
     folder: TempDir,
     pub(crate) runtime: Runtime,
     pub(crate) store: Arc<Watched>,
-    reader: Reader,
+    pub(crate) reader: Reader,
 }
 
 impl World {
@@ -167,23 +168,22 @@ impl World {
 
     /// Stores the point and makes it exist.
     pub(crate) fn commit(&self, mut point: Point, root: Kind, files: u64) -> Manifest {
-        let entry = Entry { name: RawPath::default(), kind: root, metadata: metadata(0o755) };
-        let mut bytes = Vec::new();
-        listing::write(&entry, &mut bytes);
-        let root = vec![point.chunk(ChunkKind::Tree, &bytes)];
+        let volume = point.volume("volume", root, files);
+        self.commit_volumes(point, vec![volume], 6, |_| {})
+    }
+
+    /// The same for any volumes, so many frames to a pack. `spoil` is what is done to what the
+    /// index says.
+    pub(crate) fn commit_volumes(
+        &self,
+        mut point: Point,
+        volumes: Vec<VolumeRecord>,
+        pack_frames: usize,
+        spoil: impl FnOnce(&mut Vec<PackRecord>),
+    ) -> Manifest {
         point.close(ChunkKind::Tree);
         point.close(ChunkKind::Data);
         let Point { writer, frames, .. } = point;
-        let volume = VolumeRecord {
-            name: RawPath::new("volume"),
-            source: RawPath::new("/volume"),
-            driver: "none".into(),
-            mounts: Vec::new(),
-            root,
-            files,
-            bytes: 0,
-            data: 0,
-        };
         let manifest = Manifest {
             point: writer.point(),
             application: "a".into(),
@@ -192,7 +192,7 @@ impl World {
             taken: jiff::Timestamp::UNIX_EPOCH,
             level: Level::Fuzzy,
             remarks: Vec::new(),
-            volumes: vec![volume],
+            volumes,
             definition: serde_json::Value::Null,
             evidence: None,
             statistics: Statistics::default(),
@@ -200,10 +200,14 @@ impl World {
         };
         self.runtime.block_on(async {
             let mut packs = Vec::new();
-            for frames in frames.chunks(6) {
-                let pack = writer.seal(frames.to_vec()).unwrap();
+            for (number, frames) in (0_u128..).zip(frames.chunks(pack_frames)) {
+                // Without the check of `Writer::seal`: frames may be bad on purpose.
+                let id = ObjectId::new(number.to_be_bytes());
+                let name = PackName { session: writer.point(), id };
+                let pack = format::pack::seal(writer.keys(), name, frames.to_vec());
                 packs.push(writer.store_pack(pack).await.unwrap());
             }
+            spoil(&mut packs);
             writer.store_index(packs).await.unwrap();
             writer.commit(manifest.clone()).await.unwrap();
         });
@@ -233,7 +237,7 @@ impl World {
 pub(crate) struct Point {
     writer: Writer,
     encoder: Encoder,
-    frames: Vec<Frame>,
+    pub(crate) frames: Vec<Frame>,
     open: BTreeMap<u8, (Vec<ChunkRecord>, Vec<u8>)>,
     /// The data chunks so far.
     pub(crate) chunks: Vec<(Slice, Vec<u8>)>,
@@ -272,6 +276,23 @@ impl Point {
     pub(crate) fn close(&mut self, kind: ChunkKind) {
         if let Some((records, plaintext)) = self.open.remove(&(kind as u8)) {
             self.frames.push(self.encoder.encode(kind, records, &plaintext));
+        }
+    }
+
+    /// A volume with this root, which is stored.
+    pub(crate) fn volume(&mut self, name: &str, root: Kind, files: u64) -> VolumeRecord {
+        let entry = Entry { name: RawPath::default(), kind: root, metadata: metadata(0o755) };
+        let mut bytes = Vec::new();
+        listing::write(&entry, &mut bytes);
+        VolumeRecord {
+            name: RawPath::new(name),
+            source: RawPath::new("/volume"),
+            driver: "none".into(),
+            mounts: Vec::new(),
+            root: vec![self.chunk(ChunkKind::Tree, &bytes)],
+            files,
+            bytes: 0,
+            data: 0,
         }
     }
 

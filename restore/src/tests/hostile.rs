@@ -1,5 +1,15 @@
 //! Repositories that were written to do harm, or that are damaged.
 
+mod arena;
+mod extents;
+mod index;
+mod links;
+mod manifests;
+mod metadata;
+mod names;
+mod packs;
+mod trees;
+
 use std::fs;
 
 use format::raw::RawPath;
