@@ -118,14 +118,39 @@ impl Holes<'_> {
             }
             self.last = match self.segments.next().transpose()? {
                 Some(Segment::Hole { offset, length }) => offset..offset + length,
-                // Not known beyond its end, so that the next question goes on there.
-                Some(Segment::Data { offset, length }) if offset + length > range.end => {
-                    self.last = offset + length..offset + length;
-                    return Ok(found);
-                }
-                Some(Segment::Data { .. }) => continue,
+                // No hole as far as that: a hole before it is not found again.
+                Some(Segment::Data { offset, length }) => offset + length..offset + length,
                 None => return Ok(found),
             };
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::unix::fs::FileExt as _;
+
+    use super::*;
+
+    #[test]
+    fn every_hole_is_found_once() {
+        const MIB: u64 = 1 << 20;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sparse");
+        let file = File::create(&path).unwrap();
+        for offset in [1, 3, 7] {
+            file.write_all_at(&vec![1; MIB as usize], offset * MIB).unwrap();
+        }
+        file.set_len(10 * MIB).unwrap();
+        let file = File::open(&path).unwrap();
+        let mut holes = Holes { segments: segments(&file, 10 * MIB), last: 0..0 };
+        let mut within = |start: u64, end: u64| {
+            let found = holes.within(start * MIB..end * MIB).unwrap();
+            found.iter().map(|hole| (hole.start / MIB, hole.end / MIB)).collect::<Vec<_>>()
+        };
+        assert_eq!(within(0, 4), [(0, 1), (2, 3)]);
+        assert_eq!(within(4, 8), [(4, 7)]);
+        assert_eq!(within(8, 10), [(8, 10)]);
     }
 }
