@@ -174,7 +174,7 @@ fn a_gibibyte_of_written_zeros_is_stored_as_next_to_nothing() {
     let (output, cost) = measured(world.start(["backup", "--path", "data", "--json"]));
     println!("backup of zeros: {cost:?}");
     little_is_stored(&output.succeeded().json());
-    assert!(cost.memory < MEMORY_MAX && cost.time < Duration::from_secs(60), "{cost:?}");
+    assert!(cost.memory < MEMORY_MAX && cost.time < Duration::from_mins(1), "{cost:?}");
     let (output, cost) = measured(world.start(["restore", "latest", "--to", "target"]));
     println!("restore of zeros: {cost:?}");
     output.succeeded();

@@ -77,7 +77,7 @@ impl Tree {
         }
     }
 
-    /// Overwrites a file, keeping its size and its time of modification; whether there was one.
+    /// Overwrites a file, keeping its size and its time of modification.
     pub(crate) fn rewrite_unnoticed(&mut self) {
         let Some(path) = self.file("rewrite unnoticed") else { return };
         let before = fs::metadata(&path).unwrap();
@@ -196,9 +196,9 @@ impl Tree {
 
     fn set_times(&mut self) {
         let Some(path) = self.any("set times", |_| true) else { return };
-        let tv_sec = [-1, 0, 1_234_567_890, 4_000_000_000][self.chance.index(4)];
-        let tv_nsec = [0, 1, 999_999_999][self.chance.index(3)];
-        set_times(&path, Timespec { tv_sec, tv_nsec });
+        let seconds = [-1, 0, 1_234_567_890, 4_000_000_000][self.chance.index(4)];
+        let nanoseconds = [0, 1, 999_999_999][self.chance.index(3)];
+        set_times(&path, Timespec { tv_sec: seconds, tv_nsec: nanoseconds });
     }
 
     fn set_mode(&mut self) {
