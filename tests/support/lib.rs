@@ -13,8 +13,10 @@
     reason = "a test that cannot go on panics"
 )]
 
+pub mod chance;
 pub mod compare;
 pub mod containers;
+pub mod cost;
 pub mod directory;
 pub mod every_kind;
 pub mod lab;

@@ -77,6 +77,15 @@ impl World {
         Self::empty().init()
     }
 
+    /// A world with a new repository that a key file opens, which takes no time.
+    pub fn with_key_file() -> Self {
+        let mut world = Self::empty();
+        world.unset("STILLPOINT_PASSPHRASE");
+        world.set("STILLPOINT_KEY_FILE", world.path("key"));
+        world.stillpoint(["init", "--new-key-file", "key", "--no-recovery-key"]).succeeded();
+        world
+    }
+
     /// Makes the repository.
     pub fn init(self) -> Self {
         self.stillpoint(["init"]).succeeded();

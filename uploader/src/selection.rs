@@ -18,7 +18,8 @@ pub struct Selection {
 pub struct PatternError {
     /// The pattern as it was written.
     pub pattern: String,
-    source: globset::Error,
+    /// What is wrong with it; nothing when it names no file.
+    source: Option<globset::Error>,
 }
 
 impl Selection {
@@ -26,7 +27,9 @@ impl Selection {
     ///
     /// A pattern without a slash is compared with every file name; one that begins with a slash
     /// with whole paths below the root; any other with the end of paths. `*` and `?` stay within a
-    /// name, `**` goes across names, `[a-z]` and `{a,b}` are what they are in a shell.
+    /// name, `**` goes across names, `[a-z]` and `{a,b}` are what they are in a shell. A pattern
+    /// that names nothing, such as what an unset variable gives, is refused: it would leave out
+    /// everything.
     pub fn excluding<'a>(
         patterns: impl IntoIterator<Item = &'a str>,
     ) -> Result<Self, PatternError> {
@@ -34,14 +37,17 @@ impl Selection {
         for pattern in patterns {
             let refused = |source| PatternError { pattern: pattern.to_owned(), source };
             let trimmed = pattern.trim_end_matches('/');
+            if trimmed.is_empty() {
+                return Err(refused(None));
+            }
             let anchored = match trimmed.strip_prefix('/') {
                 Some(whole) => whole.to_owned(),
                 None => format!("**/{trimmed}"),
             };
             let glob = GlobBuilder::new(&anchored).literal_separator(true).build();
-            set.add(glob.map_err(refused)?);
+            set.add(glob.map_err(|e| refused(Some(e)))?);
         }
-        let refused = |source| PatternError { pattern: String::new(), source };
+        let refused = |e| PatternError { pattern: String::new(), source: Some(e) };
         Ok(Self { excluded: set.build().map_err(refused)?, one_filesystem: false })
     }
 
@@ -83,5 +89,9 @@ mod tests {
     fn a_pattern_that_makes_no_sense_is_named() {
         let error = Selection::excluding(["good", "[bad"]).unwrap_err();
         assert_eq!(error.pattern, "[bad");
+        for nothing in ["", "/", "//"] {
+            let error = Selection::excluding(["good", nothing]).unwrap_err();
+            assert_eq!(error.pattern, nothing);
+        }
     }
 }
