@@ -140,7 +140,7 @@ mod tests {
         let path = folder.path().join("sparse");
         let file = File::create(&path).unwrap();
         for offset in [1, 3, 7] {
-            file.write_all_at(&vec![1; MIB as usize], offset * MIB).unwrap();
+            file.write_all_at(&vec![1; 1 << 20], offset * MIB).unwrap();
         }
         file.set_len(10 * MIB).unwrap();
         let file = File::open(&path).unwrap();
