@@ -68,7 +68,12 @@ impl Reading<'_> {
         })?;
         let size = settled_size(file.file(), found.size, end)?;
         let Digested { size, hash, map } = work.finish(size, &mut sink)?;
-        let WrittenExtents { extents, data, .. } = sink.extents.finish()?;
+        let WrittenExtents { extents, size: covered, data } = sink.extents.finish()?;
+        if covered != size {
+            // Rather missing than there and of no use.
+            let what = format!("{covered} of its {size} bytes were accounted for");
+            return Err(io::Error::other(what).into());
+        }
         Ok(StoredFile { content: Content { size, extents, hash }, data, map })
     }
 }
