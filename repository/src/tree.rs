@@ -6,6 +6,8 @@ use format::listing::{self, ListingError};
 use format::stream;
 use format::tree::{Content, Entry, Extent, Extents, Slice};
 
+use tokio::runtime::Handle;
+
 use crate::chunks::Chunks;
 use crate::error::RepositoryError;
 
@@ -24,8 +26,16 @@ impl EntryReader {
         Self { chunks, listing, decoder: listing::Decoder::default() }
     }
 
+    /// What [`Self::next`] gives, for threads that may wait; quick when nothing has to be fetched.
+    pub fn next_blocking(&mut self, runtime: &Handle) -> Result<Option<Entry>, RepositoryError> {
+        match self.buffered()? {
+            Some(entry) => Ok(Some(entry)),
+            None => runtime.block_on(self.next()),
+        }
+    }
+
     /// The next entry if it can be had without waiting for the store.
-    pub fn buffered(&mut self) -> Result<Option<Entry>, RepositoryError> {
+    fn buffered(&mut self) -> Result<Option<Entry>, RepositoryError> {
         Ok(self.decoder.entry()?)
     }
 
@@ -74,8 +84,16 @@ impl ExtentReader {
         }
     }
 
+    /// What [`Self::next`] gives, for threads that may wait; quick when nothing has to be fetched.
+    pub fn next_blocking(&mut self, runtime: &Handle) -> Result<Option<Extent>, RepositoryError> {
+        match self.buffered()? {
+            Some(extent) => Ok(Some(extent)),
+            None => runtime.block_on(self.next()),
+        }
+    }
+
     /// The next extent if it can be had without waiting for the store.
-    pub fn buffered(&mut self) -> Result<Option<Extent>, RepositoryError> {
+    fn buffered(&mut self) -> Result<Option<Extent>, RepositoryError> {
         match self.here.next() {
             Some(extent) => self.count(extent).map(Some),
             None => match self.decoder.value().map_err(|_| RepositoryError::Extents)? {

@@ -51,12 +51,7 @@ impl ParentDirectory {
     }
 
     fn advance(&mut self) {
-        let next = match self.entries.buffered() {
-            Ok(Some(entry)) => Ok(Some(entry)),
-            Ok(None) => self.runtime.block_on(self.entries.next()),
-            Err(error) => Err(error),
-        };
-        self.next = next.unwrap_or_else(|error| {
+        self.next = self.entries.next_blocking(&self.runtime).unwrap_or_else(|error| {
             warn(&error);
             None
         });

@@ -309,11 +309,7 @@ impl<'a> Walk<'a> {
         let mut extents = ExtentReader::new(intake.stored(), content.clone());
         let mut data = 0;
         loop {
-            let next = match extents.buffered() {
-                Ok(None) => self.shared.runtime.block_on(extents.next()),
-                buffered => buffered,
-            };
-            let Ok(next) = next else { return Ok(None) };
+            let Ok(next) = extents.next_blocking(&self.shared.runtime) else { return Ok(None) };
             let Some(extent) = next else { return Ok(Some(data)) };
             let Some(slice) = extent.slice() else { continue };
             if !intake.holds(&slice)? {

@@ -3,10 +3,11 @@
 use std::io;
 
 use format::tree::{FileTime, Stamp};
-use rustix::fs::{AtFlags, FileType, Statx, StatxFlags, StatxTimestamp, makedev, statx};
+use rustix::fs::{AtFlags, FileType, Statx, StatxFlags, makedev, statx};
 
 use super::directory::Dir;
 use super::handle::component;
+use super::inspect::time;
 
 /// What `statx` says of a name, without opening what it names.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -63,8 +64,4 @@ impl Glance {
             links: u64::from(stat.stx_nlink),
         }
     }
-}
-
-fn time(stamp: StatxTimestamp) -> FileTime {
-    FileTime { seconds: stamp.tv_sec, nanoseconds: stamp.tv_nsec }
 }

@@ -126,6 +126,7 @@ fn kind(handle: BorrowedFd<'_>, stat: &Statx) -> io::Result<FileKind> {
     })
 }
 
-fn time(stamp: StatxTimestamp) -> FileTime {
+/// A moment as `statx` gives it.
+pub(super) fn time(stamp: StatxTimestamp) -> FileTime {
     FileTime { seconds: stamp.tv_sec, nanoseconds: stamp.tv_nsec }
 }

@@ -137,11 +137,7 @@ fn extents(
 }
 
 fn next(reader: &mut ExtentReader, runtime: &Handle) -> Option<Extent> {
-    let next = match reader.buffered() {
-        Ok(None) => runtime.block_on(reader.next()),
-        buffered => buffered,
-    };
-    next.unwrap_or_else(|error| {
+    reader.next_blocking(runtime).unwrap_or_else(|error| {
         let error = &error as &dyn std::error::Error;
         tracing::warn!(error, "what a file held last time cannot be read; it is stored anew");
         None

@@ -10,7 +10,6 @@ use format::tree::{Content, Extent};
 use platform::files::{self, Inspected, Segment};
 
 use super::{ContentError, Reading, StoredFile};
-use crate::error::UploadError;
 use crate::stream::{ExtentWriter, WrittenExtents};
 
 impl Reading<'_> {
@@ -72,7 +71,7 @@ impl Reading<'_> {
             let cut = self.shared.chunker.cut(self.buffer);
             let chunk = self.buffer.get(..cut).unwrap_or_default();
             let slice = self.shared.intake.take(ChunkKind::Data, chunk)?;
-            extents.push(Extent::Whole(slice)).map_err(|e: UploadError| e)?;
+            extents.push(Extent::Whole(slice))?;
             self.buffer.drain(..cut);
         }
     }
