@@ -12,12 +12,14 @@ mod glance;
 mod handle;
 mod inspect;
 pub mod mounts;
+mod read_ahead;
 mod segments;
 
 pub use apply::{Birth, Refusal, apply, apply_new, apply_open};
 pub use directory::{Dir, Name};
 pub use glance::{Glance, GlanceKind, glance};
 pub use inspect::{FileKind, Inspected, inspect, inspect_open, inspect_path};
+pub use read_ahead::will_need;
 pub use segments::{Segment, Segments, segments};
 
 #[cfg(test)]

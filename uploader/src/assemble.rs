@@ -12,7 +12,7 @@ use format::tree::{Entry, HardLink, Kind, Slice};
 
 use crate::error::UploadError;
 use crate::event::{Event, Identity, Reading};
-use crate::file::{ContentError, StoredFile};
+use crate::file::{ContentError, ReadFile, StoredFile};
 use crate::intake::Intake;
 use crate::large::page_map::NewPageMap;
 use crate::stream::StreamWriter;
@@ -89,7 +89,7 @@ impl<'a> Assembler<'a> {
             }
             Event::Leave => self.leave(),
             Event::Known { entry, identity, data } => self.add_known(*entry, identity, data),
-            Event::Reading(reading) => self.add_read(reading),
+            Event::Reading(reading) => self.add_all_read(reading),
             Event::Again { name, path, identity } => {
                 let linked = self.hard_link(identity).and_then(|link| self.linked.get(&link));
                 let Some(first) = linked.cloned() else {
@@ -141,14 +141,24 @@ impl<'a> Assembler<'a> {
         }
     }
 
-    fn add_read(&mut self, reading: Reading) -> Result<(), UploadError> {
-        let Reading { name, path, outcome } = reading;
-        let read = outcome.blocking_recv().map_err(|_| UploadError::Stopped)?;
+    fn add_all_read(&mut self, reading: Reading) -> Result<(), UploadError> {
+        let Reading { directory, names, outcomes } = reading;
+        let outcomes = outcomes.blocking_recv().map_err(|_| UploadError::Stopped)?;
+        let mut read = names.into_iter().zip(outcomes);
+        read.try_for_each(|(name, read)| self.add_read(&directory, name, read))
+    }
+
+    fn add_read(
+        &mut self,
+        directory: &RawPath,
+        name: RawPath,
+        read: ReadFile,
+    ) -> Result<(), UploadError> {
         self.assembled.read += read.read;
         let (stored, found) = match read.content {
             Ok(read) => read,
             Err(ContentError::File(error)) => {
-                self.omit(path, &error);
+                self.omit(below(directory, &name), &error);
                 return Ok(());
             }
             Err(ContentError::Upload(error)) => return Err(error),
@@ -183,4 +193,9 @@ impl<'a> Assembler<'a> {
         let (volume, reason) = (self.volume.clone(), error.to_string());
         self.assembled.omissions.push(Omission { volume, path, reason });
     }
+}
+
+// A volume that is one file has no names.
+fn below(directory: &RawPath, name: &RawPath) -> RawPath {
+    if name.as_bytes().is_empty() { directory.clone() } else { directory.join(name.as_bytes()) }
 }

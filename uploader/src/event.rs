@@ -26,7 +26,7 @@ pub(crate) enum Event {
         /// How many bytes of its content are in no hole.
         data: u64,
     },
-    /// A file that is being read.
+    /// Files of one directory that are being read.
     Reading(Reading),
     /// One more name of a file that came before.
     Again { name: RawPath, path: RawPath, identity: Identity },
@@ -34,17 +34,18 @@ pub(crate) enum Event {
     Omitted(Omission),
 }
 
-/// A file that is being read, and where its content will come from.
+/// Files that are being read, and where their content will come from.
 #[derive(Debug)]
 pub(crate) struct Reading {
-    pub(crate) name: RawPath,
-    /// The path below the root of the volume.
-    pub(crate) path: RawPath,
-    pub(crate) outcome: oneshot::Receiver<ReadFile>,
+    /// The path of their directory below the root of the volume.
+    pub(crate) directory: RawPath,
+    pub(crate) names: Vec<RawPath>,
+    /// One for each of the names, in their order.
+    pub(crate) outcomes: oneshot::Receiver<Vec<ReadFile>>,
 }
 
-/// How many events go from thread to thread at once: to wake another one for each costs more than
-/// to make it.
+/// How many files go from thread to thread at once, or some more: to wake another one for each
+/// costs more than to tell of it.
 const TOLD_AT_ONCE: usize = 128;
 /// How many such groups wait; the walk may be some 4,000 files ahead of the new tree.
 const GROUPS_WAITING: usize = 32;
@@ -54,24 +55,31 @@ const GROUPS_WAITING: usize = 32;
 pub(crate) struct Teller {
     groups: SyncSender<Vec<Event>>,
     group: Vec<Event>,
+    /// How many files are in the group.
+    files: usize,
 }
 
 /// The way from those who walk to those who write.
 pub(crate) fn channel() -> (Teller, Receiver<Vec<Event>>) {
     let (groups, events) = sync_channel(GROUPS_WAITING);
-    (Teller { groups, group: Vec::new() }, events)
+    (Teller { groups, group: Vec::new(), files: 0 }, events)
 }
 
 impl Teller {
     /// Waits while too many events are waiting already.
     pub(crate) fn tell(&mut self, event: Event) -> Result<(), UploadError> {
+        self.files += match &event {
+            Event::Reading(reading) => reading.names.len(),
+            _ => 1,
+        };
         self.group.push(event);
-        if self.group.len() < TOLD_AT_ONCE { Ok(()) } else { self.finish() }
+        if self.files < TOLD_AT_ONCE { Ok(()) } else { self.finish() }
     }
 
     /// Tells what was held back.
     pub(crate) fn finish(&mut self) -> Result<(), UploadError> {
         let group = std::mem::take(&mut self.group);
+        self.files = 0;
         self.groups.send(group).map_err(|_| UploadError::Stopped)
     }
 }

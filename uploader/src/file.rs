@@ -4,6 +4,7 @@ mod blocks;
 mod large;
 mod small;
 
+use std::fs::File;
 use std::io;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,20 +26,28 @@ use crate::pool::Pool;
 use crate::progress::Progress;
 use crate::volume::Stamps;
 
-/// How many files are read at the same time.
+/// How many threads read files.
 const READERS: usize = 16;
-/// How many files wait for a reader.
-const FILES_WAITING: usize = 256;
+/// How many jobs wait for a reader.
+const JOBS_WAITING: usize = 16;
+
+/// Files to be read by one reader, one after another: to wake a thread for each small file costs
+/// about as much as to read it.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) files: Vec<Wanted>,
+    /// Gets as many outcomes as there are files, in the same order.
+    pub(crate) outcomes: oneshot::Sender<Vec<ReadFile>>,
+}
 
 /// A file to be read.
 #[derive(Debug)]
-pub(crate) struct Job {
+pub(crate) struct Wanted {
     /// Where it lies.
     pub(crate) dir: Arc<Dir>,
     pub(crate) name: Vec<u8>,
     /// What it held in the parent point.
     pub(crate) parent: Option<Content>,
-    pub(crate) outcome: oneshot::Sender<ReadFile>,
 }
 
 /// What became of a file.
@@ -103,7 +112,7 @@ pub(crate) struct Readers {
 
 impl Readers {
     pub(crate) fn start(shared: &Arc<Shared>) -> io::Result<Self> {
-        let (sender, jobs) = sync_channel(FILES_WAITING);
+        let (sender, jobs) = sync_channel(JOBS_WAITING);
         let jobs = Arc::new(Mutex::new(jobs));
         let mut readers = Self { jobs: Some(sender), threads: Vec::new() };
         for _ in 0..READERS {
@@ -114,7 +123,7 @@ impl Readers {
         Ok(readers)
     }
 
-    /// Has a file read; waits while too many are waiting already.
+    /// Has files read; waits while too many are waiting already.
     pub(crate) fn read(&self, job: Job) -> Result<(), UploadError> {
         let jobs = self.jobs.as_ref().ok_or(UploadError::Stopped)?;
         jobs.send(job).map_err(|_| UploadError::Stopped)
@@ -136,13 +145,37 @@ fn serve(shared: &Shared, jobs: &Mutex<Receiver<Job>>) {
     loop {
         // One reader waits for a job, the others wait for that one.
         let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(Job { dir, name, parent, outcome }) = job else { return };
-        let mut reading = Reading { shared, buffer: &mut buffer, read: 0 };
-        let content = reading.file(&dir, &name, parent);
-        let read = reading.read;
+        let Ok(Job { files, outcomes }) = job else { return };
+        // All are asked for before the first is waited for.
+        let opened: Vec<_> = files.into_iter().map(|file| open(shared, file)).collect();
+        let read = opened.into_iter().map(|opened| {
+            let mut reading = Reading { shared, buffer: &mut buffer, read: 0 };
+            let content = opened.and_then(|opened| reading.file(opened));
+            ReadFile { read: reading.read, content }
+        });
         // Nobody waits for it when the walk has ended early.
-        let _ = outcome.send(ReadFile { read, content });
+        let _ = outcomes.send(read.collect());
     }
+}
+
+/// A file that is open, and what was found then.
+struct Opened {
+    file: File,
+    found: Box<Inspected>,
+    parent: Option<Content>,
+}
+
+fn open(shared: &Shared, wanted: Wanted) -> Result<Opened, ContentError> {
+    let Wanted { dir, name, parent } = wanted;
+    let file = dir.open_file(&name)?;
+    // The name may lead to another file by now: all that is stored is of the one that is open.
+    // The stat comes before the content, so that what is written meanwhile is seen next time.
+    let mut found = Box::new(files::inspect_open(&file)?);
+    found.metadata.stamp = shared.stamps.record(&found);
+    if found.size < CONTENT_HASH_BYTES_MIN {
+        files::will_need(&file, found.size);
+    }
+    Ok(Opened { file, found, parent })
 }
 
 /// The reading of one file.
@@ -153,17 +186,8 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    fn file(
-        &mut self,
-        dir: &Dir,
-        name: &[u8],
-        parent: Option<Content>,
-    ) -> Result<(StoredFile, Box<Inspected>), ContentError> {
-        let file = dir.open_file(name)?;
-        // The name may lead to another file by now: all that is stored is of the one that is open.
-        // The stat comes before the content, so that what is written meanwhile is seen next time.
-        let mut found = Box::new(files::inspect_open(&file)?);
-        found.metadata.stamp = self.shared.stamps.record(&found);
+    fn file(&mut self, opened: Opened) -> Result<(StoredFile, Box<Inspected>), ContentError> {
+        let Opened { file, found, parent } = opened;
         let stored = if found.size < CONTENT_HASH_BYTES_MIN {
             self.small(&file, &found)?
         } else {

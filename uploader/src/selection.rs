@@ -58,8 +58,12 @@ impl Selection {
         Self { one_filesystem, ..self }
     }
 
+    pub(crate) fn excludes_any(&self) -> bool {
+        !self.excluded.is_empty()
+    }
+
     pub(crate) fn is_excluded(&self, path: &Path) -> bool {
-        !self.excluded.is_empty() && self.excluded.is_match(path)
+        self.excludes_any() && self.excluded.is_match(path)
     }
 
     pub(crate) fn stays_on_one_filesystem(&self) -> bool {

@@ -3,6 +3,7 @@
 //! The walk itself reads no content: it compares each file with the parent point, hands those that
 //! are new or changed to the readers, and says what it met in the order of the tree.
 
+mod run;
 mod scan;
 
 use std::collections::{HashSet, VecDeque};
@@ -17,12 +18,12 @@ use format::raw::RawPath;
 use format::tree::{Content, Entry, Kind};
 use platform::files::{self, Dir, FileKind, Glance, GlanceKind, Inspected};
 use repository::tree::ExtentReader;
-use tokio::sync::oneshot;
 
+use self::run::Run;
 use self::scan::{Pending, Scanned, Scanners, Seen, scan};
 use crate::error::UploadError;
-use crate::event::{Event, Identity, Reading, Teller};
-use crate::file::{Job, Readers, Shared};
+use crate::event::{Event, Identity, Teller};
+use crate::file::{Readers, Shared, Wanted};
 use crate::parent::ParentDirectory;
 use crate::stamp::Known;
 use crate::volume::Volume;
@@ -36,6 +37,8 @@ pub(crate) struct Walk<'a> {
     shared: &'a Shared,
     readers: &'a Readers,
     events: Teller,
+    /// Files that come before the next event.
+    run: Run,
     scanners: Scanners,
     /// Files with several names that are being read already.
     linked: HashSet<(u64, u64)>,
@@ -64,7 +67,8 @@ impl<'a> Walk<'a> {
     ) -> Result<Self, UploadError> {
         let scanners = Scanners::start().map_err(UploadError::Threads)?;
         let linked = HashSet::new();
-        Ok(Self { volume, shared, readers, events, scanners, linked, files: 0 })
+        let run = Run::default();
+        Ok(Self { volume, shared, readers, events, run, scanners, linked, files: 0 })
     }
 
     /// Walks through the whole tree; returns how many files of all kinds there are.
@@ -84,8 +88,9 @@ impl<'a> Walk<'a> {
             let glance = files::glance(&dir, &name).map_err(|e| self.root_error(e))?;
             // Known before any of its files is asked for.
             self.shared.stamps.is_pseudo(glance.device, &dir);
-            self.leaf((&Arc::new(dir), &name), (&[], Path::new("")), &glance, parent)?;
+            self.leaf((&Arc::new(dir), &name), (Path::new(""), &[]), &glance, parent)?;
         }
+        self.hand_over()?;
         self.events.finish()?;
         Ok(self.files)
     }
@@ -117,8 +122,8 @@ impl<'a> Walk<'a> {
             if !is_directory {
                 continue;
             }
-            let path = level.path.join(OsStr::from_bytes(&seen.name));
-            if !self.is_left_out(&path) && !self.volume.tree.grafts.contains_key(&path) {
+            let name = &seen.name;
+            if !self.is_left_out(&level.path, name) && self.grafted(&level.path, name).is_none() {
                 let pending = self.scanners.begin(&level.dir, &seen.name);
                 level.ahead.push_back((seen.name.clone(), pending));
             }
@@ -127,38 +132,53 @@ impl<'a> Walk<'a> {
 
     // Looks at one name; a directory comes back to be descended into.
     fn visit(&mut self, level: &mut Level, seen: Seen) -> Result<Option<Level>, UploadError> {
-        let path = level.path.join(OsStr::from_bytes(&seen.name));
-        if self.is_left_out(&path) {
+        if self.is_left_out(&level.path, &seen.name) {
             return Ok(None);
         }
         let parent = level.parent.as_mut().and_then(|parent| parent.find(&seen.name));
-        if let Some(graft) = self.volume.tree.grafts.get(&path) {
-            return self.graft(graft, &seen.name, path, parent);
+        if let Some(graft) = self.grafted(&level.path, &seen.name) {
+            return self.graft(graft, &level.path, &seen.name, parent);
         }
         let glance = seen.glance.unwrap_or_else(|| files::glance(&level.dir, &seen.name));
         let glance = match glance {
             Ok(glance) => glance,
-            Err(error) => return self.omit(&path, &error).map(|()| None),
+            Err(error) => {
+                return self.omit(&join(&level.path, &seen.name), &error).map(|()| None);
+            }
         };
         if glance.kind == GlanceKind::Directory {
-            return self.directory(level, &seen.name, path, parent);
+            return self.directory(level, &seen.name, parent);
         }
         let place = (&level.dir, seen.name.as_slice());
-        self.leaf(place, (&seen.name, &path), &glance, parent).map(|()| None)
+        self.leaf(place, (&level.path, &seen.name), &glance, parent).map(|()| None)
     }
 
-    fn is_left_out(&self, path: &Path) -> bool {
-        self.volume.tree.hidden.iter().any(|hidden| hidden == path)
-            || self.volume.selection.is_excluded(path)
+    // Where there are no rules, no path is made.
+    fn is_left_out(&self, directory: &Path, name: &[u8]) -> bool {
+        let (hidden, selection) = (&self.volume.tree.hidden, &self.volume.selection);
+        if hidden.is_empty() && !selection.excludes_any() {
+            return false;
+        }
+        let path = join(directory, name);
+        hidden.contains(&path) || selection.is_excluded(&path)
+    }
+
+    // What lies elsewhere and belongs here.
+    fn grafted(&self, directory: &Path, name: &[u8]) -> Option<&'a Path> {
+        let grafts = &self.volume.tree.grafts;
+        if grafts.is_empty() {
+            return None;
+        }
+        grafts.get(&join(directory, name)).map(PathBuf::as_path)
     }
 
     fn directory(
         &mut self,
         level: &mut Level,
         name: &[u8],
-        path: PathBuf,
         parent: Option<Entry>,
     ) -> Result<Option<Level>, UploadError> {
+        let path = join(&level.path, name);
         let scanned = match level.ahead.pop_front_if(|(ahead, _)| ahead == name) {
             Some((_, pending)) => pending.wait(),
             None => level.dir.open_dir(name).and_then(scan),
@@ -189,10 +209,11 @@ impl<'a> Walk<'a> {
     fn graft(
         &mut self,
         graft: &Path,
+        directory: &Path,
         name: &[u8],
-        path: PathBuf,
         parent: Option<Entry>,
     ) -> Result<Option<Level>, UploadError> {
+        let path = join(directory, name);
         let found = files::inspect_path(graft);
         if found.as_ref().is_ok_and(|found| found.kind == FileKind::Directory) {
             return match Dir::open(graft).and_then(scan) {
@@ -205,7 +226,7 @@ impl<'a> Walk<'a> {
         match place {
             Ok((glance, dir, there)) => {
                 self.shared.stamps.is_pseudo(glance.device, &dir);
-                self.leaf((&Arc::new(dir), &there), (name, &path), &glance, parent)?;
+                self.leaf((&Arc::new(dir), &there), (directory, name), &glance, parent)?;
             }
             Err(error) => self.omit(&path, &error)?,
         }
@@ -242,11 +263,12 @@ impl<'a> Walk<'a> {
         self.tell(Event::Leave)
     }
 
-    // `place` is where the file lies, which for a graft is elsewhere and under another name.
+    // `place` is where the file lies, which for a graft is elsewhere and under another name than
+    // in the tree. A volume that is one file has no name there.
     fn leaf(
         &mut self,
         place: (&Arc<Dir>, &[u8]),
-        (name, path): (&[u8], &Path),
+        (directory, name): (&Path, &[u8]),
         glance: &Glance,
         parent: Option<Entry>,
     ) -> Result<(), UploadError> {
@@ -259,7 +281,7 @@ impl<'a> Walk<'a> {
                 }
                 Unchanged::No(parent) => parent,
             };
-            return self.read(place, (name, path), identity, parent);
+            return self.read(place, (directory, name), glance, parent);
         }
         let (dir, there) = place;
         match files::inspect(dir, there).and_then(|found| Ok((kind(&found)?, found))) {
@@ -268,7 +290,7 @@ impl<'a> Walk<'a> {
                 let entry = Box::new(Entry { name, kind, metadata: found.metadata });
                 self.tell(Event::Known { entry, identity, data: 0 })
             }
-            Err(error) => self.omit(path, &error),
+            Err(error) => self.omit(&join(directory, name), &error),
         }
     }
 
@@ -322,19 +344,25 @@ impl<'a> Walk<'a> {
     fn read(
         &mut self,
         (dir, there): (&Arc<Dir>, &[u8]),
-        (name, path): (&[u8], &Path),
-        identity: Identity,
+        (directory, name): (&Path, &[u8]),
+        glance: &Glance,
         parent: Option<Content>,
     ) -> Result<(), UploadError> {
-        let (name, path) = (RawPath::new(name), raw(path));
+        let identity = Identity::from(glance);
         // A file with several names is read once.
         if identity.links > 1 && !self.linked.insert((identity.device, identity.inode)) {
+            let (name, path) = (RawPath::new(name), raw(&join(directory, name)));
             return self.tell(Event::Again { name, path, identity });
         }
-        let (sender, outcome) = oneshot::channel();
-        self.tell(Event::Reading(Reading { name, path, outcome }))?;
-        let (dir, name) = (Arc::clone(dir), there.to_vec());
-        self.readers.read(Job { dir, name, parent, outcome: sender })
+        let file = Wanted { dir: Arc::clone(dir), name: there.to_vec(), parent };
+        self.run.add(directory, RawPath::new(name), file, glance.size);
+        if self.run.is_full() { self.hand_over() } else { Ok(()) }
+    }
+
+    fn hand_over(&mut self) -> Result<(), UploadError> {
+        let Some((reading, job)) = self.run.take() else { return Ok(()) };
+        self.events.tell(Event::Reading(reading))?;
+        self.readers.read(job)
     }
 
     fn count(&mut self) {
@@ -348,6 +376,7 @@ impl<'a> Walk<'a> {
     }
 
     fn tell(&mut self, event: Event) -> Result<(), UploadError> {
+        self.hand_over()?;
         self.events.tell(event)
     }
 
@@ -377,6 +406,10 @@ fn kind(found: &Inspected) -> io::Result<Kind> {
             return Err(io::Error::other("it became another kind of file while it was looked at"));
         }
     })
+}
+
+fn join(directory: &Path, name: &[u8]) -> PathBuf {
+    directory.join(OsStr::from_bytes(name))
 }
 
 fn raw(path: &Path) -> RawPath {
