@@ -4,6 +4,7 @@
 //! a few bytes a chunk, and what is in a cache is checked whenever it is read.
 
 mod bits;
+mod blocks;
 mod build;
 mod fences;
 mod filter;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! scan           walk           read, cut, hash       encode             seal, verify, store
-//! 16 threads ──▶ one ──256────▶ 16 threads     ──3──▶ a thread a core ──4──▶ one task, 3 packs
+//! 16 threads ──▶ one ──16─────▶ 16 threads     ──3──▶ a thread a core ──4──▶ one task, 3 packs
 //!                     ──4096──▶ assemble: one ─────────▲                    in flight
 //! ```
 //! A batch has about 1 MiB, a pack 16 MiB: at most some 30 MiB wait in the queues and 100 MiB are

@@ -1,7 +1,9 @@
 //! One volume to be saved, and what is known about it.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use format::raw::RawPath;
@@ -32,6 +34,33 @@ pub struct Volume {
     /// kept from one point to the next, and nothing else; without it, a large file that was
     /// changed in place is compared by whole slices.
     pub page_maps: Option<PathBuf>,
+}
+
+impl Volume {
+    /// Whether a name in a directory of the volume is not to be saved, with all below it.
+    pub(crate) fn leaves_out(&self, directory: &Path, name: &[u8]) -> bool {
+        let (hidden, selection) = (&self.tree.hidden, &self.selection);
+        // Where there are no rules, no path is made.
+        if hidden.is_empty() && !selection.excludes_any() {
+            return false;
+        }
+        let path = join(directory, name);
+        hidden.contains(&path) || selection.is_excluded(&path)
+    }
+
+    /// What lies elsewhere and belongs to the volume under this name.
+    pub(crate) fn graft(&self, directory: &Path, name: &[u8]) -> Option<&Path> {
+        let grafts = &self.tree.grafts;
+        if grafts.is_empty() {
+            return None;
+        }
+        grafts.get(&join(directory, name)).map(PathBuf::as_path)
+    }
+}
+
+/// The path of a name in a directory.
+pub(crate) fn join(directory: &Path, name: &[u8]) -> PathBuf {
+    directory.join(OsStr::from_bytes(name))
 }
 
 /// Whether anybody may write the files of a volume while they are read.

@@ -3,11 +3,13 @@
 //! The walk itself reads no content: it compares each file with the parent point, hands those that
 //! are new or changed to the readers, and says what it met in the order of the tree.
 
+mod level;
 mod run;
 mod scan;
+mod scanners;
+mod unchanged;
 
-use std::collections::{HashSet, VecDeque};
-use std::ffi::OsStr;
+use std::collections::HashSet;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -17,19 +19,17 @@ use format::manifest::Omission;
 use format::raw::RawPath;
 use format::tree::{Content, Entry, Kind};
 use platform::files::{self, Dir, FileKind, Glance, GlanceKind, Inspected};
-use repository::tree::ExtentReader;
 
+use self::level::Level;
 use self::run::Run;
-use self::scan::{Pending, Scanned, Scanners, Seen, scan};
+use self::scan::{Names, Scanned, scan};
+use self::scanners::Scanners;
+use self::unchanged::{Unchanged, compare};
 use crate::error::UploadError;
 use crate::event::{Event, Identity, Teller};
 use crate::file::{Readers, Shared, Wanted};
 use crate::parent::ParentDirectory;
-use crate::stamp::Known;
-use crate::volume::Volume;
-
-/// How many directories of one level are read ahead of the walk.
-const DIRECTORIES_AHEAD: usize = 16;
+use crate::volume::{Volume, join};
 
 /// One walk through one volume.
 pub(crate) struct Walk<'a> {
@@ -43,19 +43,6 @@ pub(crate) struct Walk<'a> {
     /// Files with several names that are being read already.
     linked: HashSet<(u64, u64)>,
     files: u64,
-}
-
-/// A directory whose entries are being looked at.
-struct Level {
-    dir: Arc<Dir>,
-    device: u64,
-    path: PathBuf,
-    names: VecDeque<Seen>,
-    parent: Option<ParentDirectory>,
-    /// Directories that are being read ahead: the next ones in the order of the names.
-    ahead: VecDeque<(Vec<u8>, Pending)>,
-    /// How many of `names` were considered for that.
-    considered: usize,
 }
 
 impl<'a> Walk<'a> {
@@ -99,90 +86,48 @@ impl<'a> Walk<'a> {
     fn descend(&mut self, root: Level) -> Result<(), UploadError> {
         let mut levels = vec![root];
         while let Some(level) = levels.last_mut() {
-            self.read_ahead(level);
-            let Some(seen) = level.names.pop_front() else {
+            level.read_ahead(self.volume, &self.scanners);
+            let Some(at) = level.advance() else {
                 self.tell(Event::Leave)?;
                 levels.pop();
                 continue;
             };
-            level.considered = level.considered.saturating_sub(1);
-            let below = self.visit(level, seen)?;
+            let below = self.visit(level, at)?;
             levels.extend(below);
         }
         Ok(())
     }
 
-    // Has the next directories of this level read while the walk is still before them.
-    fn read_ahead(&mut self, level: &mut Level) {
-        while level.ahead.len() < DIRECTORIES_AHEAD {
-            let Some(seen) = level.names.get(level.considered) else { return };
-            level.considered += 1;
-            let is_directory =
-                matches!(&seen.glance, Some(Ok(glance)) if glance.kind == GlanceKind::Directory);
-            if !is_directory {
-                continue;
-            }
-            let name = &seen.name;
-            if !self.is_left_out(&level.path, name) && self.grafted(&level.path, name).is_none() {
-                let pending = self.scanners.begin(&level.dir, &seen.name);
-                level.ahead.push_back((seen.name.clone(), pending));
-            }
-        }
-    }
-
     // Looks at one name; a directory comes back to be descended into.
-    fn visit(&mut self, level: &mut Level, seen: Seen) -> Result<Option<Level>, UploadError> {
-        if self.is_left_out(&level.path, &seen.name) {
+    fn visit(&mut self, level: &mut Level, at: usize) -> Result<Option<Level>, UploadError> {
+        let glance = level.take_glance(at);
+        let name = level.names.name(at);
+        if self.volume.leaves_out(&level.path, name) {
             return Ok(None);
         }
-        let parent = level.parent.as_mut().and_then(|parent| parent.find(&seen.name));
-        if let Some(graft) = self.grafted(&level.path, &seen.name) {
-            return self.graft(graft, &level.path, &seen.name, parent);
+        let parent = level.parent.as_mut().and_then(|parent| parent.find(name));
+        if let Some(graft) = self.volume.graft(&level.path, name) {
+            return self.graft(graft, &level.path, name, parent);
         }
-        let glance = seen.glance.unwrap_or_else(|| files::glance(&level.dir, &seen.name));
-        let glance = match glance {
+        let glance = match glance.unwrap_or_else(|| files::glance(&level.dir, name)) {
             Ok(glance) => glance,
-            Err(error) => {
-                return self.omit(&join(&level.path, &seen.name), &error).map(|()| None);
-            }
+            Err(error) => return self.omit(&join(&level.path, name), &error).map(|()| None),
         };
         if glance.kind == GlanceKind::Directory {
-            return self.directory(level, &seen.name, parent);
+            return self.directory(level, at, parent);
         }
-        let place = (&level.dir, seen.name.as_slice());
-        self.leaf(place, (&level.path, &seen.name), &glance, parent).map(|()| None)
-    }
-
-    // Where there are no rules, no path is made.
-    fn is_left_out(&self, directory: &Path, name: &[u8]) -> bool {
-        let (hidden, selection) = (&self.volume.tree.hidden, &self.volume.selection);
-        if hidden.is_empty() && !selection.excludes_any() {
-            return false;
-        }
-        let path = join(directory, name);
-        hidden.contains(&path) || selection.is_excluded(&path)
-    }
-
-    // What lies elsewhere and belongs here.
-    fn grafted(&self, directory: &Path, name: &[u8]) -> Option<&'a Path> {
-        let grafts = &self.volume.tree.grafts;
-        if grafts.is_empty() {
-            return None;
-        }
-        grafts.get(&join(directory, name)).map(PathBuf::as_path)
+        self.leaf((&level.dir, name), (&level.path, name), &glance, parent).map(|()| None)
     }
 
     fn directory(
         &mut self,
         level: &mut Level,
-        name: &[u8],
+        at: usize,
         parent: Option<Entry>,
     ) -> Result<Option<Level>, UploadError> {
+        let scanned = level.scan(at);
+        let name = level.names.name(at);
         let path = join(&level.path, name);
-        let scanned = match level.ahead.pop_front_if(|(ahead, _)| ahead == name) {
-            Some((_, pending)) => pending.wait(),
-            None => level.dir.open_dir(name).and_then(scan),
-        };
         let error = match scanned {
             Ok(scanned) => {
                 let elsewhere = scanned.inspected.device != level.device;
@@ -249,12 +194,11 @@ impl<'a> Walk<'a> {
             Ok(names) => names,
             Err(error) => {
                 self.omit(&path, &error)?;
-                Vec::new()
+                Names::default()
             }
         };
         let parent = ParentDirectory::of(self.shared.intake.stored(), parent, &self.shared.runtime);
-        let (names, ahead) = (names.into(), VecDeque::new());
-        Ok(Level { dir, device, path, names, parent, ahead, considered: 0 })
+        Ok(Level::new((dir, device), path, names, parent))
     }
 
     fn empty_directory(&mut self, name: &[u8], found: Inspected) -> Result<(), UploadError> {
@@ -275,7 +219,7 @@ impl<'a> Walk<'a> {
         self.count();
         let identity = Identity::from(glance);
         if glance.kind == GlanceKind::File {
-            let parent = match self.unchanged(glance, parent)? {
+            let parent = match compare(self.shared, self.volume.full, glance, parent)? {
                 Unchanged::Yes { entry, data } => {
                     return self.tell(Event::Known { entry, identity, data });
                 }
@@ -291,53 +235,6 @@ impl<'a> Walk<'a> {
                 self.tell(Event::Known { entry, identity, data: 0 })
             }
             Err(error) => self.omit(&join(directory, name), &error),
-        }
-    }
-
-    fn unchanged(
-        &mut self,
-        glance: &Glance,
-        parent: Option<Entry>,
-    ) -> Result<Unchanged, UploadError> {
-        let Some(Entry { name, kind: Kind::File(content), metadata }) = parent else {
-            return Ok(Unchanged::No(None));
-        };
-        let (modified, stamp) = (metadata.modified, metadata.stamp);
-        let known = Known { size: content.size, modified, stamp };
-        let current = self.shared.stamps.current(glance);
-        if self.volume.full || !known.is_unchanged(glance, current) {
-            return Ok(Unchanged::No(Some(content)));
-        }
-        // What the parent relied on may have been removed, or lost.
-        match self.still_stored(&content)? {
-            Some(data) => {
-                let entry = Box::new(Entry { name, kind: Kind::File(content), metadata });
-                Ok(Unchanged::Yes { entry, data })
-            }
-            None => Ok(Unchanged::No(Some(content))),
-        }
-    }
-
-    // How many bytes of the content are in no hole; `None` when some of it is not stored any more.
-    fn still_stored(&self, content: &Content) -> Result<Option<u64>, UploadError> {
-        let intake = &self.shared.intake;
-        if let format::tree::Extents::Stored(slices) = &content.extents {
-            for slice in slices {
-                if !intake.holds(slice)? {
-                    return Ok(None);
-                }
-            }
-        }
-        let mut extents = ExtentReader::new(intake.stored(), content.clone());
-        let mut data = 0;
-        loop {
-            let Ok(next) = extents.next_blocking(&self.shared.runtime) else { return Ok(None) };
-            let Some(extent) = next else { return Ok(Some(data)) };
-            let Some(slice) = extent.slice() else { continue };
-            if !intake.holds(&slice)? {
-                return Ok(None);
-            }
-            data += u64::from(slice.length);
         }
     }
 
@@ -385,11 +282,6 @@ impl<'a> Walk<'a> {
     }
 }
 
-enum Unchanged {
-    Yes { entry: Box<Entry>, data: u64 },
-    No(Option<Content>),
-}
-
 fn directory_entry(name: &[u8], found: Inspected) -> Entry {
     let kind = Kind::Directory { listing: Vec::new() };
     Entry { name: RawPath::new(name), kind, metadata: found.metadata }
@@ -406,10 +298,6 @@ fn kind(found: &Inspected) -> io::Result<Kind> {
             return Err(io::Error::other("it became another kind of file while it was looked at"));
         }
     })
-}
-
-fn join(directory: &Path, name: &[u8]) -> PathBuf {
-    directory.join(OsStr::from_bytes(name))
 }
 
 fn raw(path: &Path) -> RawPath {

@@ -8,8 +8,8 @@
 //! ```
 //!
 //! The pieces are read and checked when the table is opened and stay in memory: about 3.3 bytes a
-//! chunk and 100 a pack. Blocks are read one at a time, checked each time, and stay in the page
-//! cache alone.
+//! chunk and 100 a pack. Blocks are read and checked one at a time; those of a small table that is
+//! asked often stay in memory, the others in the page cache alone.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -23,6 +23,7 @@ use format::keys::Keys;
 
 use super::Place;
 use super::bits::Bits;
+use super::blocks::{Block, Blocks};
 use super::fences::{FENCE_BYTES, Fences};
 use super::filter::Filter;
 use super::pieces::{PieceReader, length_in_pieces};
@@ -157,9 +158,12 @@ impl Cover {
         Ok(Table {
             provides: Bits::new(self.segments.len()),
             present: Bits::new(packs.len() / PACK_BYTES),
-            file: self.file,
+            blocks: Blocks::new(
+                self.file,
+                Tagger::new(self.keys, header.identity),
+                header.blocks(),
+            ),
             path: self.path,
-            tagger: Tagger::new(self.keys, header.identity),
             header,
             segments: self.segments,
             packs,
@@ -172,9 +176,8 @@ impl Cover {
 /// A table that is open.
 #[derive(Debug)]
 pub(super) struct Table {
-    file: File,
     path: Option<PathBuf>,
-    tagger: Tagger,
+    blocks: Blocks,
     header: Header,
     segments: Vec<SegmentName>,
     /// Which of the segments are listed, and provided by no other table.
@@ -280,11 +283,8 @@ impl Table {
         rows.get(number as usize).map(PackRow::from_bytes)
     }
 
-    fn block(&self, number: u64) -> io::Result<[u8; BLOCK_BYTES]> {
-        let mut block = [0; BLOCK_BYTES];
-        self.file.read_exact_at(&mut block, (number + 1) * BLOCK_BYTES as u64)?;
-        self.tagger.check(Part::Block(number), &mut block)?;
-        Ok(block)
+    fn block(&self, number: u64) -> io::Result<Block> {
+        self.blocks.get(number)
     }
 
     // The last block may not be full.
@@ -319,13 +319,10 @@ impl Rows for TableRows<'_> {
 impl TableRows<'_> {
     fn read(&mut self) -> io::Result<()> {
         let table = self.table;
-        let end = table.header.blocks().min(self.block + BLOCKS_READ);
-        let count = usize::try_from(end - self.block).unwrap_or(0);
-        let mut bytes = vec![0; count * BLOCK_BYTES];
-        table.file.read_exact_at(&mut bytes, (self.block + 1) * BLOCK_BYTES as u64)?;
-        let (blocks, _) = bytes.as_chunks_mut::<BLOCK_BYTES>();
+        let end = table.blocks.count().min(self.block + BLOCKS_READ);
+        let bytes = table.blocks.range(self.block, end)?;
+        let (blocks, _) = bytes.as_chunks::<BLOCK_BYTES>();
         for (number, block) in (self.block..).zip(blocks) {
-            table.tagger.check(Part::Block(number), block)?;
             let (rows, _) = block.as_chunks();
             let rows = rows.iter().take(table.rows_in(number));
             self.rows.extend(rows.map(|row| ChunkRow(*row)));

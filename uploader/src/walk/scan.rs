@@ -1,145 +1,109 @@
-//! Directories, read ahead of the walk by several threads: a cold disk answers many questions at
-//! once as fast as one.
+//! What is in a directory.
 
-use std::collections::VecDeque;
 use std::io;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::sync::Arc;
 
-use platform::files::{self, Dir, Glance, Inspected};
+use platform::files::{self, Dir, Glance, Inspected, Name};
 
-/// How many directories are read at the same time.
-const SCANNERS: usize = 16;
 /// In a directory with more names, the files are looked at only when it is their turn: what is
 /// known of them ahead would fill the memory.
 const GLANCES_AHEAD_MAX: usize = 20_000;
 
 /// A directory as it was found.
 #[derive(Debug)]
-pub(crate) struct Scanned {
-    pub(crate) dir: Arc<Dir>,
-    pub(crate) inspected: Inspected,
-    /// In the order of the names.
-    pub(crate) names: io::Result<Vec<Seen>>,
+pub(super) struct Scanned {
+    pub(super) dir: Arc<Dir>,
+    pub(super) inspected: Inspected,
+    pub(super) names: io::Result<Names>,
 }
 
-/// A name in a directory.
+/// The names in a directory, in their order. They lie in one piece of memory: they are made by one
+/// thread and go in another, which is slow for many pieces.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    bytes: Vec<u8>,
+    seen: Vec<Seen>,
+}
+
 #[derive(Debug)]
-pub(crate) struct Seen {
-    pub(crate) name: Vec<u8>,
+struct Seen {
+    /// Where the name ends; it begins where the one before ends.
+    end: usize,
     /// Absent where nobody looked yet.
-    pub(crate) glance: Option<io::Result<Glance>>,
+    glance: Option<io::Result<Glance>>,
+}
+
+impl Names {
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.seen.len()
+    }
+
+    /// One of them; nothing beyond the last.
+    pub(super) fn name(&self, at: usize) -> &[u8] {
+        let end = |at: usize| self.seen.get(at).map_or(0, |seen| seen.end);
+        let start = at.checked_sub(1).map_or(0, end);
+        self.bytes.get(start..end(at)).unwrap_or_default()
+    }
+
+    /// Whether one of them is known to be a directory's.
+    pub(super) fn is_directory(&self, at: usize) -> bool {
+        let seen = self.seen.get(at).and_then(|seen| seen.glance.as_ref());
+        matches!(seen, Some(Ok(glance)) if glance.kind == files::GlanceKind::Directory)
+    }
+
+    /// What was seen of one of them, if anybody looked.
+    pub(super) fn take_glance(&mut self, at: usize) -> Option<io::Result<Glance>> {
+        self.seen.get_mut(at)?.glance.take()
+    }
 }
 
 /// Reads an open directory.
-pub(crate) fn scan(dir: Dir) -> io::Result<Scanned> {
+pub(super) fn scan(dir: Dir) -> io::Result<Scanned> {
     let inspected = files::inspect_open(&dir)?;
-    let names = dir.numbered_names().map(|names| look(&dir, names));
+    let names = dir.numbered_names().map(|names| look(&dir, &names));
     Ok(Scanned { dir: Arc::new(dir), inspected, names })
 }
 
 // In the order of the numbers, which is about that of the places on the disk.
-fn look(dir: &Dir, names: Vec<files::Name>) -> Vec<Seen> {
-    if names.len() > GLANCES_AHEAD_MAX {
-        return names.into_iter().map(|n| Seen { name: n.bytes, glance: None }).collect();
+fn look(dir: &Dir, names: &[Name]) -> Names {
+    let mut found = Names::default();
+    for name in names {
+        found.bytes.extend_from_slice(&name.bytes);
+        found.seen.push(Seen { end: found.bytes.len(), glance: None });
     }
-    let mut numbered: Vec<_> = names.into_iter().enumerate().collect();
-    numbered.sort_unstable_by_key(|(_, name)| name.inode);
-    let mut seen: Vec<_> = numbered
-        .into_iter()
-        .map(|(place, name)| {
-            let glance = Some(files::glance(dir, &name.bytes));
-            (place, Seen { name: name.bytes, glance })
-        })
-        .collect();
-    seen.sort_unstable_by_key(|(place, _)| *place);
-    seen.into_iter().map(|(_, seen)| seen).collect()
-}
-
-/// A directory that is being read.
-#[derive(Debug)]
-pub(crate) struct Pending(Receiver<io::Result<Scanned>>);
-
-impl Pending {
-    /// Waits for it.
-    pub(crate) fn wait(self) -> io::Result<Scanned> {
-        let gone = |_| Err(io::Error::other("the thread that read the directory is gone"));
-        self.0.recv().unwrap_or_else(gone)
-    }
-}
-
-/// The threads that read directories.
-#[derive(Debug)]
-pub(crate) struct Scanners {
-    queue: Arc<Queue>,
-    threads: Vec<JoinHandle<()>>,
-}
-
-#[derive(Debug, Default)]
-struct Queue {
-    state: Mutex<State>,
-    changed: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    wanted: VecDeque<Wanted>,
-    closed: bool,
-}
-
-#[derive(Debug)]
-struct Wanted {
-    parent: Arc<Dir>,
-    name: Vec<u8>,
-    answer: SyncSender<io::Result<Scanned>>,
-}
-
-impl Scanners {
-    pub(crate) fn start() -> io::Result<Self> {
-        let mut scanners = Self { queue: Arc::default(), threads: Vec::new() };
-        for _ in 0..SCANNERS {
-            let queue = Arc::clone(&scanners.queue);
-            let thread = thread::Builder::new().name("scan".into());
-            scanners.threads.push(thread.spawn(move || queue.serve())?);
-        }
-        Ok(scanners)
-    }
-
-    /// Begins to read a directory.
-    pub(crate) fn begin(&self, parent: &Arc<Dir>, name: &[u8]) -> Pending {
-        let (answer, pending) = sync_channel(1);
-        let wanted = Wanted { parent: Arc::clone(parent), name: name.to_vec(), answer };
-        self.queue.state.lock().unwrap_or_else(PoisonError::into_inner).wanted.push_back(wanted);
-        self.queue.changed.notify_one();
-        Pending(pending)
-    }
-}
-
-impl Drop for Scanners {
-    fn drop(&mut self) {
-        self.queue.state.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
-        self.queue.changed.notify_all();
-        for thread in self.threads.drain(..) {
-            // A thread that panicked has told its message; whoever waited for it got an error.
-            let _ = thread.join();
+    if names.len() <= GLANCES_AHEAD_MAX {
+        let mut numbered: Vec<_> = names.iter().zip(&mut found.seen).collect();
+        numbered.sort_unstable_by_key(|(name, _)| name.inode);
+        for (name, seen) in numbered {
+            seen.glance = Some(files::glance(dir, &name.bytes));
         }
     }
+    found
 }
 
-impl Queue {
-    fn serve(&self) {
-        while let Some(Wanted { parent, name, answer }) = self.next() {
-            // The walk may have ended meanwhile.
-            let _ = answer.send(parent.open_dir(&name).and_then(scan));
-        }
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    fn next(&self) -> Option<Wanted> {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let idle = |state: &mut State| state.wanted.is_empty() && !state.closed;
-        let waited = self.changed.wait_while(state, idle);
-        let mut state = waited.unwrap_or_else(PoisonError::into_inner);
-        if state.closed { None } else { state.wanted.pop_front() }
+    #[test]
+    fn names_are_given_in_their_order_with_what_they_are() {
+        let place = tempfile::tempdir().unwrap();
+        for directory in ["b", "dd"] {
+            std::fs::create_dir(place.path().join(directory)).unwrap();
+        }
+        for file in ["a", "ccc"] {
+            std::fs::write(place.path().join(file), file).unwrap();
+        }
+        let mut names = scan(Dir::open(place.path()).unwrap()).unwrap().names.unwrap();
+        let told: Vec<_> = (0..names.len()).map(|at| names.name(at)).collect();
+        assert_eq!(told, [&b"a"[..], b"b", b"ccc", b"dd"]);
+        assert_eq!(
+            [0, 1, 2, 3, 4].map(|at| names.is_directory(at)),
+            [false, true, false, true, false]
+        );
+        assert_eq!(names.take_glance(2).unwrap().unwrap().size, 3);
+        assert!(names.take_glance(2).is_none() && names.take_glance(4).is_none());
+        assert_eq!(names.name(4), b"");
     }
 }

@@ -111,3 +111,18 @@ async fn a_table_of_another_repository_is_useless() {
     );
     assert!(Cover::open(File::open(&path).unwrap(), None, &Arc::new(other)).is_err());
 }
+
+#[tokio::test]
+async fn a_small_table_that_is_asked_often_gives_the_same_answers_from_memory() {
+    let cache = tempfile::tempdir().unwrap();
+    let world = small(cache.path()).await;
+    let index = world.open(Some(cache.path())).await;
+    for _ in 0..1000 {
+        assert_finds(&index, &world, |n| n < CHUNKS, CHUNKS);
+    }
+    // What is kept was checked, so damage that comes later does no harm.
+    let path = tables(cache.path()).remove(0);
+    let blocks = OpenOptions::new().write(true).open(&path).unwrap();
+    blocks.write_all_at(&[0; 1024], 256).unwrap();
+    assert_finds(&index, &world, |n| n < CHUNKS, 2 * CHUNKS);
+}
