@@ -38,7 +38,8 @@ pub enum Home<T> {
     /// There is a copy, in this pack, but none that anybody may rely on: it is copied to a new pack
     /// whatever else happens.
     Rescue(T),
-    /// No listed pack has it: the repository is damaged, and nothing may be deleted.
+    /// No listed pack has it, and nothing may be deleted. Its points may have been forgotten since
+    /// they were listed, and another prune was faster: start over if so. Else it is damage.
     Lost,
 }
 
