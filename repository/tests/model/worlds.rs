@@ -158,15 +158,15 @@ pub(crate) fn untidy() -> World {
 /// Worlds that take minutes.
 pub(crate) fn large() -> Vec<World> {
     let old = [forgotten(A | B, &[A | B]), kept(A, &[])];
-    let crowd = World { prunes: 2, forgettable: 0b10, ..world("a crowd", &old, &[B | C, B]) };
+    let crowd = World { readers: 1, forgettable: 0b10, ..world("a crowd", &old, &[B | C, B]) };
     let old = [forgotten(A, &[A]), kept(B, &[B])];
     let busy = World {
         prunes: 2,
-        plans: 2,
         readers: 1,
         forgettable: 0b10,
         is_network_bad: true,
-        ..world("everything at once", &old, &[A])
+        ..world("everything at once", &old, &[A | B])
     };
-    vec![crowd, busy]
+    let pairs = World { prunes: 2, ..world("two of each", &[forgotten(A, &[A])], &[A, A]) };
+    vec![crowd, busy, pairs]
 }
