@@ -52,6 +52,8 @@ pub enum SessionEnd {
     Commit(Box<Manifest>),
     /// A prune ended the session; it can never commit.
     Fenced,
+    /// It was a prune's own: its packs hold what was moved, and there is no restore point.
+    Repacked,
 }
 
 #[cfg(test)]
@@ -67,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn a_heartbeat_and_a_fence_survive_their_json() {
+    fn a_heartbeat_and_an_end_survive_their_json() {
         let beat = Heartbeat { number: 3, generation: 7, previous: None };
         let text = serde_json::to_string(&beat).unwrap();
         assert_eq!(serde_json::from_str::<Heartbeat>(&text).unwrap(), beat);
@@ -76,5 +78,6 @@ mod tests {
         let text = serde_json::to_string(&fence).unwrap();
         assert_eq!(text, format!("{{\"nonce\":\"{nonce}\",\"end\":\"fenced\",\"previous\":null}}"));
         assert_eq!(serde_json::from_str::<Outcome>(&text).unwrap(), fence);
+        assert_eq!(serde_json::to_string(&SessionEnd::Repacked).unwrap(), "\"repacked\"");
     }
 }

@@ -65,7 +65,7 @@ impl Reader {
         Ok(points)
     }
 
-    /// The manifest of a restore point; `None` for a session that a prune has ended.
+    /// The manifest of a restore point; `None` for a session that ended without one.
     pub async fn point(&self, point: PointId) -> Result<Option<Manifest>, RepositoryError> {
         let name = ObjectName::Outcome(point);
         let bytes = match self.store.get(name).await {
@@ -76,7 +76,7 @@ impl Reader {
         match outcome.end {
             SessionEnd::Commit(manifest) if manifest.point == point => Ok(Some(*manifest)),
             SessionEnd::Commit(_) => Err(RepositoryError::damaged(name, "it names another point")),
-            SessionEnd::Fenced => Ok(None),
+            SessionEnd::Fenced | SessionEnd::Repacked => Ok(None),
         }
     }
 
