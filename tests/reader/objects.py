@@ -271,10 +271,10 @@ class Repository:
             raise Damaged(name, f"it is no index segment: {error}") from None
 
     def manifest(self, point):
-        """The manifest of a point; None for a session that was fenced."""
+        """The manifest of a point; None for a session that ended without one."""
         name = f"out/{point}"
         end = self.control(name).get("end")
-        if end == "fenced":
+        if end in ("fenced", "repacked"):
             return None
         if not isinstance(end, dict) or not isinstance(end.get("commit"), dict):
             raise Damaged(name, "it has no end")
