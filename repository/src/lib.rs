@@ -14,6 +14,7 @@ pub mod error;
 pub mod index;
 pub mod location;
 pub mod maintainer;
+pub mod protocol;
 pub mod reader;
 pub mod slots;
 pub mod store;

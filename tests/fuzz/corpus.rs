@@ -69,7 +69,8 @@ pub(crate) fn registrations() -> Vec<Vec<u8>> {
 }
 
 pub(crate) fn outcomes() -> Vec<Vec<u8>> {
-    json(&[outcome(), Outcome { nonce: NONCE, end: SessionEnd::Fenced, previous: Some(link()) }])
+    let ended = |end| Outcome { nonce: NONCE, end, previous: Some(link()) };
+    json(&[outcome(), ended(SessionEnd::Fenced), ended(SessionEnd::Repacked)])
 }
 
 pub(crate) fn heartbeats() -> Vec<Vec<u8>> {
