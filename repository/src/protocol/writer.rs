@@ -29,6 +29,7 @@ pub struct Progress {
     beaten: Duration,
     loaded: Option<u64>,
     walked: Option<u64>,
+    is_committing: bool,
 }
 
 /// What a session does next.
@@ -40,8 +41,8 @@ pub enum Next {
     /// Go through everything that the point is to have. What the loaded index has not, and the
     /// session itself has not stored, is stored. Then tell [`Progress::walked`].
     Walk,
-    /// Store the segments and create the outcome. A generation that is published from now on does
-    /// not matter: its prune waits for this session.
+    /// Create the outcome; the segments of all its own packs are stored before that. Heartbeats go
+    /// on and promise nothing newer: a prune of a later generation waits for this session.
     Commit,
 }
 
@@ -61,8 +62,14 @@ impl Progress {
     /// A session that has registered under one generation, and then looked at the generations
     /// again and found `newest`. Write the heartbeat before anything else, if there is one.
     pub fn registered(generation: u64, newest: u64, now: Duration) -> (Self, Option<Beat>) {
-        let mut progress =
-            Self { promised: generation, beats: 0, beaten: now, loaded: None, walked: None };
+        let mut progress = Self {
+            promised: generation,
+            beats: 0,
+            beaten: now,
+            loaded: None,
+            walked: None,
+            is_committing: false,
+        };
         let beat = (newest > generation).then(|| progress.beat(newest, now));
         (progress, beat)
     }
@@ -75,8 +82,11 @@ impl Progress {
     /// The next heartbeat, given the newest generation just seen. It binds from now on: somebody may
     /// see it even when the store says that it failed.
     pub fn beat(&mut self, newest: u64, now: Duration) -> Beat {
-        let beat = Beat { number: self.beats, generation: self.promised.max(newest) };
-        self.promised = beat.generation;
+        // A promise that is made while the outcome is on its way could not be kept any more.
+        if !self.is_committing {
+            self.promised = self.promised.max(newest);
+        }
+        let beat = Beat { number: self.beats, generation: self.promised };
         self.beats = self.beats.saturating_add(1);
         self.beaten = now;
         beat
@@ -98,13 +108,15 @@ impl Progress {
         self.walked = self.loaded;
     }
 
-    /// What to do next. To be asked after each pass, and before the commit.
-    pub fn next(&self) -> Next {
+    /// What to do next. To be asked after each pass, when the segments are stored; what it says is
+    /// to be done. Once it has said [`Next::Commit`], no later generation is promised.
+    pub fn advance(&mut self) -> Next {
         if self.loaded.is_none() || self.walked.is_some() && self.walked != Some(self.promised) {
             Next::Load(self.promised)
         } else if self.walked.is_none() {
             Next::Walk
         } else {
+            self.is_committing = true;
             Next::Commit
         }
     }
@@ -132,34 +144,43 @@ mod tests {
     fn a_session_that_never_moved_walks_once() {
         let (mut progress, beat) = Progress::registered(3, 3, START);
         assert_eq!(beat, None);
-        assert_eq!(progress.next(), Next::Load(3));
+        assert_eq!(progress.advance(), Next::Load(3));
         progress.loaded(3);
-        assert_eq!(progress.next(), Next::Walk);
+        assert_eq!(progress.advance(), Next::Walk);
         assert_eq!(progress.beat(3, START), Beat { number: 0, generation: 3 });
         progress.walked();
-        assert_eq!(progress.next(), Next::Commit);
+        assert_eq!(progress.advance(), Next::Commit);
     }
 
     #[test]
     fn a_move_makes_another_pass_until_none_happens_during_a_pass() {
         let (mut progress, beat) = Progress::registered(3, 5, START);
         assert_eq!(beat, Some(Beat { number: 0, generation: 5 }));
-        assert_eq!(progress.next(), Next::Load(5));
+        assert_eq!(progress.advance(), Next::Load(5));
         // It moves while it loads, while it walks, and after it has walked.
         assert_eq!(progress.beat(6, START), Beat { number: 1, generation: 6 });
         progress.loaded(5);
-        assert_eq!(progress.next(), Next::Walk);
+        assert_eq!(progress.advance(), Next::Walk);
         progress.walked();
-        assert_eq!(progress.next(), Next::Load(6));
+        assert_eq!(progress.advance(), Next::Load(6));
         progress.loaded(6);
         progress.beat(7, START);
         progress.walked();
-        assert_eq!(progress.next(), Next::Load(7));
+        assert_eq!(progress.advance(), Next::Load(7));
         progress.loaded(7);
         progress.walked();
-        assert_eq!(progress.next(), Next::Commit);
         progress.beat(8, START);
-        assert_eq!(progress.next(), Next::Load(8));
+        assert_eq!(progress.advance(), Next::Load(8));
+    }
+
+    #[test]
+    fn nothing_is_promised_while_the_outcome_is_on_its_way() {
+        let (mut progress, _) = Progress::registered(3, 3, START);
+        progress.loaded(3);
+        progress.walked();
+        assert_eq!(progress.advance(), Next::Commit);
+        assert_eq!(progress.beat(4, START), Beat { number: 0, generation: 3 });
+        assert_eq!(progress.advance(), Next::Commit);
     }
 
     #[test]
