@@ -116,6 +116,16 @@ pub enum RepositoryError {
 }
 
 impl RepositoryError {
+    /// Whether something is not where it was said to be; a prune may have moved it.
+    pub(crate) fn is_gone(&self) -> bool {
+        let gone = |name: &ObjectName| matches!(name, ObjectName::Pack(_));
+        match self {
+            Self::MissingChunk(_) => true,
+            Self::Store(StoreError::Missing { name, .. }) => gone(name),
+            _ => false,
+        }
+    }
+
     pub(crate) fn damaged(
         name: ObjectName,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,

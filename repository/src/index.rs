@@ -32,9 +32,12 @@ pub(crate) use load::Opened;
 
 use self::bits::Bits;
 use self::table::Table;
-use crate::condemned::Condemned;
 use crate::error::RepositoryError;
+use crate::protocol::condemned::Condemned;
 use crate::reader::{PackListing, Reader};
+
+/// How many places of one chunk are worth trying.
+const PLACES_MAX: usize = 8;
 
 /// Where the chunks of a repository are, as of when it was opened. Any number of threads may ask
 /// at once.
@@ -114,6 +117,18 @@ impl Index {
             }
         }
         Ok(None)
+    }
+
+    /// All places of a chunk, or some when there are very many: each copy is as good.
+    ///
+    /// # Errors
+    /// As [`Self::find`].
+    pub(crate) fn places(&self, chunk: ChunkId) -> Result<Vec<Place>, RepositoryError> {
+        let mut places = Vec::new();
+        for table in &self.tables {
+            table.places(chunk, PLACES_MAX, &mut places).map_err(|e| unusable(table, e))?;
+        }
+        Ok(places)
     }
 
     // From now on the packs count that are listed; returns which of them any table describes.

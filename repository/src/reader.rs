@@ -9,10 +9,12 @@ use format::keys::Keys;
 use format::manifest::Manifest;
 use format::names::{Folder, ObjectName, PackName};
 use format::pack::{self, HEADER_BYTES, PACK_BYTES_MAX, PackRecord, TRAILER_BYTES};
+use format::prune;
 use format::session::{Outcome, SessionEnd};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 
-use crate::condemned::Condemned;
 use crate::error::RepositoryError;
+use crate::protocol::condemned::Condemned;
 use crate::store::{Listed, ReadStore, StoreError};
 use crate::unlock::{self, Key};
 
@@ -78,6 +80,32 @@ impl Reader {
             SessionEnd::Commit(manifest) if manifest.point == point => Ok(Some(*manifest)),
             SessionEnd::Commit(_) => Err(RepositoryError::damaged(name, "it names another point")),
             SessionEnd::Fenced | SessionEnd::Repacked => Ok(None),
+        }
+    }
+
+    /// What is condemned at this generation.
+    ///
+    /// # Errors
+    /// Also when one of the lists up to it is missing: they are never deleted.
+    pub async fn condemned(&self, generation: u64) -> Result<Condemned, RepositoryError> {
+        let read = async |number| {
+            let list = self.control::<prune::Condemned>(ObjectName::Condemned(number)).await?;
+            Ok((number, list.objects))
+        };
+        let lists = stream::iter(1..=generation).map(read).buffered(FETCHES);
+        let add = async |mut condemned: Condemned, (number, objects)| {
+            condemned.add(number, objects);
+            Ok(condemned)
+        };
+        lists.try_fold(Condemned::default(), add).await
+    }
+
+    /// Whether a restore point is to be forgotten.
+    pub async fn is_forgotten(&self, point: PointId) -> Result<bool, RepositoryError> {
+        match self.store.get(ObjectName::Forgotten(point)).await {
+            Ok(_) => Ok(true),
+            Err(StoreError::Missing { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -158,7 +186,7 @@ impl PackListing {
 
     /// Those of them that are not condemned.
     pub(crate) fn without(mut self, condemned: &Condemned) -> Self {
-        self.0.retain(|(name, _)| !condemned.has_pack(*name));
+        self.0.retain(|(name, _)| !condemned.contains(ObjectName::Pack(*name)));
         self
     }
 

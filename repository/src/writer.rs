@@ -26,10 +26,10 @@ use format::session::SessionEnd;
 use tokio::task::JoinSet;
 
 use self::segments::segments;
-use self::session::{HEARTBEAT_INTERVAL, Session, keep_beating};
+use self::session::{Session, keep_beating};
 use crate::chunks::Chunks;
-use crate::condemned::Condemned;
 use crate::error::RepositoryError;
+use crate::protocol::writer::HEARTBEAT_PERIOD;
 use crate::random;
 use crate::reader::Reader;
 use crate::store::{Store, create_own};
@@ -69,7 +69,7 @@ impl Writer {
         reader: &Reader,
         host: &str,
     ) -> Result<Self, RepositoryError> {
-        Self::register_beating(store, reader, host, HEARTBEAT_INTERVAL).await
+        Self::register_beating(store, reader, host, HEARTBEAT_PERIOD).await
     }
 
     /// The same with another time between two heartbeats, which should be minutes.
@@ -117,7 +117,7 @@ impl Writer {
         let reader = &self.session.reader;
         // Asked first: a move while the index is being loaded counts as one after it.
         let generation = self.generation();
-        let condemned = Condemned::at(reader, generation).await?;
+        let condemned = reader.condemned(generation).await?;
         Ok(Known { chunks: Chunks::load_for_writer(reader, cache, condemned).await?, generation })
     }
 
@@ -164,6 +164,11 @@ impl Writer {
 }
 
 impl Standing {
+    /// The id of the restore point to be.
+    pub fn point(&self) -> PointId {
+        self.0.point()
+    }
+
     /// Makes the restore point exist, in one step, or not at all.
     ///
     /// # Errors

@@ -306,6 +306,7 @@ fn restore_remedy(error: &RestoreError) -> &'static str {
         RestoreError::Entries { .. } => {
             "do not use what was restored: the repository was written to do harm, or is damaged"
         }
+        RestoreError::Forgotten(_) => "`stillpoint points` lists the points that there still are",
         RestoreError::Target { .. } => "check the path given with --to and its permissions",
         _ => "mend the cause, and run the same command again with --in-place: it goes on",
     }

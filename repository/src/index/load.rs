@@ -12,8 +12,8 @@ use super::shelf::{self, Shelf};
 use super::table::Table;
 use super::{Index, merge};
 use crate::blocking;
-use crate::condemned::Condemned;
 use crate::error::RepositoryError;
+use crate::protocol::condemned::Condemned;
 use crate::reader::{PackListing, Reader};
 use crate::store::Listed;
 

@@ -6,8 +6,11 @@ use format::session::{Outcome, SessionEnd};
 
 use super::session::Session;
 use crate::error::RepositoryError;
+use crate::protocol::writer::{Ending, ending};
 use crate::random;
 use crate::store::{StoreError, get_patiently};
+
+const FOREIGN: &str = "somebody else has written it";
 
 /// Ends the session in this way, unless a prune has ended it before.
 pub(super) async fn end(session: &Session, end: SessionEnd) -> Result<(), RepositoryError> {
@@ -36,9 +39,11 @@ async fn settle(
     let name = ObjectName::Outcome(point);
     match get_patiently(session.store.as_ref(), name).await {
         Ok(bytes) => match session.reader.open_control::<Outcome>(name, &bytes) {
-            Ok(found) if found.nonce == nonce => Ok(()),
-            Ok(Outcome { end: SessionEnd::Fenced, .. }) => Err(RepositoryError::Fenced(point)),
-            Ok(_) => Err(unknown(RepositoryError::damaged(name, "somebody else has written it"))),
+            Ok(found) => match ending(nonce, &found) {
+                Ending::Committed => Ok(()),
+                Ending::Fenced => Err(RepositoryError::Fenced(point)),
+                Ending::Foreign => Err(unknown(RepositoryError::damaged(name, FOREIGN))),
+            },
             Err(damaged) => Err(unknown(damaged)),
         },
         // What a store has refused for good does not arrive later.

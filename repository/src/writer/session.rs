@@ -10,16 +10,15 @@ use format::names::{Folder, ObjectName};
 use format::session::{Heartbeat, Registration};
 use serde::Serialize;
 use tokio::sync::Mutex;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::error::RepositoryError;
+use crate::protocol::generation;
+use crate::protocol::writer::{Beat, Next, Progress};
 use crate::random;
 use crate::reader::Reader;
 use crate::store::{Store, create_own};
 
-/// How often a session says that it is still at work. A prune ends one that was silent for half an
-/// hour.
-pub(super) const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(300);
 /// After how long a heartbeat is tried again that could not be stored.
 const HEARTBEAT_RETRY: Duration = Duration::from_secs(60);
 
@@ -32,19 +31,15 @@ pub(super) struct Session {
     /// Leads to the newest control object, heartbeats aside.
     newest: Mutex<Option<Link>>,
     pulse: Mutex<Pulse>,
-    /// What the pulse says, for those who do not want to wait for a heartbeat.
+    /// What was promised, for those who do not want to wait for a heartbeat.
     generation: AtomicU64,
+    /// What its own time is counted from.
+    began: Instant,
 }
 
 #[derive(Debug)]
 struct Pulse {
-    /// The number of the next heartbeat.
-    number: u64,
-    /// The newest generation that was promised: nothing is committed that relies on what is
-    /// condemned at it.
-    generation: u64,
-    /// No further generation is promised.
-    stands: bool,
+    progress: Progress,
     /// Leads to the last heartbeat, or to the registration.
     previous: Option<Link>,
 }
@@ -59,17 +54,28 @@ impl Session {
     ) -> Result<Self, RepositoryError> {
         let (point, reader) = (random::point_id(), reader.clone());
         let generation = newest_generation(store.as_ref()).await?;
-        let pulse = Pulse { number: 0, generation, stands: false, previous: None };
-        let (newest, pulse) = (Mutex::default(), Mutex::new(pulse));
-        let session =
-            Self { store, reader, point, newest, pulse, generation: AtomicU64::new(generation) };
+        let (progress, _) = Progress::registered(generation, generation, Duration::ZERO);
+        let session = Self {
+            store,
+            reader,
+            point,
+            newest: Mutex::default(),
+            pulse: Mutex::new(Pulse { progress, previous: None }),
+            generation: AtomicU64::new(generation),
+            began: Instant::now(),
+        };
         let (host, nonce) = (host.to_owned(), random::object_id());
         let registration = |previous| Registration { host, nonce, previous };
         session.create(ObjectName::Session(generation, point), registration).await?;
         session.pulse.lock().await.previous = *session.newest.lock().await;
-        if newest_generation(session.store.as_ref()).await? > generation {
-            session.beat().await?;
+        let newest = newest_generation(session.store.as_ref()).await?;
+        let mut pulse = session.pulse.lock().await;
+        let (progress, beat) = Progress::registered(generation, newest, session.began.elapsed());
+        pulse.progress = progress;
+        if let Some(beat) = beat {
+            session.send(&mut pulse, beat).await?;
         }
+        drop(pulse);
         Ok(session)
     }
 
@@ -81,27 +87,31 @@ impl Session {
     /// Says that the session is still at work, and moves on to the newest generation.
     pub(super) async fn beat(&self) -> Result<(), RepositoryError> {
         let mut pulse = self.pulse.lock().await;
-        if !pulse.stands {
-            // Promised before it is said: the heartbeat may arrive and its acknowledgement not.
-            pulse.generation = pulse.generation.max(newest_generation(self.store.as_ref()).await?);
-            self.generation.store(pulse.generation, Ordering::Release);
-        }
-        // One that fails may have arrived all the same, so its number is not used again.
-        let number = pulse.number;
-        pulse.number += 1;
+        let newest = newest_generation(self.store.as_ref()).await?;
+        let beat = pulse.progress.beat(newest, self.began.elapsed());
+        self.send(&mut pulse, beat).await
+    }
+
+    // One that fails may have arrived all the same: the promise holds, and its number is not used
+    // again.
+    async fn send(&self, pulse: &mut Pulse, beat: Beat) -> Result<(), RepositoryError> {
+        let Beat { number, generation } = beat;
+        self.generation.store(generation, Ordering::Release);
         let name = ObjectName::Heartbeat(self.point, number);
-        let (generation, previous) = (pulse.generation, pulse.previous);
-        let (bytes, link) = self.seal(name, &Heartbeat { number, generation, previous })?;
+        let content = Heartbeat { number, generation, previous: pulse.previous };
+        let (bytes, link) = self.seal(name, &content)?;
         create_own(self.store.as_ref(), name, bytes.into()).await?;
         pulse.previous = Some(link);
         Ok(())
     }
 
-    /// Promises nothing more, if nothing was promised after `generation`.
+    /// Promises nothing more, if what was looked up in an index that was loaded at `generation`
+    /// is enough to commit.
     pub(super) async fn stand(&self, generation: u64) -> bool {
         let mut pulse = self.pulse.lock().await;
-        pulse.stands = pulse.generation <= generation;
-        pulse.stands
+        pulse.progress.loaded(generation);
+        pulse.progress.walked();
+        pulse.progress.advance() == Next::Commit
     }
 
     /// Creates a control object that links to the one before it; returns its length in bytes. One
@@ -152,9 +162,5 @@ pub(super) async fn keep_beating(session: Arc<Session>, interval: Duration) {
 
 async fn newest_generation(store: &dyn Store) -> Result<u64, RepositoryError> {
     let listed = store.list(Folder::Generations).await?;
-    let number = |name| match name {
-        ObjectName::Generation(number) => Some(number),
-        _ => None,
-    };
-    Ok(listed.into_iter().filter_map(|l| number(l.name)).max().unwrap_or(0))
+    Ok(generation::newest(listed.into_iter().map(|listed| listed.name)))
 }

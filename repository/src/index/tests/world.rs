@@ -15,9 +15,9 @@ use format::keys::{Keys, RootKey};
 use format::names::{Folder, ObjectName, PackName};
 use format::pack::{self, PackRecord};
 
-use crate::condemned::Condemned;
 use crate::error::RepositoryError;
 use crate::index::Index;
+use crate::protocol::condemned::Condemned;
 use crate::random;
 use crate::reader::Reader;
 use crate::store::{Listed, ReadStore, StoreError};
