@@ -265,13 +265,18 @@ fn become_another(path: &Path, chance: &mut Chance) {
 fn a_repository_that_is_removed_meanwhile_is_gone() {
     let world = with_point();
     fs::write(world.path("data/large"), noise(2, 200 << 20)).unwrap();
+    let sessions = || fs::read_dir(world.repository().join("ses/0")).unwrap().count();
+    let before = sessions();
     let running = world.start(["backup", "--path", "data"]);
-    sleep(Duration::from_millis(150));
+    while sessions() == before {
+        sleep(Duration::from_millis(1));
+    }
     // What is just being made may make the first attempt fail.
     while fs::remove_dir_all(world.repository()).is_err() {}
-    // It may also believe that it has stored everything, if all that it needs was read before.
     let output = running.finish();
-    assert!(matches!(output.code, Some(0 | 1)), "{output:#?}");
+    assert_eq!(output.code, Some(1), "{output:#?}");
+    assert!(output.stderr.contains(&*world.repository().to_string_lossy()), "{output:#?}");
+    assert!(!world.repository().exists());
     world.stillpoint(["points"]).failed(10, world.repository().to_string_lossy());
 }
 

@@ -50,6 +50,8 @@ impl Warden {
     pub(crate) fn start(program: &WardenProgram) -> io::Result<Self> {
         let mut child = Command::new(&program.program)
             .args(&program.arguments)
+            // It needs nothing of it, and there may be keys and passphrases in it.
+            .env_clear()
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
@@ -140,3 +142,18 @@ fn stay_in_memory() {
 }
 
 const FAREWELL: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_warden_inherits_nothing_from_the_environment() {
+        assert!(std::env::vars_os().next().is_some());
+        let program = WardenProgram { program: "/usr/bin/env".into(), arguments: Vec::new() };
+        let mut warden = Warden::start(&program).unwrap();
+        let end = warden.receive().unwrap_err();
+        // Had there been anything, it would have been printed.
+        assert_eq!(end.kind(), io::ErrorKind::UnexpectedEof);
+    }
+}

@@ -72,6 +72,14 @@ pub enum RepositoryError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Nobody can tell whether the session has ended as it should: it may have, or may yet.
+    #[error("it is not known whether the restore point {point} exists")]
+    UnknownOutcome {
+        /// The session, which is the restore point's id as well.
+        point: PointId,
+        /// What kept it from being known.
+        source: Box<RepositoryError>,
+    },
     /// There is no such restore point.
     #[error("there is no restore point {0}")]
     UnknownPoint(PointId),
@@ -108,6 +116,16 @@ pub enum RepositoryError {
 }
 
 impl RepositoryError {
+    /// Whether something is not where it was said to be; a prune may have moved it.
+    pub(crate) fn is_gone(&self) -> bool {
+        let gone = |name: &ObjectName| matches!(name, ObjectName::Pack(_));
+        match self {
+            Self::MissingChunk(_) => true,
+            Self::Store(StoreError::Missing { name, .. }) => gone(name),
+            _ => false,
+        }
+    }
+
     pub(crate) fn damaged(
         name: ObjectName,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,

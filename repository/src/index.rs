@@ -34,7 +34,11 @@ pub(crate) use load::Opened;
 use self::bits::Bits;
 use self::table::Table;
 use crate::error::RepositoryError;
+use crate::protocol::condemned::Condemned;
 use crate::reader::{PackListing, Reader};
+
+/// How many places of one chunk are worth trying.
+const PLACES_MAX: usize = 8;
 
 /// Where the chunks of a repository are, as of when it was opened. Any number of threads may ask
 /// at once.
@@ -56,8 +60,8 @@ pub struct Place {
 }
 
 impl Index {
-    /// Opens the index. Packs that are not there, or not of the size that the segment says, do not
-    /// count: a segment alone proves nothing. When a segment is damaged, the packs that no other
+    /// Opens the index. Packs that are condemned, not there, or not of the size that the segment
+    /// says, do not count: a segment alone proves nothing. When a segment is damaged, the packs that no other
     /// one names are asked themselves.
     ///
     /// Tables are kept below `cache` for the next time; without it, or when it cannot be written,
@@ -65,8 +69,9 @@ impl Index {
     pub(crate) async fn load(
         reader: &Reader,
         cache: Option<&Path>,
+        condemned: &Condemned,
     ) -> Result<Self, RepositoryError> {
-        let mut opened = load::open(reader, cache).await?;
+        let mut opened = load::open(reader, cache, condemned).await?;
         if !opened.damaged.is_empty() {
             load::add_footers(reader, &mut opened).await?;
         }
@@ -75,7 +80,7 @@ impl Index {
 
     /// Opens the index from its segments alone, however damaged, and keeps nothing.
     pub(crate) async fn read(reader: &Reader) -> Result<Opened, RepositoryError> {
-        load::open(reader, None).await
+        load::open(reader, None, &Condemned::default()).await
     }
 
     /// Whether a chunk is stored.
@@ -113,6 +118,18 @@ impl Index {
             }
         }
         Ok(None)
+    }
+
+    /// All places of a chunk, or some when there are very many: each copy is as good.
+    ///
+    /// # Errors
+    /// As [`Self::find`].
+    pub(crate) fn places(&self, chunk: ChunkId) -> Result<Vec<Place>, RepositoryError> {
+        let mut places = Vec::new();
+        for table in &self.tables {
+            table.places(chunk, PLACES_MAX, &mut places).map_err(|e| unusable(table, e))?;
+        }
+        Ok(places)
     }
 
     // From now on the packs count that are listed; returns which of them any table describes.

@@ -52,7 +52,15 @@ impl Location {
         Ok(self.open_to_maintain()?)
     }
 
-    /// The same for a [`Maintainer`](crate::maintainer::Maintainer), who may delete.
+    /// The store for a new repository at this location: a directory is made where there is none.
+    pub async fn make(&self) -> Result<Arc<dyn Store>, StoreError> {
+        match self {
+            Self::Directory(path) => Ok(Arc::new(LocalStore::make(path).await?)),
+            Self::S3 { .. } => self.open(),
+        }
+    }
+
+    /// The same as [`Self::open`] for a [`Maintainer`](crate::maintainer::Maintainer), who may delete.
     pub fn open_to_maintain(&self) -> Result<Arc<dyn MaintainStore>, StoreError> {
         match self {
             Self::Directory(path) => Ok(Arc::new(LocalStore::new(path))),

@@ -9,9 +9,12 @@ use format::keys::Keys;
 use format::manifest::Manifest;
 use format::names::{Folder, ObjectName, PackName};
 use format::pack::{self, HEADER_BYTES, PACK_BYTES_MAX, PackRecord, TRAILER_BYTES};
+use format::prune;
 use format::session::{Outcome, SessionEnd};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use crate::error::RepositoryError;
+use crate::protocol::condemned::Condemned;
 use crate::store::{Listed, ReadStore, StoreError};
 use crate::unlock::{self, Key};
 
@@ -80,6 +83,32 @@ impl Reader {
         }
     }
 
+    /// What is condemned at this generation.
+    ///
+    /// # Errors
+    /// Also when one of the lists up to it is missing: they are never deleted.
+    pub async fn condemned(&self, generation: u64) -> Result<Condemned, RepositoryError> {
+        let read = async |number| {
+            let list = self.control::<prune::Condemned>(ObjectName::Condemned(number)).await?;
+            Ok((number, list.objects))
+        };
+        let lists = stream::iter(1..=generation).map(read).buffered(FETCHES);
+        let add = async |mut condemned: Condemned, (number, objects)| {
+            condemned.add(number, objects);
+            Ok(condemned)
+        };
+        lists.try_fold(Condemned::default(), add).await
+    }
+
+    /// Whether a restore point is to be forgotten.
+    pub async fn is_forgotten(&self, point: PointId) -> Result<bool, RepositoryError> {
+        match self.store.get(ObjectName::Forgotten(point)).await {
+            Ok(_) => Ok(true),
+            Err(StoreError::Missing { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     pub(crate) fn keys(&self) -> &Arc<Keys> {
         &self.keys
     }
@@ -122,7 +151,16 @@ impl Reader {
         pack::read_footer_of(&self.keys, pack, size, &head, &tail).map_err(damaged)
     }
 
-    fn open_control<T: serde::de::DeserializeOwned>(
+    /// The content of a control object.
+    pub(crate) async fn control<T: serde::de::DeserializeOwned>(
+        &self,
+        name: ObjectName,
+    ) -> Result<T, RepositoryError> {
+        let bytes = self.store.get(name).await?;
+        self.open_control(name, &bytes)
+    }
+
+    pub(crate) fn open_control<T: serde::de::DeserializeOwned>(
         &self,
         name: ObjectName,
         bytes: &Bytes,
@@ -144,6 +182,12 @@ impl PackListing {
         let mut packs: Vec<_> = listed.into_iter().filter_map(pack).collect();
         packs.sort_unstable();
         Self(packs)
+    }
+
+    /// Those of them that are not condemned.
+    pub(crate) fn without(mut self, condemned: &Condemned) -> Self {
+        self.0.retain(|(name, _)| !condemned.contains(ObjectName::Pack(*name)));
+        self
     }
 
     /// How many there are.

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use format::ids::PointId;
 use format::raw::RawPath;
 use repository::error::RepositoryError;
 use thiserror::Error;
@@ -31,6 +32,12 @@ pub enum RestoreError {
         /// How many files of all kinds the record counts.
         recorded: u64,
     },
+    /// The restore point was forgotten, and what it needs is being deleted.
+    #[error(
+        "restore point {0} was forgotten while it was read; \
+         what was restored before that is left in place"
+    )]
+    Forgotten(PointId),
     /// The target cannot be looked at.
     #[error("cannot look at the target `{}`", path.display())]
     Target {

@@ -22,6 +22,9 @@ use crate::walk::{Mode, Walker};
 /// What the repository has lost is reported and left out; everything else is restored. What was
 /// interrupted goes on when the same is planned once more, in place.
 ///
+/// # Errors
+/// [`RestoreError::Forgotten`] when something is missing and the point was forgotten meanwhile.
+///
 /// # Cancellation
 /// A dropped future leaves the threads that write at work until their volume is done.
 pub async fn execute(
@@ -30,8 +33,8 @@ pub async fn execute(
     chunks: Arc<Chunks>,
     progress: Arc<Progress>,
 ) -> Result<RestoreReport, RestoreError> {
-    let runtime = Handle::current();
-    blocking::run(move || {
+    let (runtime, point, asked) = (Handle::current(), manifest.point, Arc::clone(&chunks));
+    let result = blocking::run(move || {
         let mut report = RestoreReport::default();
         for (planned, stored) in plan.plan().volumes.iter().zip(&manifest.volumes) {
             let sources = (Arc::clone(&chunks), Arc::clone(&progress));
@@ -40,7 +43,16 @@ pub async fn execute(
         }
         Ok(report)
     })
-    .await
+    .await;
+    let is_incomplete = match &result {
+        Ok(report) => !report.lost.is_empty(),
+        Err(error) => matches!(error, RestoreError::Repository(_)),
+    };
+    // What it needs may be deleted then, and that is no damage.
+    if is_incomplete && asked.is_forgotten(point).await.unwrap_or(false) {
+        return Err(RestoreError::Forgotten(point));
+    }
+    result
 }
 
 fn restore_volume(

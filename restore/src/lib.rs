@@ -23,6 +23,7 @@ mod loss;
 mod pieces;
 mod pipeline;
 mod present;
+mod rescue;
 mod site;
 mod target;
 mod walk;

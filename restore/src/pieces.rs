@@ -20,7 +20,7 @@ const _: () = assert!((FRAME_BYTES_MAX as usize / BLOCK_BYTES) < WINDOW_BLOCKS);
 
 const BLOCK: u64 = BLOCK_BYTES as u64;
 /// A frame is stored as it is when that is shorter; its seal adds a few bytes.
-const SEALED_BYTES_MAX: u32 = FRAME_BYTES_MAX + 64;
+pub(crate) const SEALED_BYTES_MAX: u32 = FRAME_BYTES_MAX + 64;
 
 /// A file whose pieces are being planned.
 struct Planned {
@@ -113,8 +113,7 @@ impl Walker<'_> {
                 }
             }
         }
-        let place = self.site.chunks.index().find(slice.chunk)?;
-        let place = place.ok_or(RepositoryError::MissingChunk(slice.chunk))?;
+        let place = self.site.chunks.find_blocking(slice.chunk, &self.runtime)?;
         if place.frame.length > SEALED_BYTES_MAX {
             let reason = format!("chunk {} lies in a frame that is too long", slice.chunk);
             return Err(ReadFailure::Lost(reason));

@@ -26,6 +26,7 @@ use tokio::runtime::Handle;
 use crate::budget::Share;
 use crate::frames::Need;
 use crate::loss::UNREAD_MAX;
+use crate::rescue::rescue;
 use crate::site::Site;
 use crate::window::{FrameWork, Piece, Read, Window, coalesce};
 
@@ -76,7 +77,7 @@ pub(crate) fn run<'a>(site: &'a Site, runtime: &Handle, walk: impl FnOnce(Inlet<
     let workers = thread::available_parallelism().map_or(1, usize::from).min(WORKERS_MAX);
     thread::scope(|scope| {
         for _ in 0..workers {
-            scope.spawn(|| serve(site, &work_outlet, |work| work_on(site, work)));
+            scope.spawn(|| serve(site, &work_outlet, |work| work_on(site, runtime, work)));
         }
         for _ in 0..FETCHERS {
             let fetcher = Fetcher { site, runtime, failures: &failures, work: work.clone() };
@@ -166,13 +167,21 @@ impl Fetcher<'_> {
                 }
             }
             Err(error) => {
+                drop(memory);
+                let mut rescued = false;
+                let mut lost = Vec::new();
+                for frame in frames {
+                    let mut rescue = rescue(self.site, self.runtime, frame, &error);
+                    rescued |= rescue.any;
+                    lost.append(&mut rescue.lost);
+                }
                 let reason = chain(&error);
-                if self.is_end(pack) {
+                if rescued {
+                    self.failures().packs = 0;
+                } else if self.is_end(pack) {
                     self.site.stop(Some(error.into()));
                 }
-                for frame in frames {
-                    lose(self.site, frame, &reason);
-                }
+                lose(self.site, lost, &reason);
             }
         }
     }
@@ -197,7 +206,7 @@ fn sealed_bytes(frame: &FrameWork, start: u64, bytes: &Bytes) -> Bytes {
     sealed.map_or_else(Bytes::new, |sealed| bytes.slice_ref(sealed))
 }
 
-fn work_on(site: &Site, work: Work) {
+fn work_on(site: &Site, runtime: &Handle, work: Work) {
     let (frame, sealed, memory) = match work {
         Work::Opened(opened, frame) => {
             return deliver(site, frame.address.pack, &opened, frame.pieces);
@@ -205,8 +214,8 @@ fn work_on(site: &Site, work: Work) {
         Work::Sealed { frame, .. } if site.is_stopped() => return abandon(site, frame),
         Work::Sealed { frame, sealed, memory } => (frame, sealed, memory),
     };
-    let room = (frame.address.raw_length as usize).saturating_add(sealed.len());
-    let _room = site.opening.take(room);
+    let length = (frame.address.raw_length as usize).saturating_add(sealed.len());
+    let room = site.opening.take(length);
     match open_frame(site.keys(), &frame.address, &sealed).map(Arc::new) {
         Ok(opened) => {
             drop((sealed, memory));
@@ -215,12 +224,16 @@ fn work_on(site: &Site, work: Work) {
             let pieces = frame.pieces.into_iter().chain(waiting).collect();
             deliver(site, frame.address.pack, &opened, pieces);
         }
-        Err(error) => lose(site, frame, &chain(&error)),
+        Err(error) => {
+            drop((sealed, memory, room));
+            let rescue = rescue(site, runtime, frame, &error);
+            lose(site, rescue.lost, &chain(&error));
+        }
     }
 }
 
 // Each chunk is checked once for all the pieces that are taken from it.
-fn deliver(site: &Site, pack: PackName, opened: &OpenedFrame, mut pieces: Vec<Piece>) {
+pub(crate) fn deliver(site: &Site, pack: PackName, opened: &OpenedFrame, mut pieces: Vec<Piece>) {
     let place = |piece: &Piece| (piece.chunk_offset, piece.chunk_length, piece.slice.chunk);
     pieces.sort_by_key(place);
     for same in pieces.chunk_by(|a, b| place(a) == place(b)) {
@@ -249,10 +262,13 @@ fn deliver(site: &Site, pack: PackName, opened: &OpenedFrame, mut pieces: Vec<Pi
     }
 }
 
-fn lose(site: &Site, frame: FrameWork, reason: &str) {
-    let waiting = site.frames.failed(frame.key());
-    for piece in frame.pieces.into_iter().chain(waiting) {
-        piece.file.lose(reason.to_owned());
+fn lose(site: &Site, pieces: Vec<Piece>, reason: &str) {
+    for piece in pieces {
+        if site.is_stopped() {
+            piece.file.give_up();
+        } else {
+            piece.file.lose(reason.to_owned());
+        }
         piece.file.release(site);
     }
 }

@@ -3,6 +3,7 @@
 mod fixture;
 mod hostile;
 mod in_place;
+mod moved;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -21,8 +21,9 @@ use platform::application::{Application, FileTree, MissingVolume, Mount};
 use platform::process::ProcessIdentity;
 use repository::blocking;
 use repository::location::Location;
+use uploader::rehearsal::StoredVolume;
 use uploader::selection::Selection;
-use uploader::upload::Upload;
+use uploader::upload::{Upload, Uploaded};
 use uploader::volume::{Stillness, Volume};
 
 use self::page_maps::PageMaps;
@@ -72,6 +73,10 @@ pub enum Subject {
         paths: Vec<PathBuf>,
     },
 }
+
+/// What a restore point says whose upload had to begin again.
+const RESTARTED: &str = "a prune ended the session of this backup, which had been silent for half an hour; \
+     the same snapshot was uploaded in another one";
 
 /// What will be written, and what is known about it so far.
 struct Taken {
@@ -184,7 +189,7 @@ impl Engine {
         .await?;
         let parent = self.parent(subject.name()).await;
         let page_maps = self.page_maps(subject.name());
-        let mut taken = self.find(subject, upload.point(), progress).await?;
+        let mut taken = self.find(subject, upload.session(), progress).await?;
         let snapshot = taken.snapshot.take();
         let how = How { parent, selection, full, page_maps };
         let stored = self.store_volumes(upload, taken, &how, progress).await;
@@ -327,42 +332,46 @@ impl Engine {
         how: &How,
         progress: &BackupProgress,
     ) -> Result<Manifest, ServiceError> {
-        let mut volumes = Vec::new();
-        let mut omissions = taken.missing;
-        for Source { name, origin, driver, mounts, tree } in taken.sources {
+        for Source { name, tree, .. } in &taken.sources {
             progress.enter(Stage::Uploading(name.clone()));
-            let volume = how.volume(&name, tree, taken.stillness);
-            let (next, stored) = upload.volume(volume).await?;
-            upload = next;
-            omissions.extend(stored.omissions);
-            volumes.push(VolumeRecord {
-                name,
-                source: raw(&origin),
-                driver,
-                mounts: mounts.into_iter().map(mount_record).collect(),
-                root: stored.root,
-                files: stored.files,
-                bytes: stored.bytes,
-                data: stored.data,
-            });
+            let volume = how.volume(name, tree.clone(), taken.stillness);
+            upload = upload.volume(volume).await?;
         }
         progress.enter(Stage::Committing);
-        let (point, host) = (upload.point(), self.host.clone());
-        let manifest = upload.commit(|statistics| Manifest {
+        Ok(upload.commit(|uploaded| taken.manifest(&self.host, uploaded)).await?)
+    }
+}
+
+impl Taken {
+    fn manifest(&self, host: &str, uploaded: Uploaded<'_>) -> Manifest {
+        let Uploaded { point, statistics, volumes, restarts } = uploaded;
+        let omitted = volumes.iter().flat_map(|stored| stored.omissions.iter().cloned());
+        let omissions = self.missing.iter().cloned().chain(omitted).collect();
+        let volume = |(source, stored): (&Source, &StoredVolume)| VolumeRecord {
+            name: source.name.clone(),
+            source: raw(&source.origin),
+            driver: source.driver.clone(),
+            mounts: source.mounts.iter().map(mount_record).collect(),
+            root: stored.root.clone(),
+            files: stored.files,
+            bytes: stored.bytes,
+            data: stored.data,
+        };
+        let restarted = (restarts > 0).then(|| RESTARTED.to_owned());
+        Manifest {
             point,
-            application: taken.application,
-            platform: taken.platform,
-            host,
-            taken: taken.at,
-            level: taken.level,
-            remarks: taken.remarks,
-            volumes,
-            definition: taken.definition,
-            evidence: taken.evidence,
+            application: self.application.clone(),
+            platform: self.platform.clone(),
+            host: host.to_owned(),
+            taken: self.at,
+            level: self.level,
+            remarks: self.remarks.iter().cloned().chain(restarted).collect(),
+            volumes: self.sources.iter().zip(volumes).map(volume).collect(),
+            definition: self.definition.clone(),
+            evidence: self.evidence.clone(),
             statistics,
             omissions,
-        });
-        Ok(manifest.await?)
+        }
     }
 }
 
@@ -381,8 +390,9 @@ fn omission(missing: MissingVolume) -> Omission {
     Omission { volume: missing.name, path: RawPath::default(), reason: missing.reason }
 }
 
-fn mount_record(mount: Mount) -> MountRecord {
-    MountRecord { member: mount.member, target: raw(&mount.target), read_only: mount.read_only }
+fn mount_record(mount: &Mount) -> MountRecord {
+    let (member, target) = (mount.member.clone(), raw(&mount.target));
+    MountRecord { member, target, read_only: mount.read_only }
 }
 
 fn raw(path: &Path) -> RawPath {

@@ -228,6 +228,10 @@ fn repository_remedy(error: &RepositoryError) -> &'static str {
         RepositoryError::Store(_) => {
             "check the location, the credentials and the network, and run the command again"
         }
+        RepositoryError::UnknownOutcome { .. } => {
+            "when the repository can be reached again, `stillpoint points` shows whether it exists; \
+             if it does not, run the backup again"
+        }
         RepositoryError::UnknownPoint(_) => "`stillpoint points` lists what there is",
         RepositoryError::UnknownSlot(_) => "`stillpoint key list` lists what there is",
         RepositoryError::Unusable { .. } => {
@@ -302,6 +306,7 @@ fn restore_remedy(error: &RestoreError) -> &'static str {
         RestoreError::Entries { .. } => {
             "do not use what was restored: the repository was written to do harm, or is damaged"
         }
+        RestoreError::Forgotten(_) => "`stillpoint points` lists the points that there still are",
         RestoreError::Target { .. } => "check the path given with --to and its permissions",
         _ => "mend the cause, and run the same command again with --in-place: it goes on",
     }

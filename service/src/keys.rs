@@ -52,12 +52,12 @@ pub async fn init(
     first: &NewKey,
     with_recovery: bool,
 ) -> Result<Initialised, ServiceError> {
-    let store = location.open().map_err(RepositoryError::from)?;
     let created = now();
     let slot = |key| NewSlot { key, inscription: Inscription { label: Label::default(), created } };
     let recovery = with_recovery.then(|| NewKey::Recovery.make()).transpose()?;
     let recovery_key = recovery.as_ref().and_then(|key| PrintedKey::of(&NewKey::Recovery, key));
     let key = first.make()?;
+    let store = location.make().await.map_err(RepositoryError::from)?;
     let made = unlock::create(store.as_ref(), slot(key), recovery.map(slot).into_iter().collect());
     match made.await {
         Ok(repository) => Ok(Initialised { repository, recovery_key }),

@@ -10,6 +10,7 @@ use format::ids::ChunkId;
 use format::keys::Keys;
 use format::tree::Slice;
 use repository::chunks::Chunks;
+use tokio::runtime::Handle;
 
 use crate::error::UploadError;
 use crate::pipeline::{Batch, Inlet};
@@ -18,6 +19,7 @@ use crate::pipeline::{Batch, Inlet};
 #[derive(Debug)]
 pub(crate) struct Intake {
     stored: Arc<Chunks>,
+    runtime: Handle,
     /// Absent when nothing is to be stored, and all is only counted.
     inlet: Option<Inlet>,
     pending: Mutex<Pending>,
@@ -34,10 +36,12 @@ struct Pending {
 }
 
 impl Intake {
+    /// To be called on a runtime.
     pub(crate) fn new(stored: Arc<Chunks>, inlet: Option<Inlet>) -> Self {
         let (data, tree) = (Batch::empty(ChunkKind::Data), Batch::empty(ChunkKind::Tree));
         let pending = Mutex::new(Pending { sent: HashSet::new(), data, tree });
-        Self { stored, inlet, pending, changed: AtomicU64::new(0) }
+        let runtime = Handle::current();
+        Self { stored, runtime, inlet, pending, changed: AtomicU64::new(0) }
     }
 
     pub(crate) fn keys(&self) -> &Keys {
@@ -54,9 +58,16 @@ impl Intake {
         self.changed.load(Relaxed)
     }
 
+    /// The length of a chunk that was there before.
+    pub(crate) fn length(&self, chunk: ChunkId) -> Result<Option<u64>, UploadError> {
+        let place = self.stored.ask_blocking(&self.runtime, |index| index.find(chunk))?;
+        Ok(place.map(|place| place.length.into()))
+    }
+
     /// Whether all bytes of a slice are stored, or on their way.
     pub(crate) fn holds(&self, slice: &Slice) -> Result<bool, UploadError> {
-        Ok(self.stored.index().holds(slice)? || self.pending().sent.contains(&half(slice.chunk)))
+        let stored = self.stored.ask_blocking(&self.runtime, |index| index.holds(slice))?;
+        Ok(stored || self.pending().sent.contains(&half(slice.chunk)))
     }
 
     /// The chunk with these bytes, stored from now on.
@@ -64,7 +75,7 @@ impl Intake {
         let id = self.keys().chunk_id(bytes);
         let length = u32::try_from(bytes.len()).map_err(|_| UploadError::Stopped)?;
         let slice = Slice { chunk: id, offset: 0, length };
-        if self.stored.index().contains(id)? {
+        if self.stored.ask_blocking(&self.runtime, |index| index.contains(id))? {
             return Ok(slice);
         }
         let mut pending = self.pending();

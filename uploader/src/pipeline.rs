@@ -19,6 +19,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use crate::error::UploadError;
+use crate::indexing::Indexing;
 use crate::pool::Pool;
 use crate::progress::Progress;
 
@@ -57,7 +58,14 @@ pub(crate) struct Inlet {
 #[derive(Debug)]
 pub(crate) struct Pipeline {
     encoders: JoinSet<Result<(), UploadError>>,
-    packer: JoinSet<Result<Vec<PackRecord>, UploadError>>,
+    packer: JoinSet<Result<Sent, UploadError>>,
+}
+
+/// How many bytes were sent to the store.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sent {
+    pub(crate) packs: u64,
+    pub(crate) index: u64,
 }
 
 impl Inlet {
@@ -95,13 +103,13 @@ impl Pipeline {
         Ok((Inlet { batches: inlet, memory }, Self { encoders, packer }))
     }
 
-    /// Waits until everything is stored; the inlet must be gone. Returns the packs.
-    pub(crate) async fn finish(mut self) -> Result<Vec<PackRecord>, UploadError> {
-        let packs = joined(self.packer.join_next().await)?;
+    /// Waits until everything is stored, and named in the index; the inlet must be gone.
+    pub(crate) async fn finish(mut self) -> Result<Sent, UploadError> {
+        let sent = joined(self.packer.join_next().await)?;
         while let Some(ended) = self.encoders.join_next().await {
             joined(Some(ended))?;
         }
-        Ok(packs)
+        Ok(sent)
     }
 }
 
@@ -126,11 +134,11 @@ async fn pack(
     writer: Writer,
     mut frames: mpsc::Receiver<Frame>,
     progress: Arc<Progress>,
-) -> Result<Vec<PackRecord>, UploadError> {
+) -> Result<Sent, UploadError> {
     // Files and directories lie in packs of their own, so that reading a tree touches few packs.
     let (mut data, mut tree) = (Vec::new(), Vec::new());
     let mut in_flight = JoinSet::new();
-    let mut stored = Vec::new();
+    let mut stored = Indexing::begin(writer.clone());
     // While it is sealed a pack takes its memory twice; a core in two is enough for that.
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let sealing = Arc::new(Semaphore::new((cores / 2).clamp(1, SEALING_MAX)));
@@ -142,7 +150,7 @@ async fn pack(
         }
         let full = std::mem::take(open);
         if in_flight.len() >= PACKS_IN_FLIGHT {
-            stored.push(joined(in_flight.join_next().await)?);
+            stored.add(joined(in_flight.join_next().await)?).await?;
         }
         in_flight.spawn(seal_and_store(
             writer.clone(),
@@ -160,9 +168,9 @@ async fn pack(
         ));
     }
     while let Some(ended) = in_flight.join_next().await {
-        stored.push(joined(Some(ended))?);
+        stored.add(joined(Some(ended))?).await?;
     }
-    Ok(stored)
+    stored.end().await
 }
 
 async fn seal_and_store(

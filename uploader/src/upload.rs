@@ -1,62 +1,71 @@
 //! One backup, from registration to commit.
+//!
+//! While it runs a prune may condemn what it relies on. The session moves on to that prune's
+//! generation by itself, and before the commit everything is looked up again: quickly, because the
+//! tree just made says which files need not be read.
 
-use std::fs::File;
-use std::path::Path;
+mod pass;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread;
 
-use format::chunker::Chunker;
 use format::ids::PointId;
-use format::manifest::{Manifest, Omission, Statistics};
-use format::tree::{FileTime, Slice};
+use format::manifest::{Manifest, Statistics};
 use repository::blocking;
-use repository::chunks::Chunks;
+use repository::error::RepositoryError;
 use repository::reader::Reader;
 use repository::store::Store;
 use repository::writer::Writer;
-use tokio::runtime::Handle;
 
-use crate::assemble::{Assembled, Assembler};
+use self::pass::{Ended, Pass};
 use crate::error::UploadError;
-use crate::event;
-use crate::file::{self, Readers, Shared, Turnstile};
-use crate::intake::Intake;
-use crate::maps::{self, VolumeMaps};
-use crate::pipeline::Pipeline;
+use crate::maps::VolumeMaps;
 use crate::progress::Progress;
-use crate::stamp::StampRule;
-use crate::volume::{Stamps, Stillness, Volume};
-use crate::walk::Walk;
+use crate::rehearsal::StoredVolume;
+use crate::volume::Volume;
+
+/// How often an upload begins a new session because a prune has ended the one before.
+const RESTARTS_MAX: u32 = 3;
 
 /// An upload in progress. Dropped before [`Upload::commit`], it leaves no restore point.
 pub struct Upload {
+    door: Door,
+    book: Book,
     writer: Writer,
-    pipeline: Pipeline,
-    reading: Rehearsal,
+    pass: Pass,
 }
 
-/// The reading half of an upload: everything is read and compared, and nothing is stored.
-pub struct Rehearsal {
-    intake: Arc<Intake>,
-    chunker: Arc<Chunker>,
+/// An upload of which everything is stored, as the record of its restore point needs it.
+#[derive(Clone, Debug)]
+pub struct Uploaded<'a> {
+    /// The id of the restore point to be.
+    pub point: PointId,
+    /// What was counted.
+    pub statistics: Statistics,
+    /// What the volumes became, in the order in which they were uploaded.
+    pub volumes: Vec<&'a StoredVolume>,
+    /// How often it began again because a prune had ended its session.
+    pub restarts: u32,
+}
+
+/// What sessions are begun with.
+struct Door {
+    store: Arc<dyn Store>,
+    reader: Reader,
+    host: String,
+    cache: Option<PathBuf>,
     progress: Arc<Progress>,
+}
+
+/// What became of the passes so far.
+#[derive(Default)]
+struct Book {
+    volumes: Vec<(Volume, StoredVolume)>,
     statistics: Statistics,
     maps: Vec<VolumeMaps>,
-}
-
-/// What a volume became.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct StoredVolume {
-    /// The stream with the entry of its root.
-    pub root: Vec<Slice>,
-    /// How many files of all kinds it has.
-    pub files: u64,
-    /// The sum of the sizes of its regular files, holes included.
-    pub bytes: u64,
-    /// The bytes of those that are no holes; a file with several names counts once.
-    pub data: u64,
-    /// What of it could not be read.
-    pub omissions: Vec<Omission>,
+    restarts: u32,
 }
 
 impl Upload {
@@ -71,138 +80,115 @@ impl Upload {
         cache: Option<&Path>,
         progress: Arc<Progress>,
     ) -> Result<Self, UploadError> {
-        let writer = Writer::register(store, reader, host).await?;
+        let (reader, host, cache) = (reader.clone(), host.to_owned(), cache.map(Path::to_owned));
+        let door = Door { store, reader, host, cache, progress };
+        let writer = door.register().await?;
         // After the registration: from now on a prune leaves alone what is relied on here.
-        let stored = Arc::new(Chunks::load(reader, cache).await?);
-        let (inlet, pipeline) = Pipeline::start(&writer, &progress)?;
-        let reading = Rehearsal::of(Intake::new(stored, Some(inlet)), progress);
-        Ok(Self { writer, pipeline, reading })
+        let pass = door.pass(&writer).await?;
+        Ok(Self { door, book: Book::default(), writer, pass })
     }
 
-    /// The id of the restore point to be.
-    pub fn point(&self) -> PointId {
+    /// The id of the session. The restore point will have it too, unless a prune ends the session
+    /// and the upload begins another one.
+    pub fn session(&self) -> PointId {
         self.writer.point()
     }
 
-    /// Reads a whole volume and stores what is new of it.
+    /// Reads a whole volume and stores what is new of it. What it is read from must stay until the
+    /// commit, for it may be looked at once more.
     ///
     /// # Cancellation
     /// A dropped future leaves the upload unusable, and no restore point.
-    pub async fn volume(mut self, volume: Volume) -> Result<(Self, StoredVolume), UploadError> {
-        match self.reading.volume(volume).await {
-            Ok(stored) => Ok((self, stored)),
-            // The pipeline knows why it does not take any more.
-            Err(UploadError::Stopped) => {
-                drop(self.reading);
-                Err(self.pipeline.finish().await.err().unwrap_or(UploadError::Stopped))
-            }
-            Err(error) => Err(error),
-        }
+    pub async fn volume(mut self, volume: Volume) -> Result<Self, UploadError> {
+        let (pass, stored) = self.pass.volume(volume.clone()).await?;
+        self.pass = pass;
+        self.book.volumes.push((volume, stored));
+        Ok(self)
     }
 
     /// Waits until all is stored, and makes the restore point exist.
     ///
-    /// `manifest` gets the final counts and returns the record to commit.
+    /// `manifest` gets what was stored and returns the record to commit. It is asked again when a
+    /// prune has ended the session, for another session then stores what is missing, from the same
+    /// volumes.
     pub async fn commit(
         self,
-        manifest: impl FnOnce(Statistics) -> Manifest,
+        manifest: impl Fn(Uploaded<'_>) -> Manifest,
     ) -> Result<Manifest, UploadError> {
-        let Self { writer, pipeline, reading } = self;
-        let mut statistics = reading.statistics();
-        let maps = reading.maps;
-        // No reader is left: every volume was read to its end.
-        let intake = Arc::into_inner(reading.intake).ok_or(UploadError::Stopped)?;
-        let finished = blocking::run(move || intake.finish()).await;
-        let packs = pipeline.finish().await?;
-        finished?;
-        statistics.stored = packs.iter().map(|pack| pack.size).sum();
-        statistics.sent = statistics.stored;
-        if !packs.is_empty() {
-            statistics.sent += writer.store_index(packs).await?;
+        let Self { door, mut book, mut writer, mut pass } = self;
+        loop {
+            let generation = book.add(pass.end().await?);
+            writer = match writer.stand(generation).await {
+                Ok(standing) => {
+                    let manifest = manifest(book.uploaded(standing.point()));
+                    match standing.commit(manifest.clone()).await {
+                        Ok(()) => {
+                            let keep = || book.maps.into_iter().for_each(VolumeMaps::keep);
+                            blocking::run(keep).await;
+                            return Ok(manifest);
+                        }
+                        Err(RepositoryError::Fenced(point)) if book.restarts < RESTARTS_MAX => {
+                            tracing::warn!(%point, "a prune has ended the session; another begins");
+                            book.restarts += 1;
+                            door.register().await?
+                        }
+                        Err(error) => return Err(error.into()),
+                    }
+                }
+                Err(moved) => {
+                    tracing::info!("a prune is at work; what is relied on is looked up again");
+                    moved
+                }
+            };
+            pass = book.walk_again(door.pass(&writer).await?).await?;
         }
-        let manifest = manifest(statistics);
-        writer.commit(manifest.clone()).await?;
-        blocking::run(move || maps.into_iter().for_each(VolumeMaps::keep)).await;
-        Ok(manifest)
     }
 }
 
-impl Rehearsal {
-    /// Loads the index, to read and compare without storing anything.
-    pub async fn begin(
-        reader: &Reader,
-        cache: Option<&Path>,
-        progress: Arc<Progress>,
-    ) -> Result<Self, UploadError> {
-        let stored = Arc::new(Chunks::load(reader, cache).await?);
-        Ok(Self::of(Intake::new(stored, None), progress))
+impl Door {
+    async fn register(&self) -> Result<Writer, UploadError> {
+        Ok(Writer::register(Arc::clone(&self.store), &self.reader, &self.host).await?)
     }
 
-    fn of(intake: Intake, progress: Arc<Progress>) -> Self {
-        let chunker = Arc::new(Chunker::new(intake.keys().cut_key()));
-        let (intake, statistics) = (Arc::new(intake), Statistics::default());
-        Self { intake, chunker, progress, statistics, maps: Vec::new() }
-    }
-
-    /// What was counted so far. Nothing counts as stored or sent.
-    pub fn statistics(&self) -> Statistics {
-        Statistics { changed: self.intake.changed(), ..self.statistics }
-    }
-
-    /// Reads a whole volume and compares it with what is stored.
-    pub async fn volume(&mut self, volume: Volume) -> Result<StoredVolume, UploadError> {
-        let stamps = Stamps::new(StampRule::at(settle(&volume)), &volume.tree);
-        let (intake, chunker) = (Arc::clone(&self.intake), Arc::clone(&self.chunker));
-        let progress = Arc::clone(&self.progress);
-        let maps = volume.page_maps.as_deref().and_then(maps::open);
-        let (runtime, large, cache) = (Handle::current(), Turnstile::default(), maps.clone());
-        let blocks = file::blocks();
-        let shared = Shared { chunker, intake, progress, stamps, maps, large, blocks, runtime };
-        let (files, assembled) =
-            blocking::run(move || read_volume(&volume, &Arc::new(shared))).await?;
-        if let Some(cache) = cache {
-            let (unchanged, new) = (assembled.unchanged, assembled.maps);
-            self.maps.push(VolumeMaps { cache, unchanged, new });
-        }
-        self.statistics.files += files;
-        self.statistics.scanned = self.statistics.scanned.saturating_add(assembled.bytes);
-        self.statistics.read += assembled.read;
-        Ok(StoredVolume {
-            root: assembled.root.unwrap_or_default(),
-            files,
-            bytes: assembled.bytes,
-            data: assembled.data,
-            omissions: assembled.omissions,
-        })
+    async fn pass(&self, writer: &Writer) -> Result<Pass, UploadError> {
+        Pass::begin(writer, self.cache.as_deref(), &self.progress).await
     }
 }
 
-// Until when what is on the disk is all there is: changes from then on leave other stamps.
-fn settle(volume: &Volume) -> FileTime {
-    let now = match volume.stillness {
-        Stillness::Snapshot(since) => return since,
-        Stillness::Live(now) => now,
-    };
-    // A store into a page that is dirty already leaves no trace, so what is dirty is written out.
-    let written = File::open(&volume.tree.root).and_then(|root| Ok(rustix::fs::syncfs(root)?));
-    // Where that fails no stamp can be relied on.
-    written.map_or(FileTime { seconds: i64::MIN, nanoseconds: 0 }, |()| now)
-}
+impl Book {
+    // Returns the generation that what the pass relies on was looked up at.
+    fn add(&mut self, pass: Ended) -> u64 {
+        let Ended { generation, statistics, mut maps } = pass;
+        let before = self.statistics;
+        self.statistics = Statistics {
+            read: before.read + statistics.read,
+            changed: before.changed + statistics.changed,
+            stored: before.stored + statistics.stored,
+            sent: before.sent + statistics.sent,
+            // What there is does not grow by being looked at again.
+            ..statistics
+        };
+        self.maps.append(&mut maps);
+        generation
+    }
 
-fn read_volume(volume: &Volume, shared: &Arc<Shared>) -> Result<(u64, Assembled), UploadError> {
-    let readers = Readers::start(shared).map_err(UploadError::Threads)?;
-    let (teller, events) = event::channel();
-    let walk = Walk::new(volume, shared, &readers, teller)?;
-    let tree = Assembler::new(volume.name.clone(), &shared.chunker, &shared.intake);
-    thread::scope(|scope| {
-        let walking = scope.spawn(|| walk.run());
-        // Takes the events with it, so that a walk whose tree cannot be stored ends too.
-        let assembled = tree.run(events);
-        let walked = walking.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        match (walked, assembled) {
-            (Ok(files), Ok(assembled)) => Ok((files, assembled)),
-            // The walk stops because the other did.
-            (Err(UploadError::Stopped) | Ok(_), Err(error)) | (Err(error), _) => Err(error),
+    fn uploaded(&self, point: PointId) -> Uploaded<'_> {
+        let volumes = self.volumes.iter().map(|(_, stored)| stored).collect();
+        Uploaded { point, statistics: self.statistics, volumes, restarts: self.restarts }
+    }
+
+    // The trees just made take the place of the parent's: what is stored is not read again, and
+    // what is condemned now counts as not stored.
+    async fn walk_again(&mut self, mut pass: Pass) -> Result<Pass, UploadError> {
+        for (volume, stored) in &mut self.volumes {
+            let mut again = volume.clone();
+            if pass.has(&stored.root) {
+                again.parent = Some(stored.root.clone());
+                // This backup has read it already, whatever its stamps say.
+                again.full = false;
+            }
+            (pass, *stored) = pass.volume(again).await?;
         }
-    })
+        Ok(pass)
+    }
 }

@@ -255,8 +255,20 @@ impl Table {
 
     /// A place of the chunk in a pack that counts.
     pub(super) fn find(&self, chunk: ChunkId) -> io::Result<Option<Place>> {
+        let mut places = Vec::new();
+        self.places(chunk, 1, &mut places)?;
+        Ok(places.pop())
+    }
+
+    /// Adds the places of the chunk in packs that count, until there are so many.
+    pub(super) fn places(
+        &self,
+        chunk: ChunkId,
+        places_max: usize,
+        places: &mut Vec<Place>,
+    ) -> io::Result<()> {
         if !self.filter.may_have(chunk) {
-            return Ok(None);
+            return Ok(());
         }
         let prefix = Fields(chunk.as_bytes()).take();
         for number in self.fences.blocks(u64::from_be_bytes(prefix)).into_iter().flatten() {
@@ -264,13 +276,17 @@ impl Table {
             let (rows, _) = block.as_chunks::<CHUNK_BYTES>();
             let rows = rows.iter().take(self.rows_in(number));
             for row in rows.filter(|row| row.starts_with(chunk.as_bytes())) {
-                let row = ChunkRow(*row);
-                if self.present.get(row.pack() as usize) {
-                    return Ok(self.pack(row.pack()).map(|pack| row.place(&pack)));
+                if places.len() >= places_max {
+                    return Ok(());
                 }
+                let row = ChunkRow(*row);
+                let pack = self.pack(row.pack()).filter(|_| self.present.get(row.pack() as usize));
+                // Two segments may name the same pack.
+                let place = pack.map(|pack| row.place(&pack));
+                places.extend(place.filter(|place| !places.contains(place)));
             }
         }
-        Ok(None)
+        Ok(())
     }
 
     /// All rows, in order.

@@ -27,9 +27,18 @@ pub struct LocalStore {
 }
 
 impl LocalStore {
-    /// The store in this directory, which is made when the first object is created.
+    /// The store in this directory, which must be there: one that was removed, or whose disk is not
+    /// mounted, is not made again.
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self { root: root.into() }
+    }
+
+    /// Makes the directory, where there is none, for a new repository.
+    pub async fn make(root: impl Into<PathBuf>) -> Result<Self, StoreError> {
+        let store = Self::new(root);
+        let made = store.blocking(|this| create_folder(&this.root, None));
+        made.await.map_err(|e| store.failed("make directory", store.root.display(), e))?;
+        Ok(store)
     }
 
     fn path(&self, name: ObjectName) -> PathBuf {
@@ -65,7 +74,7 @@ impl LocalStore {
         let path = self.path(name);
         let folder = path.parent().unwrap_or(&self.root);
         let failed = |e| self.failed("create object", name, e);
-        create_folder(folder).map_err(failed)?;
+        create_folder(folder, Some(&self.root)).map_err(failed)?;
         let unfinished = folder.join(format!("{UNFINISHED_PREFIX}{}", random::object_id()));
         let written =
             direct::write_synced(&unfinished, bytes).and_then(|()| publish(&unfinished, &path));
@@ -100,6 +109,8 @@ impl LocalStore {
     fn list_blocking(&self, folder: Folder) -> Result<Vec<Listed>, StoreError> {
         let mut listed = Vec::new();
         list_below(&self.root.join(folder.as_str()), folder.as_str(), &mut listed)
+            // Nothing in a directory that is gone is not the same as nothing in the folder.
+            .and_then(|()| if self.root.is_dir() { Ok(()) } else { Err(no_directory()) })
             .map_err(|e| self.failed("list folder", folder.as_str(), e))?;
         Ok(listed)
     }
@@ -176,17 +187,25 @@ fn list_below(path: &Path, name: &str, listed: &mut Vec<Listed>) -> io::Result<(
 }
 
 // Every folder on the way is synced into its parent, or a power cut could lose it with all in it.
-fn create_folder(folder: &Path) -> io::Result<()> {
+// What is to be there already is not made.
+fn create_folder(folder: &Path, there: Option<&Path>) -> io::Result<()> {
     if folder.as_os_str().is_empty() || folder.is_dir() {
         return Ok(());
     }
+    if there == Some(folder) {
+        return Err(no_directory());
+    }
     let parent = folder.parent().unwrap_or(Path::new("/"));
-    create_folder(parent)?;
+    create_folder(parent, there)?;
     match fs::DirBuilder::new().mode(0o700).create(folder) {
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         result => result,
     }?;
     sync_folder(parent)
+}
+
+fn no_directory() -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, "the directory of the repository is not there")
 }
 
 // Gives a finished file its name, unless the name is taken.
@@ -221,7 +240,27 @@ mod tests {
     #[tokio::test]
     async fn a_directory_keeps_the_contract() {
         let folder = tempfile::tempdir().unwrap();
-        contract::check(&LocalStore::new(folder.path().join("new/repository"))).await.unwrap();
+        let store = LocalStore::make(folder.path().join("new/repository")).await.unwrap();
+        contract::check(&store).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_directory_that_is_gone_is_an_error_and_not_made_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("repository");
+        let store = LocalStore::make(&root).await.unwrap();
+        store.create(ObjectName::Generation(1), "1".into()).await.unwrap();
+        fs::remove_dir_all(&root).unwrap();
+        for name in [ObjectName::Descriptor, ObjectName::Generation(2)] {
+            let error = store.create(name, "2".into()).await.unwrap_err();
+            assert!(error.to_string().contains(root.to_str().unwrap()), "{error}");
+        }
+        store.list(Folder::Generations).await.unwrap_err();
+        assert!(!root.exists());
+        // Folders in it are made as they are needed.
+        fs::create_dir(&root).unwrap();
+        assert_eq!(store.list(Folder::Generations).await.unwrap(), []);
+        store.create(ObjectName::Generation(2), "2".into()).await.unwrap();
     }
 
     #[tokio::test]

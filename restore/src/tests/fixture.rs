@@ -132,7 +132,7 @@ impl World {
     fn with(presence: Presence) -> Self {
         let folder = TempDir::new().unwrap();
         let runtime = Runtime::new().unwrap();
-        let inner = LocalStore::new(folder.path().join("repository"));
+        let inner = runtime.block_on(LocalStore::make(folder.path().join("repository"))).unwrap();
         let (fetched, left) = (AtomicU64::new(0), AtomicU64::new(u64::MAX));
         let store = Arc::new(Watched { inner: inner.clone(), fetched, left });
         let readable: Arc<dyn ReadStore> = Arc::<Watched>::clone(&store);
@@ -209,7 +209,7 @@ impl World {
             }
             spoil(&mut packs);
             writer.store_index(packs).await.unwrap();
-            writer.commit(manifest.clone()).await.unwrap();
+            writer.stand(0).await.unwrap().commit(manifest.clone()).await.unwrap();
         });
         manifest
     }

@@ -120,8 +120,8 @@ fn a_store_that_is_gone_ends_the_restore() {
     }
     let root = point.directory(&entries);
     let manifest = world.commit(point, root, 61);
-    // The root, the listing, and nothing of the files.
-    world.store.left.store(2, std::sync::atomic::Ordering::SeqCst);
+    // The frame with the root and the listing, and nothing of the files.
+    world.store.left.store(1, std::sync::atomic::Ordering::SeqCst);
     let error = world.restore(&manifest, &world.path("target"), None).unwrap_err();
     assert!(matches!(error, RestoreError::Repository(_)), "{error}");
     let left: Vec<_> = fs::read_dir(world.path("target/volume")).unwrap().collect();

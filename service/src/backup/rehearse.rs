@@ -6,7 +6,7 @@ use repository::writer::Writer;
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
-use uploader::upload::Rehearsal;
+use uploader::rehearsal::Rehearsal;
 
 use super::{BackupProgress, BackupRequest, How, Stage, Subject, Taken, VolumeReport};
 use crate::engine::Engine;

@@ -112,9 +112,7 @@ fn work(shared: &Shared, parent: Option<Content>) -> Result<Work<'_>, UploadErro
     let Some((hash, content)) = parent.and_then(|content| Some((content.hash?, content))) else {
         return Ok(Work::Cut(Box::new(Cutting::new(intake.keys(), chunker, new_map))));
     };
-    let chunk_bytes =
-        |chunk| Ok(intake.stored().index().find(chunk)?.map(|place| u64::from(place.length)));
-    if is_worn(extents(shared, content.clone()), chunk_bytes)? {
+    if is_worn(extents(shared, content.clone()), |chunk| intake.length(chunk))? {
         return Ok(Work::Cut(Box::new(Cutting::new(intake.keys(), chunker, new_map))));
     }
     let map = shared.maps.as_ref().and_then(|maps| maps.verified(hash, intake.keys()));

@@ -17,6 +17,7 @@ use format::pack::{self, PackRecord};
 
 use crate::error::RepositoryError;
 use crate::index::Index;
+use crate::protocol::condemned::Condemned;
 use crate::random;
 use crate::reader::Reader;
 use crate::store::{Listed, ReadStore, StoreError};
@@ -129,7 +130,7 @@ impl World {
         self: &Arc<Self>,
         cache: Option<&Path>,
     ) -> Result<Index, RepositoryError> {
-        Index::load(&self.reader(), cache).await
+        Index::load(&self.reader(), cache, &Condemned::default()).await
     }
 }
 

@@ -213,7 +213,7 @@ fn descriptors_and_slots_of_another_kind_are_refused() {
     let world = World::new();
     let key = unlock::new_recovery_key();
     let folder = world.path("locked");
-    let store = Arc::new(LocalStore::new(folder.clone()));
+    let store = Arc::new(world.runtime.block_on(LocalStore::make(&folder)).unwrap());
     let inscription =
         Inscription { label: "x".parse::<Label>().unwrap(), created: jiff::Timestamp::UNIX_EPOCH };
     let slot = NewSlot { key: Key::Recovery(key.clone()), inscription };
