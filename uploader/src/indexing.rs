@@ -16,7 +16,7 @@ const PACKS_FIRST: usize = 8;
 /// How many packs wait at the most.
 const PACKS_MAX: usize = 512;
 /// How long a pack waits at the most, while others are being stored.
-const WAIT_MAX: Duration = Duration::from_secs(120);
+const WAIT_MAX: Duration = Duration::from_mins(2);
 
 /// The packs of a pass that are stored.
 #[derive(Debug)]

@@ -84,7 +84,7 @@ async fn a_damaged_copy_does_not_hide_a_good_one() {
         world.segment(packs.clone());
         let chunks = Chunks::load(&world.reader(), None).await.unwrap();
         for (at, pack) in packs.iter().enumerate().filter(|(at, _)| *at != bad) {
-            let middle = pack.frames[0].offset as usize + 2 + at;
+            let middle = usize::try_from(pack.frames[0].offset).unwrap() + 2 + at;
             world.change(ObjectName::Pack(pack.name), |bytes| bytes[middle] ^= 1);
         }
         assert_eq!(chunks.read(whole(1)).await.unwrap(), plaintext(1));

@@ -20,7 +20,7 @@ use crate::reader::Reader;
 use crate::store::{Store, create_own};
 
 /// After how long a heartbeat is tried again that could not be stored.
-const HEARTBEAT_RETRY: Duration = Duration::from_secs(60);
+const HEARTBEAT_RETRY: Duration = Duration::from_mins(1);
 
 /// One session. The writer and the task of its heartbeats share it.
 #[derive(Debug)]

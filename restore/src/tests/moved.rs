@@ -61,7 +61,9 @@ fn what_was_moved_before_it_was_read_is_restored() {
     assert!(old.len() > 1);
     // Another session stores the same chunks, as a prune does that repacks.
     save(&world);
-    old.iter().for_each(|pack| fs::remove_file(world.pack(pack)).unwrap());
+    for pack in old {
+        fs::remove_file(world.pack(pack)).unwrap();
+    }
     let target = world.path("target");
     let report = restore(&world, (&manifest, chunks), &target).unwrap();
     assert_eq!(report.lost, []);
@@ -104,7 +106,9 @@ fn a_point_that_was_forgotten_meanwhile_is_named() {
     let world = World::new();
     let (manifest, _) = save(&world);
     let chunks = world.chunks();
-    packs(&world).iter().for_each(|pack| fs::remove_file(world.pack(pack)).unwrap());
+    for pack in packs(&world) {
+        fs::remove_file(world.pack(pack)).unwrap();
+    }
     let damaged = restore(&world, (&manifest, Arc::clone(&chunks)), &world.path("damaged"));
     assert_ne!(damaged.unwrap().lost, []);
     let forgotten = Forgotten {

@@ -96,7 +96,7 @@ async fn passes_are_repeated_until_nothing_moves() {
         let (writer, strikes, left) = (writer.clone(), Arc::clone(&strikes), left.clone());
         async move {
             let strike = strikes.load(SeqCst);
-            let target = left.get(strike as usize).copied();
+            let target = left.get(usize::try_from(strike).unwrap()).copied();
             if let (ObjectName::Index(..), Some(target)) = (name, target) {
                 strikes.store(strike + 1, SeqCst);
                 store.condemn(strike + 1, &[target]).await;
