@@ -12,6 +12,7 @@ use format::pack::{self, FrameAddress, OpenedFrame};
 use format::tree::Slice;
 
 use crate::blocking;
+use crate::condemned::Condemned;
 use crate::error::RepositoryError;
 use crate::frames::Frames;
 use crate::index::{Index, Place};
@@ -31,7 +32,16 @@ impl Chunks {
     /// What was read of it is kept below `cache` for the next time, as far as that can be written:
     /// a directory that any number of processes may share and that may be deleted at any time.
     pub async fn load(reader: &Reader, cache: Option<&Path>) -> Result<Self, RepositoryError> {
-        Ok(Self::with(reader, Index::load(reader, cache).await?))
+        Ok(Self::with(reader, Index::load(reader, cache, &Condemned::default()).await?))
+    }
+
+    /// The same without what is condemned.
+    pub(crate) async fn load_for_writer(
+        reader: &Reader,
+        cache: Option<&Path>,
+        condemned: Condemned,
+    ) -> Result<Self, RepositoryError> {
+        Ok(Self::with(reader, Index::load(reader, cache, &condemned).await?))
     }
 
     /// Reads by an index that is loaded already.

@@ -72,6 +72,14 @@ pub enum RepositoryError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Nobody can tell whether the session has ended as it should: it may have, or may yet.
+    #[error("it is not known whether the restore point {point} exists")]
+    UnknownOutcome {
+        /// The session, which is the restore point's id as well.
+        point: PointId,
+        /// What kept it from being known.
+        source: Box<RepositoryError>,
+    },
     /// There is no such restore point.
     #[error("there is no restore point {0}")]
     UnknownPoint(PointId),

@@ -32,6 +32,7 @@ pub(crate) use load::Opened;
 
 use self::bits::Bits;
 use self::table::Table;
+use crate::condemned::Condemned;
 use crate::error::RepositoryError;
 use crate::reader::{PackListing, Reader};
 
@@ -55,8 +56,8 @@ pub struct Place {
 }
 
 impl Index {
-    /// Opens the index. Packs that are not there, or not of the size that the segment says, do not
-    /// count: a segment alone proves nothing. When a segment is damaged, the packs that no other
+    /// Opens the index. Packs that are condemned, not there, or not of the size that the segment
+    /// says, do not count: a segment alone proves nothing. When a segment is damaged, the packs that no other
     /// one names are asked themselves.
     ///
     /// Tables are kept below `cache` for the next time; without it, or when it cannot be written,
@@ -64,8 +65,9 @@ impl Index {
     pub(crate) async fn load(
         reader: &Reader,
         cache: Option<&Path>,
+        condemned: &Condemned,
     ) -> Result<Self, RepositoryError> {
-        let mut opened = load::open(reader, cache).await?;
+        let mut opened = load::open(reader, cache, condemned).await?;
         if !opened.damaged.is_empty() {
             load::add_footers(reader, &mut opened).await?;
         }
@@ -74,7 +76,7 @@ impl Index {
 
     /// Opens the index from its segments alone, however damaged, and keeps nothing.
     pub(crate) async fn read(reader: &Reader) -> Result<Opened, RepositoryError> {
-        load::open(reader, None).await
+        load::open(reader, None, &Condemned::default()).await
     }
 
     /// Whether a chunk is stored.

@@ -2,12 +2,13 @@
 //!
 //! [`store`] is the port to where the objects lie. [`create`](unlock::create) makes a repository;
 //! a [`Reader`](reader::Reader) reads one and cannot do more; a [`Writer`](writer::Writer) adds
-//! one restore point in one session; a [`Maintainer`](maintainer::Maintainer) may delete, and
+//! packs and one restore point in one session; a [`Maintainer`](maintainer::Maintainer) may delete, and
 //! manages the key slots. [`check`] says whether what is there is whole.
 
 pub mod blocking;
 pub mod check;
 pub mod chunks;
+pub mod condemned;
 pub mod contract;
 pub mod error;
 pub mod index;

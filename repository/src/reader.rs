@@ -11,6 +11,7 @@ use format::names::{Folder, ObjectName, PackName};
 use format::pack::{self, HEADER_BYTES, PACK_BYTES_MAX, PackRecord, TRAILER_BYTES};
 use format::session::{Outcome, SessionEnd};
 
+use crate::condemned::Condemned;
 use crate::error::RepositoryError;
 use crate::store::{Listed, ReadStore, StoreError};
 use crate::unlock::{self, Key};
@@ -122,7 +123,16 @@ impl Reader {
         pack::read_footer_of(&self.keys, pack, size, &head, &tail).map_err(damaged)
     }
 
-    fn open_control<T: serde::de::DeserializeOwned>(
+    /// The content of a control object.
+    pub(crate) async fn control<T: serde::de::DeserializeOwned>(
+        &self,
+        name: ObjectName,
+    ) -> Result<T, RepositoryError> {
+        let bytes = self.store.get(name).await?;
+        self.open_control(name, &bytes)
+    }
+
+    pub(crate) fn open_control<T: serde::de::DeserializeOwned>(
         &self,
         name: ObjectName,
         bytes: &Bytes,
@@ -144,6 +154,12 @@ impl PackListing {
         let mut packs: Vec<_> = listed.into_iter().filter_map(pack).collect();
         packs.sort_unstable();
         Self(packs)
+    }
+
+    /// Those of them that are not condemned.
+    pub(crate) fn without(mut self, condemned: &Condemned) -> Self {
+        self.0.retain(|(name, _)| !condemned.has_pack(*name));
+        self
     }
 
     /// How many there are.

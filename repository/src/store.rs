@@ -115,9 +115,23 @@ pub enum StoreError {
     },
 }
 
-/// How long to wait before an object is created once more.
+/// How long to wait before an object is created or read once more.
 const PAUSES: [Duration; 3] =
     [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(20)];
+
+/// Reads an object; what may pass is tried again for a while.
+pub(crate) async fn get_patiently(
+    store: &dyn ReadStore,
+    name: ObjectName,
+) -> Result<Bytes, StoreError> {
+    for pause in PAUSES {
+        match store.get(name).await {
+            Err(StoreError::Failed { passing: true, .. }) => tokio::time::sleep(pause).await,
+            result => return result,
+        }
+    }
+    store.get(name).await
+}
 
 /// Stores an object whose bytes nobody else could have written, whatever became of the
 /// acknowledgement.

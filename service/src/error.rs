@@ -228,6 +228,10 @@ fn repository_remedy(error: &RepositoryError) -> &'static str {
         RepositoryError::Store(_) => {
             "check the location, the credentials and the network, and run the command again"
         }
+        RepositoryError::UnknownOutcome { .. } => {
+            "when the repository can be reached again, `stillpoint points` shows whether it exists; \
+             if it does not, run the backup again"
+        }
         RepositoryError::UnknownPoint(_) => "`stillpoint points` lists what there is",
         RepositoryError::UnknownSlot(_) => "`stillpoint key list` lists what there is",
         RepositoryError::Unusable { .. } => {

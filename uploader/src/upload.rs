@@ -121,7 +121,8 @@ impl Upload {
             statistics.sent += writer.store_index(packs).await?;
         }
         let manifest = manifest(statistics);
-        writer.commit(manifest.clone()).await?;
+        let Ok(standing) = writer.stand(u64::MAX).await else { return Err(UploadError::Stopped) };
+        standing.commit(manifest.clone()).await?;
         blocking::run(move || maps.into_iter().for_each(VolumeMaps::keep)).await;
         Ok(manifest)
     }

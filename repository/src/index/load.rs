@@ -12,6 +12,7 @@ use super::shelf::{self, Shelf};
 use super::table::Table;
 use super::{Index, merge};
 use crate::blocking;
+use crate::condemned::Condemned;
 use crate::error::RepositoryError;
 use crate::reader::{PackListing, Reader};
 use crate::store::Listed;
@@ -19,6 +20,7 @@ use crate::store::Listed;
 /// How often the segments are listed, when some vanish before they are read: then a prune has
 /// replaced them.
 const ROUNDS: usize = 3;
+
 /// What an opening found.
 pub(crate) struct Opened {
     pub(crate) index: Index,
@@ -28,8 +30,13 @@ pub(crate) struct Opened {
     pub(crate) damaged: Vec<(ObjectName, RepositoryError)>,
 }
 
-/// Reads the index. Tables of it are kept below `cache`, if there is one.
-pub(crate) async fn open(reader: &Reader, cache: Option<&Path>) -> Result<Opened, RepositoryError> {
+/// Reads the index. Tables of it are kept below `cache`, if there is one. Packs that are condemned
+/// count as not listed; the tables have them all the same, and are good for everybody.
+pub(crate) async fn open(
+    reader: &Reader,
+    cache: Option<&Path>,
+    condemned: &Condemned,
+) -> Result<Opened, RepositoryError> {
     let mut opening = Opening {
         reader,
         shelf: Shelf::new(reader.keys(), cache),
@@ -39,7 +46,7 @@ pub(crate) async fn open(reader: &Reader, cache: Option<&Path>) -> Result<Opened
     // Segments first: the packs of a segment were stored before it, so none is too new to list.
     opening.read_segments().await?;
     opening.merge().await;
-    let packs = reader.packs().await?;
+    let packs = reader.packs().await?.without(condemned);
     let mut index = Index { tables: opening.tables, chunks: 0 };
     index.settle(&packs);
     Ok(Opened { index, packs, damaged: opening.damaged })

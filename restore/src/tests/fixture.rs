@@ -209,7 +209,7 @@ impl World {
             }
             spoil(&mut packs);
             writer.store_index(packs).await.unwrap();
-            writer.commit(manifest.clone()).await.unwrap();
+            writer.stand(0).await.unwrap().commit(manifest.clone()).await.unwrap();
         });
         manifest
     }

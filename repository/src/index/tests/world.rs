@@ -15,6 +15,7 @@ use format::keys::{Keys, RootKey};
 use format::names::{Folder, ObjectName, PackName};
 use format::pack::{self, PackRecord};
 
+use crate::condemned::Condemned;
 use crate::error::RepositoryError;
 use crate::index::Index;
 use crate::random;
@@ -129,7 +130,7 @@ impl World {
         self: &Arc<Self>,
         cache: Option<&Path>,
     ) -> Result<Index, RepositoryError> {
-        Index::load(&self.reader(), cache).await
+        Index::load(&self.reader(), cache, &Condemned::default()).await
     }
 }
 
