@@ -2,12 +2,13 @@
 
 use std::collections::HashSet;
 
-use format::names::{ObjectName, PackName};
+use format::names::{Folder, ObjectName, PackName};
 use format::prune;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use crate::error::RepositoryError;
 use crate::reader::{FETCHES, Reader};
+use crate::store::Listed;
 
 /// The packs and index segments that are condemned at one generation. It takes some 50 bytes each.
 #[derive(Debug, Default)]
@@ -27,6 +28,16 @@ impl Condemned {
             Ok(names)
         };
         lists.try_fold(HashSet::new(), add).await.map(Self)
+    }
+
+    /// What is condemned by now.
+    pub(crate) async fn newest(reader: &Reader) -> Result<Self, RepositoryError> {
+        let number = |listed: Listed| match listed.name {
+            ObjectName::Condemned(number) => Some(number),
+            _ => None,
+        };
+        let listed = reader.store().list(Folder::Condemned).await?;
+        Self::at(reader, listed.into_iter().filter_map(number).max().unwrap_or(0)).await
     }
 
     /// Whether this object is.

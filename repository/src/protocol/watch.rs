@@ -9,7 +9,7 @@ use super::sessions::Sessions;
 use super::writer::HEARTBEAT_PERIOD;
 
 /// How long a session may stand still, by the prune's own monotonic time, before it is fenced.
-pub const FENCE_AFTER: Duration = Duration::from_secs(30 * 60);
+pub const FENCE_AFTER: Duration = Duration::from_mins(30);
 // A writer gets several chances to be seen.
 const _: () = assert!(HEARTBEAT_PERIOD.as_secs() * 5 <= FENCE_AFTER.as_secs());
 

@@ -6,7 +6,7 @@ use format::ids::ObjectId;
 use format::session::{Outcome, SessionEnd};
 
 /// How often a session says that it is still at work, by its own monotonic time.
-pub const HEARTBEAT_PERIOD: Duration = Duration::from_secs(5 * 60);
+pub const HEARTBEAT_PERIOD: Duration = Duration::from_mins(5);
 
 /// A heartbeat to be written: `hb/<session>/<number>`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -19,9 +19,9 @@ use crate::store::{Store, create_own};
 
 /// How often a session says that it is still at work. A prune ends one that was silent for half an
 /// hour.
-pub(super) const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(300);
+pub(super) const HEARTBEAT_INTERVAL: Duration = Duration::from_mins(5);
 /// After how long a heartbeat is tried again that could not be stored.
-const HEARTBEAT_RETRY: Duration = Duration::from_secs(60);
+const HEARTBEAT_RETRY: Duration = Duration::from_mins(1);
 
 /// One session. The writer and the task of its heartbeats share it.
 #[derive(Debug)]
