@@ -60,6 +60,27 @@ fn the_reader_restores_what_the_program_saved() {
 }
 
 #[test]
+fn the_reader_passes_over_what_was_forgotten_and_deleted() {
+    let world = World::new();
+    fs::create_dir(world.path("source")).unwrap();
+    let mut points = Vec::new();
+    for round in 0..3 {
+        fs::write(world.path("source/file"), every_kind::noise(round, 3 << 20)).unwrap();
+        fs::write(world.path("source/shared"), every_kind::noise(9, 70_000)).unwrap();
+        points.push(backup(&world));
+    }
+    world.stillpoint(["forget", &points[0], &points[1], "--prune"]).succeeded();
+    let listed = read(&world, &["list"]).succeeded().stdout.clone();
+    let ids: Vec<&str> = listed.lines().filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!(ids, [&points[2]]);
+    assert!(read(&world, &["show", &points[0]]).stderr.contains("was forgotten"));
+    restores(&world, &points[2], &world.path("source"), "kept");
+    read(&world, &["verify", "all"]).succeeded();
+    world.stillpoint(["prune", "--max-unused", "0"]).succeeded();
+    read(&world, &["verify", "all"]).succeeded();
+}
+
+#[test]
 fn the_reader_refuses_what_is_not_as_it_was_written() {
     let mut world = World::new();
     fs::create_dir(world.path("source")).unwrap();

@@ -2,6 +2,7 @@
 #![allow(clippy::doc_markdown, reason = "these comments are the help that people read")]
 
 mod key;
+mod upkeep;
 
 use std::path::PathBuf;
 
@@ -9,6 +10,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use service::points::PointName;
 
 pub(crate) use self::key::{InitArguments, KeyVerb};
+pub(crate) use self::upkeep::{ForgetArguments, PruneArguments};
 
 /// Backs up applications in containers: every container frozen at one instant, all volumes
 /// snapshotted, what changed stored encrypted.
@@ -90,6 +92,10 @@ pub(crate) enum Verb {
         #[arg(long)]
         read_data: bool,
     },
+    /// Forget restore points; the plan is shown first
+    Forget(ForgetArguments),
+    /// Delete what no restore point needs; the plan is shown first
+    Prune(PruneArguments),
     /// See it all happen: an application backed up while it writes, lost, and restored
     Demo {
         /// A new or empty directory for everything that is made
@@ -130,6 +136,8 @@ impl Verb {
                 format!("restore `{point}` to `{}`", to.display())
             }
             Self::Check { .. } => "check the repository".into(),
+            Self::Forget(_) => "forget restore points".into(),
+            Self::Prune(_) => "prune the repository".into(),
             Self::Demo { directory } => {
                 format!("run the demonstration in `{}`", directory.display())
             }
@@ -148,6 +156,8 @@ impl Verb {
             Self::Backup(_) => {
                 "interrupted; the application runs on, and `stillpoint points` shows what was committed"
             }
+            Self::Forget(_) => "interrupted; `stillpoint points` shows what is left",
+            Self::Prune(_) => "interrupted; the next prune goes on from here",
             Self::Key(_) => "interrupted; `stillpoint key list` shows which keys there are",
             Self::Restore(_) => "interrupted; the same command goes on from here with --in-place",
             _ => "interrupted",

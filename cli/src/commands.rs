@@ -1,5 +1,7 @@
 //! Each verb, done through the service.
 
+mod upkeep;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,6 +64,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, ServiceError> {
             let exit = if report.findings.is_empty() { Exit::Success } else { Exit::Damage };
             Ok(context.answer(&report, exit))
         }
+        Verb::Forget(forget) => context.forget(forget).await,
+        Verb::Prune(prune) => context.prune(prune).await,
         Verb::Demo { directory } => {
             let program = own_program()?;
             let json = arguments.json;
@@ -140,9 +144,13 @@ impl Context {
     }
 
     async fn open(&self) -> Result<Engine, ServiceError> {
+        Engine::open(self.settings()?).await
+    }
+
+    fn settings(&self) -> Result<Settings, ServiceError> {
         let location = self.location()?;
         let state_dir = self.arguments.state_dir.clone().or_else(|| self.config.state_dir.clone());
-        Engine::open(Settings {
+        Ok(Settings {
             location,
             key: self.key_source()?.read()?,
             cache_dir: (!self.arguments.no_cache).then(|| self.cache_dir(state_dir.as_deref())),
@@ -150,7 +158,6 @@ impl Context {
             platforms: self.platforms(),
             warden: WardenProgram { program: own_program()?, arguments: vec!["warden".into()] },
         })
-        .await
     }
 
     fn cache_dir(&self, state_dir: Option<&Path>) -> PathBuf {

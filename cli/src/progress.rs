@@ -7,6 +7,9 @@ use std::time::Duration;
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use service::RestoreProgress;
 use service::backup::{BackupProgress, Stage};
+use service::prune::{Phase, Progress as PruneProgress};
+
+use crate::render;
 
 /// How often the line is drawn anew.
 const INTERVAL: Duration = Duration::from_millis(200);
@@ -14,6 +17,7 @@ const INTERVAL: Duration = Duration::from_millis(200);
 /// Shows how far something is, or nothing where nobody watches.
 pub(crate) struct Display {
     bar: ProgressBar,
+    wanted: bool,
 }
 
 impl Display {
@@ -23,7 +27,7 @@ impl Display {
         if !wanted || !std::io::stderr().is_terminal() {
             bar.set_draw_target(ProgressDrawTarget::hidden());
         }
-        Self { bar }
+        Self { bar, wanted }
     }
 
     /// Waits for a backup.
@@ -64,7 +68,49 @@ impl Display {
         self.during(work, line).await
     }
 
-    async fn during<T>(&self, work: impl Future<Output = T>, line: impl Fn() -> String) -> T {
+    /// Waits for a prune. What it waits for is also said where nobody watches a line.
+    pub(crate) async fn during_prune<T>(
+        &self,
+        work: impl Future<Output = T>,
+        progress: &PruneProgress,
+    ) -> T {
+        let mut told = Vec::new();
+        let line = || match progress.phase() {
+            Phase::Reading => "reading the index".to_owned(),
+            Phase::Marking => {
+                format!(
+                    "looking for what is needed: {} directories",
+                    HumanCount(progress.directories())
+                )
+            }
+            Phase::Repacking => format!("copying: {}", HumanBytes(progress.copied())),
+            Phase::Waiting(sessions) => {
+                for waiting in &sessions {
+                    if !told.contains(&waiting.session) {
+                        told.push(waiting.session);
+                        self.say(&render::waiting(waiting));
+                    }
+                }
+                let first = sessions.first().map(render::waiting).unwrap_or_default();
+                format!("{first}, {} in all", sessions.len())
+            }
+            Phase::Deleting => format!("deleting: {} objects", HumanCount(progress.deleted())),
+        };
+        self.during(work, line).await
+    }
+
+    // A line that stays.
+    fn say(&self, line: &str) {
+        if self.wanted {
+            self.bar.suspend(|| render::note(line));
+        }
+    }
+
+    async fn during<T>(
+        &self,
+        work: impl Future<Output = T>,
+        mut line: impl FnMut() -> String,
+    ) -> T {
         let mut work = std::pin::pin!(work);
         let mut ticks = tokio::time::interval(INTERVAL);
         loop {

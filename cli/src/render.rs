@@ -11,6 +11,7 @@ mod points;
 mod repository;
 mod restore;
 mod table;
+mod upkeep;
 
 use std::error::Error;
 use std::fmt;
@@ -28,6 +29,7 @@ pub(crate) use key::Removed;
 pub(crate) use points::Shown;
 pub(crate) use repository::{ConfigChecked, Created};
 pub(crate) use restore::Restored;
+pub(crate) use upkeep::{Forgotten, Pruned, waiting};
 
 /// Something that a command answers: the same value as text and as JSON.
 pub(crate) trait Answer: Serialize {

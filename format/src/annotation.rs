@@ -58,6 +58,15 @@ pub enum Note {
     Other,
 }
 
+/// Why the point must not be forgotten, by its notes in their order; `None` when it may be.
+pub fn held<'a>(notes: impl IntoIterator<Item = &'a Note>) -> Option<&'a str> {
+    notes.into_iter().fold(None, |held, note| match note {
+        Note::Hold { reason } => Some(reason),
+        Note::Release => None,
+        _ => held,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,6 +90,16 @@ mod tests {
         ] {
             assert_eq!(read(&serde_json::to_string(&note).unwrap()), note);
         }
+    }
+
+    #[test]
+    fn the_last_hold_counts_until_it_is_released() {
+        let hold = |reason: &str| Note::Hold { reason: reason.into() };
+        let (tag, release) = (Note::Tag { tag: "a".into() }, Note::Release);
+        assert_eq!(held([]), None);
+        assert_eq!(held([&tag, &hold("audit"), &tag]), Some("audit"));
+        assert_eq!(held([&hold("audit"), &release]), None);
+        assert_eq!(held([&release, &hold("audit"), &release, &hold("law")]), Some("law"));
     }
 
     #[test]

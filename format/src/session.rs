@@ -69,15 +69,17 @@ mod tests {
     }
 
     #[test]
-    fn a_heartbeat_and_an_end_survive_their_json() {
+    fn a_heartbeat_and_ends_without_a_point_survive_their_json() {
         let beat = Heartbeat { number: 3, generation: 7, previous: None };
         let text = serde_json::to_string(&beat).unwrap();
         assert_eq!(serde_json::from_str::<Heartbeat>(&text).unwrap(), beat);
         let nonce = ObjectId::new([2; 16]);
-        let fence = Outcome { nonce, end: SessionEnd::Fenced, previous: None };
-        let text = serde_json::to_string(&fence).unwrap();
-        assert_eq!(text, format!("{{\"nonce\":\"{nonce}\",\"end\":\"fenced\",\"previous\":null}}"));
-        assert_eq!(serde_json::from_str::<Outcome>(&text).unwrap(), fence);
-        assert_eq!(serde_json::to_string(&SessionEnd::Repacked).unwrap(), "\"repacked\"");
+        for (end, word) in [(SessionEnd::Fenced, "fenced"), (SessionEnd::Repacked, "repacked")] {
+            let outcome = Outcome { nonce, end, previous: None };
+            let text = serde_json::to_string(&outcome).unwrap();
+            let wanted = format!("{{\"nonce\":\"{nonce}\",\"end\":\"{word}\",\"previous\":null}}");
+            assert_eq!(text, wanted);
+            assert_eq!(serde_json::from_str::<Outcome>(&text).unwrap(), outcome);
+        }
     }
 }

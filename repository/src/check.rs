@@ -103,13 +103,19 @@ pub async fn check(reader: &Reader, read_data: bool) -> Result<CheckReport, Repo
         }
         is_there
     });
+    if !gone.is_empty() {
+        // What a prune has condemned is deleted before the segments that name it.
+        let condemned = reader.condemned_by_now().await?;
+        gone.retain(|pack| !condemned.contains(ObjectName::Pack(*pack)));
+    }
     let gone = gone.iter().map(|pack| Finding::MissingPack { object: pack.to_string() });
     report.findings.extend(gone);
     let chunks = Arc::new(Chunks::with(reader, index));
     for point in points {
         match reader.point(point).await {
             Ok(Some(manifest)) => check_point(&chunks, &manifest, &mut report).await,
-            Ok(None) => {}
+            // One that was forgotten meanwhile is nobody's loss.
+            Ok(None) | Err(RepositoryError::Forgotten(_)) => {}
             Err(error @ RepositoryError::Store(_)) => return Err(error),
             Err(error) => {
                 report.findings.push(Finding::DamagedPoint { point, reason: chain(&error) });

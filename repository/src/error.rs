@@ -24,6 +24,9 @@ pub enum RepositoryError {
         /// What the system said, or what is wrong with it.
         source: std::io::Error,
     },
+    /// The compressor cannot be set up.
+    #[error("the compressor cannot be set up")]
+    Compressor(#[source] std::io::Error),
     /// An object is there and cannot be what was written.
     #[error("object `{name}` is damaged")]
     Damaged {
@@ -35,6 +38,17 @@ pub enum RepositoryError {
     /// A prune ended the session, because it stood still for too long.
     #[error("the session {0} was ended by a prune")]
     Fenced(PointId),
+    /// The restore point was forgotten; its data may be gone.
+    #[error("restore point {0} was forgotten")]
+    Forgotten(PointId),
+    /// The restore point may not be forgotten.
+    #[error("restore point {point} is held: {reason}")]
+    Held {
+        /// Which point.
+        point: PointId,
+        /// Why, in the words of whoever holds it.
+        reason: String,
+    },
     /// The list of a file's extents makes no sense.
     #[error("the list of the file's extents is damaged")]
     Extents,
@@ -58,6 +72,9 @@ pub enum RepositoryError {
     /// There is no repository.
     #[error("there is no repository in {0}")]
     NotFound(String),
+    /// Other prunes decided first, again and again.
+    #[error("other prunes are at work, and were always first")]
+    Overtaken,
     /// The slot is the one that the repository was unlocked with.
     #[error("key slot {0} is the one that the repository was unlocked with")]
     SlotInUse(SlotId),

@@ -6,10 +6,12 @@
 mod bits;
 mod blocks;
 mod build;
+pub(crate) mod census;
 mod fences;
 mod filter;
 mod gather;
 mod load;
+pub(crate) mod marks;
 mod merge;
 mod pieces;
 mod row;
@@ -130,6 +132,24 @@ impl Index {
             table.places(chunk, PLACES_MAX, &mut places).map_err(|e| unusable(table, e))?;
         }
         Ok(places)
+    }
+
+    /// Opens the index of everything that lies there, for whoever decides what may go: also the
+    /// packs that no segment names, as far as `is_asked` says, by their own footers.
+    ///
+    /// # Errors
+    /// Also when a segment is damaged.
+    pub(crate) async fn whole(
+        reader: &Reader,
+        cache: Option<&Path>,
+        is_asked: impl Fn(PackName) -> bool,
+    ) -> Result<(Self, PackListing), RepositoryError> {
+        let mut opened = load::open(reader, cache, &Condemned::default()).await?;
+        if let Some((_, error)) = opened.damaged.pop() {
+            return Err(error);
+        }
+        load::add_unnamed(reader, &mut opened, is_asked).await?;
+        Ok((opened.index, opened.packs))
     }
 
     // From now on the packs count that are listed; returns which of them any table describes.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use format::ids::{RepositoryId, SlotId};
 
 use crate::error::RepositoryError;
-use crate::store::MaintainStore;
+use crate::reader::Reader;
+use crate::store::{MaintainStore, ReadStore, Store};
 use crate::unlock::{self, Key, Unlocked};
 
 /// An unlocked repository whose objects can be deleted. It alone keeps the root key, because it
@@ -33,6 +34,17 @@ impl Maintainer {
     /// The slot that it was unlocked with.
     pub fn slot(&self) -> SlotId {
         self.unlocked.slot
+    }
+
+    /// The same repository, to read from.
+    pub fn reader(&self) -> Reader {
+        let readable: Arc<dyn ReadStore> = Arc::<dyn MaintainStore>::clone(&self.store);
+        Reader::with_keys(readable, self.unlocked.keys())
+    }
+
+    /// Where the objects lie, for whoever also writes restore points.
+    pub fn writable(&self) -> Arc<dyn Store> {
+        Arc::<dyn MaintainStore>::clone(&self.store)
     }
 
     pub(crate) fn store(&self) -> &dyn MaintainStore {

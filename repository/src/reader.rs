@@ -1,5 +1,6 @@
 //! A repository to read from, and nothing else.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -55,27 +56,51 @@ impl Reader {
         self.keys.repository()
     }
 
-    /// The sessions that have ended, committed or not, in the order of their ids. Whether a point
-    /// exists is for [`Reader::point`] to say.
+    /// The sessions that have ended and were not forgotten, committed or not, in the order of
+    /// their ids. Whether a point exists is for [`Reader::point`] to say.
     pub async fn sessions(&self) -> Result<Vec<PointId>, RepositoryError> {
-        let listed = self.store.list(Folder::Outcomes).await?;
-        let point = |name| match name {
-            ObjectName::Outcome(point) => Some(point),
-            _ => None,
-        };
-        let mut points: Vec<_> = listed.into_iter().filter_map(|l| point(l.name)).collect();
-        points.sort_unstable();
-        Ok(points)
+        // What is forgotten in between is not shown any more.
+        let mut points = self.ended().await?;
+        let forgotten = self.forgotten().await?;
+        points.retain(|point| !forgotten.contains(point));
+        Ok(points.into_iter().collect())
     }
 
     /// The manifest of a restore point; `None` for a session that ended without one.
+    ///
+    /// # Errors
+    /// [`RepositoryError::Forgotten`] when the point was forgotten, whatever of it is left.
     pub async fn point(&self, point: PointId) -> Result<Option<Manifest>, RepositoryError> {
+        // The record of forgetting after the outcome: a prune removes the outcome only when the
+        // record is there.
+        let outcome = self.manifest(point).await;
+        match self.store.get(ObjectName::Forgotten(point)).await {
+            Err(StoreError::Missing { .. }) => outcome,
+            forgotten => Err(forgotten.map(|_| RepositoryError::Forgotten(point))?),
+        }
+    }
+
+    /// The same, forgotten or not.
+    pub(crate) async fn manifest(
+        &self,
+        point: PointId,
+    ) -> Result<Option<Manifest>, RepositoryError> {
         let name = ObjectName::Outcome(point);
         let bytes = match self.store.get(name).await {
             Err(StoreError::Missing { .. }) => return Err(RepositoryError::UnknownPoint(point)),
             bytes => bytes?,
         };
-        let outcome: Outcome = self.open_control(name, &bytes)?;
+        self.committed(point, &bytes)
+    }
+
+    /// The manifest in an outcome, of which `bytes` are the stored bytes.
+    pub(crate) fn committed(
+        &self,
+        point: PointId,
+        bytes: &Bytes,
+    ) -> Result<Option<Manifest>, RepositoryError> {
+        let name = ObjectName::Outcome(point);
+        let outcome: Outcome = self.open_control(name, bytes)?;
         match outcome.end {
             SessionEnd::Commit(manifest) if manifest.point == point => Ok(Some(*manifest)),
             SessionEnd::Commit(_) => Err(RepositoryError::damaged(name, "it names another point")),
@@ -100,6 +125,16 @@ impl Reader {
         lists.try_fold(Condemned::default(), add).await
     }
 
+    /// What is condemned by now.
+    pub(crate) async fn condemned_by_now(&self) -> Result<Condemned, RepositoryError> {
+        let number = |listed: Listed| match listed.name {
+            ObjectName::Condemned(number) => Some(number),
+            _ => None,
+        };
+        let listed = self.store.list(Folder::Condemned).await?;
+        self.condemned(listed.into_iter().filter_map(number).max().unwrap_or(0)).await
+    }
+
     /// Whether a restore point is to be forgotten.
     pub async fn is_forgotten(&self, point: PointId) -> Result<bool, RepositoryError> {
         match self.store.get(ObjectName::Forgotten(point)).await {
@@ -107,6 +142,26 @@ impl Reader {
             Err(StoreError::Missing { .. }) => Ok(false),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// The sessions with an outcome.
+    pub(crate) async fn ended(&self) -> Result<BTreeSet<PointId>, RepositoryError> {
+        let listed = self.store.list(Folder::Outcomes).await?;
+        let point = |listed: Listed| match listed.name {
+            ObjectName::Outcome(point) => Some(point),
+            _ => None,
+        };
+        Ok(listed.into_iter().filter_map(point).collect())
+    }
+
+    /// The restore points that were forgotten, from the first one on.
+    pub(crate) async fn forgotten(&self) -> Result<BTreeSet<PointId>, RepositoryError> {
+        let listed = self.store.list(Folder::Forgotten).await?;
+        let point = |listed: Listed| match listed.name {
+            ObjectName::Forgotten(point) => Some(point),
+            _ => None,
+        };
+        Ok(listed.into_iter().filter_map(point).collect())
     }
 
     pub(crate) fn keys(&self) -> &Arc<Keys> {
@@ -198,6 +253,17 @@ impl PackListing {
     /// Each with its size in bytes.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (PackName, u64)> {
         self.0.iter().copied()
+    }
+
+    /// The number of one in this order, if it is there.
+    pub(crate) fn number(&self, pack: PackName) -> Option<u32> {
+        let at = self.0.binary_search_by_key(&pack, |(name, _)| *name).ok()?;
+        u32::try_from(at).ok()
+    }
+
+    /// The one with this number.
+    pub(crate) fn get(&self, number: u32) -> Option<(PackName, u64)> {
+        self.0.get(number as usize).copied()
     }
 
     /// The size of one, if it is there.

@@ -8,7 +8,9 @@ use catalog::{RunEnd, RunOutcome};
 use consistency::warden::WardenProgram;
 use platform::process::ProcessIdentity;
 use repository::check::{self, CheckReport};
+use repository::error::RepositoryError;
 use repository::location::Location;
+use repository::maintainer::Maintainer;
 use repository::reader::Reader;
 use repository::store::Store;
 use repository::unlock::Key;
@@ -16,6 +18,7 @@ use repository::unlock::Key;
 use crate::clock;
 use crate::error::ServiceError;
 use crate::platforms::Platforms;
+use crate::upkeep::Upkeep;
 
 /// After how long a warden thaws by itself, unless the user says otherwise.
 pub use consistency::DEADLINE_DEFAULT as FREEZE_DEADLINE;
@@ -56,10 +59,27 @@ impl Engine {
     /// Unlocks the repository, opens the catalog, and brings it up to date: points that others
     /// wrote are added, and a catalog that was lost is built anew.
     pub async fn open(settings: Settings) -> Result<Self, ServiceError> {
-        let Settings { location, key, state_dir, cache_dir: cache, platforms, warden } = settings;
-        let store = location.open().map_err(repository::error::RepositoryError::from)?;
+        let store = settings.location.open().map_err(RepositoryError::from)?;
         let readable: Arc<dyn repository::store::ReadStore> = Arc::<dyn Store>::clone(&store);
-        let reader = Reader::open(readable, &key).await?;
+        let reader = Reader::open(readable, &settings.key).await?;
+        Self::with(settings, store, reader).await
+    }
+
+    /// The same, with the right to delete.
+    pub async fn open_to_maintain(settings: Settings) -> Result<Upkeep, ServiceError> {
+        let store = settings.location.open_to_maintain().map_err(RepositoryError::from)?;
+        let maintainer = Maintainer::open(store, &settings.key).await?;
+        let (store, reader) = (maintainer.writable(), maintainer.reader());
+        Ok(Upkeep { engine: Self::with(settings, store, reader).await?, maintainer })
+    }
+
+    async fn with(
+        settings: Settings,
+        store: Arc<dyn Store>,
+        reader: Reader,
+    ) -> Result<Self, ServiceError> {
+        let Settings { location, key: _, state_dir, cache_dir: cache, platforms, warden } =
+            settings;
         let catalog = Catalog::open(&state_dir.join("catalog.sqlite")).await?;
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let engine =
@@ -87,8 +107,9 @@ impl Engine {
         for point in present.iter().filter(|point| !known.contains(point)) {
             match self.reader.point(*point).await {
                 Ok(Some(manifest)) => self.catalog.insert_point(repository, &manifest).await?,
-                Ok(None) => {}
-                Err(error @ repository::error::RepositoryError::Damaged { .. }) => {
+                // One that was forgotten meanwhile is as good as gone.
+                Ok(None) | Err(RepositoryError::Forgotten(_)) => {}
+                Err(error @ RepositoryError::Damaged { .. }) => {
                     // One bad record must not hide all the good ones; `check` reports it.
                     tracing::warn!(%point, error = &error as &dyn std::error::Error, "unreadable restore point");
                 }

@@ -207,10 +207,15 @@ impl ServiceError {
 fn repository_remedy(error: &RepositoryError) -> &'static str {
     match error {
         RepositoryError::AlreadyExists(_) => "use it as it is, or choose another location",
-        RepositoryError::Damaged { .. } | RepositoryError::MissingChunk(_) => {
+        RepositoryError::Damaged { .. }
+        | RepositoryError::Extents
+        | RepositoryError::Listing(_)
+        | RepositoryError::MissingChunk(_) => {
             "`stillpoint check` says what else is damaged; keep the repository as it is meanwhile"
         }
         RepositoryError::Fenced(_) => "run the backup again",
+        RepositoryError::Forgotten(_) => "choose another one; `stillpoint points` lists them",
+        RepositoryError::Held { .. } => "let whoever holds it release it, or choose another point",
         RepositoryError::LastSlot(_) => "add another key first, with `stillpoint key add`",
         RepositoryError::NoSlot { .. } => {
             "use a key of another kind: a passphrase, --key-file FILE, or STILLPOINT_RECOVERY_KEY"
@@ -218,6 +223,7 @@ fn repository_remedy(error: &RepositoryError) -> &'static str {
         RepositoryError::NotFound(_) => {
             "check the location, or make a repository with `stillpoint init`"
         }
+        RepositoryError::Overtaken => "run the prune again when no other one is at work",
         RepositoryError::SlotInUse(_) => {
             "unlock with another key, or give --force when you are sure that you have one"
         }

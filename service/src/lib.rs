@@ -17,6 +17,7 @@ pub mod points;
 pub mod policy;
 pub mod restore;
 pub mod secret;
+pub mod upkeep;
 
 pub use ::catalog::PointRow;
 pub use ::restore::plan::Plan;
@@ -25,6 +26,7 @@ pub use ::restore::report::RestoreReport;
 pub use consistency::warden;
 pub use repository::check::{CheckReport, Finding};
 pub use repository::location::Location;
+pub use repository::prune;
 pub use repository::slots::{InUse, SlotRow, SlotState};
 pub use uploader::progress::Progress as UploadProgress;
 pub use uploader::selection::{PatternError, Selection};

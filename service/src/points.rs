@@ -71,7 +71,7 @@ pub fn redact(mut manifest: Manifest) -> serde_json::Value {
     shown
 }
 
-fn choose(points: Vec<PointRow>, name: &PointName) -> Result<PointRow, ServiceError> {
+pub(crate) fn choose(points: Vec<PointRow>, name: &PointName) -> Result<PointRow, ServiceError> {
     match name {
         PointName::Latest => {
             let names: BTreeSet<&str> = points.iter().map(|p| p.application.as_str()).collect();

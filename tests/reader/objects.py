@@ -282,6 +282,11 @@ class Repository:
             raise Damaged(name, "it names another point")
         return end["commit"]
 
+    def condemned(self):
+        """The packs and segments that a prune may have deleted."""
+        lists = [self.control(name)["objects"] for name in self.names("cnd")]
+        return {name for names in lists for name in names}
+
     def load_index(self):
         """Reads every segment; what is damaged is noted."""
         if self._places is not None:
@@ -294,10 +299,11 @@ class Repository:
             except Damaged as error:
                 self.damage.append(error)
         sizes = dict(list_folder(self.root, "pack"))
+        condemned = self.condemned()
         for pack in (pack for segment in segments for pack in segment["packs"]):
             if sizes.get(pack.name) == pack.size:
                 self._add(pack)
-            else:
+            elif pack.name not in condemned:
                 self.damage.append(Damaged(pack.name, "it is gone, or not of the right size"))
 
     def _add(self, pack):
@@ -424,7 +430,21 @@ class Repository:
             if offset != len(plain):
                 raise Damaged(name, f"frame {number}: its chunks do not add up")
 
-    def verify_link(self, name, condemned):
+    @staticmethod
+    def may_be_gone(condemned, ended, forgotten):
+        """A function that says whether a prune may have deleted an object."""
+
+        def may_be_gone(name):
+            folder, *rest = name.split("/")
+            if name in condemned or folder == "hb":
+                return True
+            if folder == "ses":
+                return rest[-1] in ended | forgotten
+            return folder in ("out", "ann") and rest[0] in forgotten
+
+        return may_be_gone
+
+    def verify_link(self, name, may_be_gone):
         """Whether the object that this one links to is what it was."""
         link = self.control(name).get("previous")
         if link is None:
@@ -432,7 +452,7 @@ class Repository:
         linked = link.get("object") if isinstance(link, dict) else None
         if not any(re.fullmatch(pattern, str(linked)) for pattern in FOLDERS.values()):
             raise Damaged(name, "its link to another object makes no sense")
-        if linked in condemned:
+        if may_be_gone(linked) and not os.path.exists(os.path.join(self.root, linked)):
             return
         if self.keys.digest(self.bytes(linked)).hex() != link.get("digest"):
             raise Damaged(linked, f"it is not what {name} links to")

@@ -70,7 +70,10 @@ def key_file(text):
 def points(repository):
     """Every restore point with its manifest, the oldest first, and what is wrong with others."""
     found, problems = [], []
+    forgotten = {name.removeprefix("fgt/") for name in repository.names("fgt")}
     for name in repository.names("out"):
+        if name.removeprefix("out/") in forgotten:
+            continue
         try:
             manifest = repository.manifest(name.removeprefix("out/"))
             if manifest is not None:
@@ -81,6 +84,8 @@ def points(repository):
 
 
 def choose(repository, text):
+    if f"fgt/{text}" in repository.names("fgt"):
+        raise Refused(f"{text} was forgotten")
     if re.fullmatch("[0-9a-f]{32}", text):
         chosen = [repository.manifest(text)]
         chosen = [manifest for manifest in chosen if manifest is not None]
@@ -210,12 +215,13 @@ def verify(repository, arguments):
         verification.point(manifest)
     packs = repository.names("pack")
     checks = [(repository.verify_pack, (name,)) for name in packs]
-    condemned = set()
-    for name in repository.names("cnd"):
-        condemned.update(repository.control(name)["objects"])
+    condemned = repository.condemned()
+    ended = {name.removeprefix("out/") for name in repository.names("out")}
+    forgotten = {name.removeprefix("fgt/") for name in repository.names("fgt")}
+    may_be_gone = repository.may_be_gone(condemned, ended, forgotten)
     for folder in ("ses", "out", "idx", "hb", "gen", "cnd", "fgt", "ann", "pin"):
         names = repository.names(folder)
-        checks += [(repository.verify_link, (name, condemned)) for name in names]
+        checks += [(repository.verify_link, (name, may_be_gone)) for name in names]
     for check, what in checks:
         try:
             check(*what)

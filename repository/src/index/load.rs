@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::io;
 use std::path::Path;
 
-use format::names::ObjectName;
+use format::names::{ObjectName, PackName};
 
 use super::gather::{Gathered, gather_footers, gather_segments};
 use super::row::SegmentName;
@@ -57,9 +57,22 @@ pub(crate) async fn add_footers(
     reader: &Reader,
     opened: &mut Opened,
 ) -> Result<(), RepositoryError> {
+    add_unnamed(reader, opened, |_| true).await
+}
+
+/// The same for those packs alone that are to be asked.
+pub(super) async fn add_unnamed(
+    reader: &Reader,
+    opened: &mut Opened,
+    is_asked: impl Fn(PackName) -> bool,
+) -> Result<(), RepositoryError> {
     let known = opened.index.settle(&opened.packs);
     let unknown = opened.packs.iter().enumerate().filter(|(at, _)| !known.get(*at));
-    let unknown = unknown.map(|(_, pack)| pack).collect();
+    let unknown = unknown.map(|(_, pack)| pack).filter(|(pack, _)| is_asked(*pack));
+    let unknown: Vec<_> = unknown.collect();
+    if unknown.is_empty() {
+        return Ok(());
+    }
     let shelf = Shelf::new(reader.keys(), None);
     let table = gather_footers(reader, &shelf, unknown).await?;
     opened.index.tables.extend(table);

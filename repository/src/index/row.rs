@@ -101,6 +101,19 @@ impl PackRow {
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) struct ChunkRow(pub(super) [u8; CHUNK_BYTES]);
 
+/// Where in a pack a chunk lies, and what it costs there.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct Spot {
+    /// The number of its frame.
+    pub(crate) frame: u32,
+    /// Where it begins in the frame's plaintext.
+    pub(crate) offset: u32,
+    /// Its length in bytes.
+    pub(crate) length: u32,
+    /// Its share of the sealed frame.
+    pub(crate) share: u64,
+}
+
 /// Where the kind and the codec of a frame lie beside its number of plain bytes, which is at most
 /// 8 MiB.
 const TREE_BIT: u32 = 1 << 31;
@@ -140,6 +153,17 @@ impl ChunkRow {
         let mut fields = Fields(&self.0);
         fields.take::<32>();
         fields.number()
+    }
+
+    /// Where in its pack the chunk lies, and what it costs there.
+    pub(super) fn spot(&self) -> Spot {
+        let mut fields = Fields(&self.0);
+        fields.take::<36>();
+        let (frame, _, sealed) = (fields.number(), fields.number(), u64::from(fields.number()));
+        let plain = u64::from(fields.number() & !(TREE_BIT | ZSTD_BIT));
+        let (offset, length) = (fields.number(), fields.number());
+        let share = sealed.saturating_mul(u64::from(length)).checked_div(plain).unwrap_or(0);
+        Spot { frame, offset, length, share }
     }
 
     /// The same row in a table that numbers the pack otherwise.

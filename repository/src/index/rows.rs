@@ -28,8 +28,9 @@ impl<'a> Merged<'a> {
     }
 }
 
-impl Rows for Merged<'_> {
-    fn next(&mut self) -> io::Result<Option<ChunkRow>> {
+impl Merged<'_> {
+    /// The next row, and which of the streams it comes from.
+    pub(super) fn next_of(&mut self) -> io::Result<Option<(ChunkRow, usize)>> {
         let Some(mut head) = self.heads.peek_mut() else { return Ok(None) };
         let Reverse((row, number)) = *head;
         let next = match self.sources.get_mut(number) {
@@ -41,7 +42,13 @@ impl Rows for Merged<'_> {
             Some(next) => *head = Reverse((next, number)),
             None => drop(std::collections::binary_heap::PeekMut::pop(head)),
         }
-        Ok(Some(row))
+        Ok(Some((row, number)))
+    }
+}
+
+impl Rows for Merged<'_> {
+    fn next(&mut self) -> io::Result<Option<ChunkRow>> {
+        Ok(self.next_of()?.map(|(row, _)| row))
     }
 }
 

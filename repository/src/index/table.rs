@@ -255,9 +255,8 @@ impl Table {
 
     /// A place of the chunk in a pack that counts.
     pub(super) fn find(&self, chunk: ChunkId) -> io::Result<Option<Place>> {
-        let mut places = Vec::new();
-        self.places(chunk, 1, &mut places)?;
-        Ok(places.pop())
+        let found = self.first(chunk)?;
+        Ok(found.and_then(|(_, row)| Some(row.place(&self.pack(row.pack())?))))
     }
 
     /// Adds the places of the chunk in packs that count, until there are so many.
@@ -267,6 +266,34 @@ impl Table {
         places_max: usize,
         places: &mut Vec<Place>,
     ) -> io::Result<()> {
+        self.visit(chunk, |_, row| {
+            let place = self.pack(row.pack()).map(|pack| row.place(&pack));
+            // Two segments may name the same pack.
+            places.extend(place.filter(|place| !places.contains(place)));
+            places.len() < places_max
+        })
+    }
+
+    /// The first row of the chunk in a pack that counts, and which of all rows it is.
+    pub(super) fn first(&self, chunk: ChunkId) -> io::Result<Option<(u64, ChunkRow)>> {
+        let mut found = None;
+        self.visit(chunk, |number, row| {
+            found = Some((number, row));
+            false
+        })?;
+        Ok(found)
+    }
+
+    /// Every row of the chunk in a pack that counts.
+    pub(super) fn all(&self, chunk: ChunkId, rows: &mut Vec<ChunkRow>) -> io::Result<()> {
+        self.visit(chunk, |_, row| {
+            rows.push(row);
+            true
+        })
+    }
+
+    // Shows the rows of the chunk in packs that count, until it is told that it is enough.
+    fn visit(&self, chunk: ChunkId, mut more: impl FnMut(u64, ChunkRow) -> bool) -> io::Result<()> {
         if !self.filter.may_have(chunk) {
             return Ok(());
         }
@@ -274,16 +301,13 @@ impl Table {
         for number in self.fences.blocks(u64::from_be_bytes(prefix)).into_iter().flatten() {
             let block = self.block(number)?;
             let (rows, _) = block.as_chunks::<CHUNK_BYTES>();
-            let rows = rows.iter().take(self.rows_in(number));
-            for row in rows.filter(|row| row.starts_with(chunk.as_bytes())) {
-                if places.len() >= places_max {
+            let first = number.saturating_mul(BLOCK_ROWS as u64);
+            let rows = (first..).zip(rows.iter().take(self.rows_in(number)));
+            for (at, row) in rows.filter(|(_, row)| row.starts_with(chunk.as_bytes())) {
+                let row = ChunkRow(*row);
+                if self.present.get(row.pack() as usize) && !more(at, row) {
                     return Ok(());
                 }
-                let row = ChunkRow(*row);
-                let pack = self.pack(row.pack()).filter(|_| self.present.get(row.pack() as usize));
-                // Two segments may name the same pack.
-                let place = pack.map(|pack| row.place(&pack));
-                places.extend(place.filter(|place| !places.contains(place)));
             }
         }
         Ok(())

@@ -1,0 +1,94 @@
+//! What gives space back: restore points are forgotten, and what nobody needs is deleted.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use catalog::PointRow;
+use format::ids::PointId;
+use repository::forget;
+use repository::maintainer::Maintainer;
+use repository::prune::{Options, Progress, Prune};
+use serde::Serialize;
+
+use crate::clock;
+use crate::engine::Engine;
+use crate::error::ServiceError;
+use crate::points::{PointName, choose};
+
+/// An engine that may also delete.
+pub struct Upkeep {
+    pub(crate) engine: Engine,
+    pub(crate) maintainer: Maintainer,
+}
+
+/// Which points are to be forgotten.
+#[derive(Clone, Debug, Serialize)]
+pub struct ForgetPlan {
+    /// The points, the newest first.
+    pub points: Vec<PointRow>,
+    /// How many points stay.
+    pub stay: u64,
+}
+
+impl Upkeep {
+    /// Writes down what is pending in the catalog; see [`Engine::close`].
+    pub async fn close(self) {
+        self.engine.close().await;
+    }
+
+    /// The usual way to prune, on this machine.
+    pub fn prune_options(&self) -> Options {
+        Options::usual(&self.engine.host, self.engine.cache.clone())
+    }
+
+    /// Looks for what no point needs; nothing is written before the prune is executed.
+    pub async fn plan_prune(
+        &self,
+        options: Options,
+        progress: Arc<Progress>,
+    ) -> Result<Prune<'_>, ServiceError> {
+        Ok(Prune::plan(&self.maintainer, options, progress).await?)
+    }
+
+    /// What forgetting these points means; nothing is written.
+    ///
+    /// # Errors
+    /// When a point is not there, or is held.
+    pub async fn plan_forget(
+        &self,
+        names: &[PointName],
+        application: Option<&str>,
+    ) -> Result<ForgetPlan, ServiceError> {
+        let all = self.engine.points(None).await?;
+        let offered = self.engine.points(application).await?;
+        let mut chosen: BTreeMap<PointId, PointRow> = BTreeMap::new();
+        for name in names {
+            let row = choose(offered.clone(), name)?;
+            chosen.insert(row.point, row);
+        }
+        let ids: Vec<PointId> = chosen.keys().copied().collect();
+        forget::look(&self.engine.reader, &ids).await?;
+        let stay = all.len().saturating_sub(chosen.len()) as u64;
+        let points = all.into_iter().filter(|row| chosen.contains_key(&row.point)).collect();
+        Ok(ForgetPlan { points, stay })
+    }
+
+    /// Forgets the points of a plan. Nobody sees them from then on; their space comes back with
+    /// the next prune.
+    pub async fn forget(&self, plan: &ForgetPlan) -> Result<(), ServiceError> {
+        let points: Vec<PointId> = plan.points.iter().map(|row| row.point).collect();
+        let request = forget::Request {
+            who: self.engine.host.clone(),
+            when: clock::now(),
+            why: "asked for by name".to_owned(),
+        };
+        forget::forget(&self.maintainer, &points, &request).await?;
+        let repository = self.engine.reader.id();
+        if let Err(error) = self.engine.catalog.forget_points(repository, &points).await {
+            // They are forgotten; the next command brings the catalog up to date.
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "the catalog still knows the forgotten points");
+        }
+        Ok(())
+    }
+}
