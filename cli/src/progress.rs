@@ -5,8 +5,8 @@ use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use service::RestoreProgress;
 use service::backup::{BackupProgress, Stage};
+use service::{CheckProgress, RestoreProgress};
 
 /// How often the line is drawn anew.
 const INTERVAL: Duration = Duration::from_millis(200);
@@ -60,6 +60,33 @@ impl Display {
         let line = || {
             let (files, done) = (HumanCount(progress.files()), HumanBytes(progress.bytes()));
             format!("restoring: {files} files, {done} of {} written", HumanBytes(bytes))
+        };
+        self.during(work, line).await
+    }
+
+    /// Waits for a point of `bytes` bytes that is read.
+    pub(crate) async fn during_verify<T>(
+        &self,
+        work: impl Future<Output = T>,
+        progress: &RestoreProgress,
+        bytes: u64,
+    ) -> T {
+        let line = || {
+            let (files, done) = (HumanCount(progress.files()), HumanBytes(progress.bytes()));
+            format!("verifying: {files} files, {done} of {} read", HumanBytes(bytes))
+        };
+        self.during(work, line).await
+    }
+
+    /// Waits for a check.
+    pub(crate) async fn during_check<T>(
+        &self,
+        work: impl Future<Output = T>,
+        progress: &CheckProgress,
+    ) -> T {
+        let line = || {
+            let (packs, read) = (HumanCount(progress.packs()), HumanBytes(progress.bytes()));
+            format!("checking: {packs} packs, {read} read")
         };
         self.during(work, line).await
     }

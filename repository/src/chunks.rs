@@ -62,6 +62,28 @@ impl Chunks {
     /// The bytes of a slice.
     pub async fn read(&self, slice: Slice) -> Result<Bytes, RepositoryError> {
         let place = self.find(slice.chunk)?;
+        match self.read_at(slice, place).await {
+            Err(error) => match self.read_elsewhere(slice, place.frame.pack).await {
+                Some(bytes) => Ok(bytes),
+                None => Err(error),
+            },
+            read => read,
+        }
+    }
+
+    /// The bytes of a slice from any pack but this one, which does not give them; `None` where no
+    /// other does.
+    pub async fn read_elsewhere(&self, slice: Slice, than: PackName) -> Option<Bytes> {
+        let places = self.index.places(slice.chunk).ok()?;
+        for place in places.into_iter().filter(|place| place.frame.pack != than) {
+            if let Ok(bytes) = self.read_at(slice, place).await {
+                return Some(bytes);
+            }
+        }
+        None
+    }
+
+    async fn read_at(&self, slice: Slice, place: Place) -> Result<Bytes, RepositoryError> {
         let frame = self.frame(place.frame).await?;
         let name = ObjectName::Pack(place.frame.pack);
         let chunk = frame

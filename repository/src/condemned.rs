@@ -29,6 +29,11 @@ impl Condemned {
         lists.try_fold(HashSet::new(), add).await.map(Self)
     }
 
+    /// Adds objects that nobody should rely on either.
+    pub(crate) fn add(&mut self, names: impl IntoIterator<Item = ObjectName>) {
+        self.0.extend(names);
+    }
+
     /// Whether this object is.
     pub fn contains(&self, name: ObjectName) -> bool {
         self.0.contains(&name)

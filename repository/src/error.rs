@@ -38,6 +38,9 @@ pub enum RepositoryError {
     /// The list of a file's extents makes no sense.
     #[error("the list of the file's extents is damaged")]
     Extents,
+    /// The compressor cannot be set up.
+    #[error("cannot set up the compressor")]
+    Encoder(#[source] std::io::Error),
     /// A directory's listing makes no sense.
     #[error(transparent)]
     Listing(#[from] ListingError),
@@ -58,6 +61,9 @@ pub enum RepositoryError {
     /// There is no repository.
     #[error("there is no repository in {0}")]
     NotFound(String),
+    /// Somebody else has condemned objects since this was planned.
+    #[error("a prune or a repair has decided meanwhile what to remove")]
+    Overtaken,
     /// The slot is the one that the repository was unlocked with.
     #[error("key slot {0} is the one that the repository was unlocked with")]
     SlotInUse(SlotId),

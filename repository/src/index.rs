@@ -28,7 +28,8 @@ use format::ids::{ChunkId, Digest};
 use format::names::PackName;
 use format::pack::FrameAddress;
 use format::tree::Slice;
-pub(crate) use load::Opened;
+pub(crate) use gather::SegmentRecord;
+pub(crate) use load::{Opened, add_footers};
 
 use self::bits::Bits;
 use self::table::Table;
@@ -57,8 +58,8 @@ pub struct Place {
 
 impl Index {
     /// Opens the index. Packs that are condemned, not there, or not of the size that the segment
-    /// says, do not count: a segment alone proves nothing. When a segment is damaged, the packs that no other
-    /// one names are asked themselves.
+    /// says, do not count: a segment alone proves nothing. When a segment is damaged or lost, the
+    /// packs that no other one names are asked themselves.
     ///
     /// Tables are kept below `cache` for the next time; without it, or when it cannot be written,
     /// all segments are read and nothing is kept.
@@ -68,9 +69,8 @@ impl Index {
         condemned: &Condemned,
     ) -> Result<Self, RepositoryError> {
         let mut opened = load::open(reader, cache, condemned).await?;
-        if !opened.damaged.is_empty() {
-            load::add_footers(reader, &mut opened).await?;
-        }
+        let orphans = opened.orphaned(reader).await?;
+        add_footers(reader, &mut opened, orphans).await?;
         Ok(opened.index)
     }
 
@@ -114,6 +114,18 @@ impl Index {
             }
         }
         Ok(None)
+    }
+
+    /// Every place of a chunk: the copies are equal, and when one cannot be read another may.
+    ///
+    /// # Errors
+    /// As those of [`Index::find`].
+    pub fn places(&self, chunk: ChunkId) -> Result<Vec<Place>, RepositoryError> {
+        let mut places = Vec::new();
+        for table in &self.tables {
+            places.extend(table.places(chunk).map_err(|error| unusable(table, error))?);
+        }
+        Ok(places)
     }
 
     // From now on the packs count that are listed; returns which of them any table describes.

@@ -16,6 +16,7 @@ pub mod location;
 pub mod maintainer;
 pub mod protocol;
 pub mod reader;
+pub mod repair;
 pub mod slots;
 pub mod store;
 pub mod tree;
@@ -24,3 +25,4 @@ pub mod writer;
 
 mod frames;
 mod random;
+mod salvage;

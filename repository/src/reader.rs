@@ -1,5 +1,6 @@
 //! A repository to read from, and nothing else.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use format::session::{Outcome, SessionEnd};
 
 use crate::condemned::Condemned;
 use crate::error::RepositoryError;
+use crate::protocol::generation::newest;
 use crate::store::{Listed, ReadStore, StoreError};
 use crate::unlock::{self, Key};
 
@@ -66,6 +68,19 @@ impl Reader {
         Ok(points)
     }
 
+    /// The objects in these folders, with their sizes, listed one folder after the other.
+    pub async fn listed(
+        &self,
+        folders: &[Folder],
+    ) -> Result<BTreeMap<ObjectName, u64>, RepositoryError> {
+        let mut objects = BTreeMap::new();
+        for folder in folders {
+            let listed = self.store.list(*folder).await?;
+            objects.extend(listed.into_iter().map(|listed| (listed.name, listed.size)));
+        }
+        Ok(objects)
+    }
+
     /// The manifest of a restore point; `None` for a session that ended without one.
     pub async fn point(&self, point: PointId) -> Result<Option<Manifest>, RepositoryError> {
         let name = ObjectName::Outcome(point);
@@ -79,6 +94,12 @@ impl Reader {
             SessionEnd::Commit(_) => Err(RepositoryError::damaged(name, "it names another point")),
             SessionEnd::Fenced | SessionEnd::Repacked => Ok(None),
         }
+    }
+
+    /// The newest generation; 0 before the first prune.
+    pub(crate) async fn generation(&self) -> Result<u64, RepositoryError> {
+        let listed = self.store.list(Folder::Generations).await?;
+        Ok(newest(listed.into_iter().map(|listed| listed.name)))
     }
 
     pub(crate) fn keys(&self) -> &Arc<Keys> {

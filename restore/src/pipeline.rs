@@ -76,7 +76,7 @@ pub(crate) fn run<'a>(site: &'a Site, runtime: &Handle, walk: impl FnOnce(Inlet<
     let workers = thread::available_parallelism().map_or(1, usize::from).min(WORKERS_MAX);
     thread::scope(|scope| {
         for _ in 0..workers {
-            scope.spawn(|| serve(site, &work_outlet, |work| work_on(site, work)));
+            scope.spawn(|| serve(site, &work_outlet, |work| work_on(site, runtime, work)));
         }
         for _ in 0..FETCHERS {
             let fetcher = Fetcher { site, runtime, failures: &failures, work: work.clone() };
@@ -171,7 +171,7 @@ impl Fetcher<'_> {
                     self.site.stop(Some(error.into()));
                 }
                 for frame in frames {
-                    lose(self.site, frame, &reason);
+                    lose((self.site, self.runtime), frame, &reason);
                 }
             }
         }
@@ -197,10 +197,10 @@ fn sealed_bytes(frame: &FrameWork, start: u64, bytes: &Bytes) -> Bytes {
     sealed.map_or_else(Bytes::new, |sealed| bytes.slice_ref(sealed))
 }
 
-fn work_on(site: &Site, work: Work) {
+fn work_on(site: &Site, runtime: &Handle, work: Work) {
     let (frame, sealed, memory) = match work {
         Work::Opened(opened, frame) => {
-            return deliver(site, frame.address.pack, &opened, frame.pieces);
+            return deliver((site, runtime), frame.address.pack, &opened, frame.pieces);
         }
         Work::Sealed { frame, .. } if site.is_stopped() => return abandon(site, frame),
         Work::Sealed { frame, sealed, memory } => (frame, sealed, memory),
@@ -213,14 +213,19 @@ fn work_on(site: &Site, work: Work) {
             let keep = !frame.is_used_up();
             let waiting = site.frames.arrived(frame.key(), &opened, keep);
             let pieces = frame.pieces.into_iter().chain(waiting).collect();
-            deliver(site, frame.address.pack, &opened, pieces);
+            deliver((site, runtime), frame.address.pack, &opened, pieces);
         }
-        Err(error) => lose(site, frame, &chain(&error)),
+        Err(error) => lose((site, runtime), frame, &chain(&error)),
     }
 }
 
 // Each chunk is checked once for all the pieces that are taken from it.
-fn deliver(site: &Site, pack: PackName, opened: &OpenedFrame, mut pieces: Vec<Piece>) {
+fn deliver(
+    (site, runtime): (&Site, &Handle),
+    pack: PackName,
+    opened: &OpenedFrame,
+    mut pieces: Vec<Piece>,
+) {
     let place = |piece: &Piece| (piece.chunk_offset, piece.chunk_length, piece.slice.chunk);
     pieces.sort_by_key(place);
     for same in pieces.chunk_by(|a, b| place(a) == place(b)) {
@@ -242,18 +247,29 @@ fn deliver(site: &Site, pack: PackName, opened: &OpenedFrame, mut pieces: Vec<Pi
                 }
                 Ok(Some(_)) => {}
                 Ok(None) => piece.file.lose(damaged("a slice leaves its chunk".into())),
-                Err(reason) => piece.file.lose(reason.clone()),
+                Err(reason) => fill_elsewhere((site, runtime), piece, pack, reason),
             }
             piece.file.release(site);
         }
     }
 }
 
-fn lose(site: &Site, frame: FrameWork, reason: &str) {
+fn lose((site, runtime): (&Site, &Handle), frame: FrameWork, reason: &str) {
     let waiting = site.frames.failed(frame.key());
     for piece in frame.pieces.into_iter().chain(waiting) {
-        piece.file.lose(reason.to_owned());
+        fill_elsewhere((site, runtime), &piece, frame.address.pack, reason);
         piece.file.release(site);
+    }
+}
+
+// A chunk may lie in several packs, and then it is not lost with one of them.
+fn fill_elsewhere((site, runtime): (&Site, &Handle), piece: &Piece, than: PackName, reason: &str) {
+    if piece.file.has_failed() || site.is_stopped() {
+        return piece.file.lose(reason.to_owned());
+    }
+    match runtime.block_on(site.chunks.read_elsewhere(piece.slice, than)) {
+        Some(bytes) => piece.file.fill(piece.at, &bytes, false, site),
+        None => piece.file.lose(reason.to_owned()),
     }
 }
 

@@ -208,7 +208,7 @@ fn repository_remedy(error: &RepositoryError) -> &'static str {
     match error {
         RepositoryError::AlreadyExists(_) => "use it as it is, or choose another location",
         RepositoryError::Damaged { .. } | RepositoryError::MissingChunk(_) => {
-            "`stillpoint check` says what else is damaged; keep the repository as it is meanwhile"
+            "`stillpoint check` says what else is damaged, `stillpoint repair` makes the best of it"
         }
         RepositoryError::Fenced(_) => "run the backup again",
         RepositoryError::LastSlot(_) => "add another key first, with `stillpoint key add`",
@@ -218,6 +218,7 @@ fn repository_remedy(error: &RepositoryError) -> &'static str {
         RepositoryError::NotFound(_) => {
             "check the location, or make a repository with `stillpoint init`"
         }
+        RepositoryError::Overtaken => "run the command again",
         RepositoryError::SlotInUse(_) => {
             "unlock with another key, or give --force when you are sure that you have one"
         }

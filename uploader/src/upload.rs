@@ -73,7 +73,7 @@ impl Upload {
     ) -> Result<Self, UploadError> {
         let writer = Writer::register(store, reader, host).await?;
         // After the registration: from now on a prune leaves alone what is relied on here.
-        let stored = Arc::new(Chunks::load(reader, cache).await?);
+        let stored = Arc::new(writer.known(cache).await?.chunks);
         let (inlet, pipeline) = Pipeline::start(&writer, &progress)?;
         let reading = Rehearsal::of(Intake::new(stored, Some(inlet)), progress);
         Ok(Self { writer, pipeline, reading })

@@ -14,6 +14,7 @@
 use std::collections::HashSet;
 use std::fs::File;
 use std::io;
+use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -252,8 +253,31 @@ impl Table {
 
     /// A place of the chunk in a pack that counts.
     pub(super) fn find(&self, chunk: ChunkId) -> io::Result<Option<Place>> {
+        let mut first = None;
+        self.search(chunk, |place| {
+            first = Some(place);
+            ControlFlow::Break(())
+        })?;
+        Ok(first)
+    }
+
+    /// All places of the chunk in packs that count.
+    pub(super) fn places(&self, chunk: ChunkId) -> io::Result<Vec<Place>> {
+        let mut places = Vec::new();
+        self.search(chunk, |place| {
+            places.push(place);
+            ControlFlow::Continue(())
+        })?;
+        Ok(places)
+    }
+
+    fn search(
+        &self,
+        chunk: ChunkId,
+        mut found: impl FnMut(Place) -> ControlFlow<()>,
+    ) -> io::Result<()> {
         if !self.filter.may_have(chunk) {
-            return Ok(None);
+            return Ok(());
         }
         let prefix = Fields(chunk.as_bytes()).take();
         for number in self.fences.blocks(u64::from_be_bytes(prefix)).into_iter().flatten() {
@@ -262,12 +286,14 @@ impl Table {
             let rows = rows.iter().take(self.rows_in(number));
             for row in rows.filter(|row| row.starts_with(chunk.as_bytes())) {
                 let row = ChunkRow(*row);
-                if self.present.get(row.pack() as usize) {
-                    return Ok(self.pack(row.pack()).map(|pack| row.place(&pack)));
+                let counts = self.present.get(row.pack() as usize);
+                let Some(pack) = self.pack(row.pack()).filter(|_| counts) else { continue };
+                if found(row.place(&pack)).is_break() {
+                    return Ok(());
                 }
             }
         }
-        Ok(None)
+        Ok(())
     }
 
     /// All rows, in order.
