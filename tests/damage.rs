@@ -381,26 +381,26 @@ fn damage(base: &Base, repository: &Path, place: Place, kind: Kind) {
     let find = |root: &Path, point: Option<&Point>| locate(root, place, point);
     let object = find(repository, Some(&base.first));
     match kind {
-        Kind::Flipped => match place {
+        Flipped => match place {
             Place::DataHeader => flip_at(&object, 20),
             Place::DataFrame => flip_at(&object, 200),
             Place::Tree => flip_at(&object, 100),
             Place::DataFooter => flip_at(&object, length(&object) - 40),
             _ => flip(&object, 1, 2),
         },
-        Kind::Truncated => {
+        Truncated => {
             let bytes = fs::read(&object).unwrap();
             replace(&object, &bytes[..bytes.len() / 2]);
         }
-        Kind::Emptied => replace(&object, b""),
-        Kind::Removed => fs::remove_file(object).unwrap(),
-        Kind::Swapped => {
+        Emptied => replace(&object, b""),
+        Removed => fs::remove_file(object).unwrap(),
+        Swapped => {
             let other = find(repository, Some(&base.second));
             let (one, two) = (fs::read(&object).unwrap(), fs::read(&other).unwrap());
             replace(&object, &two);
             replace(&other, &one);
         }
-        Kind::Foreign => replace(&object, &fs::read(find(&base.foreign, None)).unwrap()),
+        Foreign => replace(&object, &fs::read(find(&base.foreign, None)).unwrap()),
     }
 }
 

@@ -1,6 +1,6 @@
 //! A repository to read from, and nothing else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -94,6 +94,16 @@ impl Reader {
             SessionEnd::Commit(_) => Err(RepositoryError::damaged(name, "it names another point")),
             SessionEnd::Fenced | SessionEnd::Repacked => Ok(None),
         }
+    }
+
+    /// The sessions that have ended. The outcome of one whose point was forgotten may be gone.
+    pub(crate) async fn ended(&self) -> Result<HashSet<PointId>, RepositoryError> {
+        let listed = self.listed(&[Folder::Outcomes, Folder::Forgotten]).await?;
+        let point = |name| match name {
+            ObjectName::Outcome(point) | ObjectName::Forgotten(point) => Some(point),
+            _ => None,
+        };
+        Ok(listed.into_keys().filter_map(point).collect())
     }
 
     /// The newest generation; 0 before the first prune.

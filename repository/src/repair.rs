@@ -14,6 +14,7 @@ mod tests;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use format::frame::{ChunkKind, ChunkRecord};
 use format::ids::ChunkId;
 use format::names::ObjectName;
 use serde::Serialize;
@@ -24,7 +25,6 @@ use crate::error::RepositoryError;
 use crate::reader::Reader;
 use crate::store::Store;
 use crate::writer::Writer;
-use format::frame::{ChunkKind, ChunkRecord};
 
 /// What a repair did.
 #[derive(Clone, Debug, Default, Serialize)]

@@ -2,12 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 
+use format::annotation::Annotation;
 use format::control::{self, Link};
 use format::ids::{Digest, PointId};
+use format::keys::Keys;
 use format::names::{Folder, ObjectName};
 use format::prune::{Condemned, Forgotten, Generation, Pin};
 use format::session::{Heartbeat, Outcome, Registration, SessionEnd};
-use format::{annotation::Annotation, keys::Keys};
 use futures::{StreamExt as _, stream};
 
 use super::door;
@@ -50,7 +51,7 @@ pub(super) struct Records {
     /// Restore points that were committed and not forgotten.
     pub(super) points: Vec<PointId>,
     pub(super) forgotten: HashSet<PointId>,
-    /// Sessions that have an outcome, whatever it is.
+    /// Sessions that have an outcome, whatever it is, or had one until it was forgotten.
     pub(super) ended: HashSet<PointId>,
     /// Of those, the ones that no prune has ended: all that they stored is in the index.
     pub(super) finished: HashSet<PointId>,
@@ -105,7 +106,10 @@ impl Records {
     fn add(&mut self, keys: &Keys, name: ObjectName, bytes: &[u8]) {
         match name {
             ObjectName::Outcome(point) => drop(self.ended.insert(point)),
-            ObjectName::Forgotten(point) => drop(self.forgotten.insert(point)),
+            ObjectName::Forgotten(point) => {
+                self.forgotten.insert(point);
+                self.ended.insert(point);
+            }
             ObjectName::Generation(number) => self.generation = self.generation.max(number),
             _ => {}
         }
@@ -215,9 +219,7 @@ impl Records {
     pub(super) fn may_be_gone(&self, name: ObjectName) -> bool {
         match name {
             ObjectName::Heartbeat(..) | ObjectName::Pin(_) => true,
-            ObjectName::Session(_, point) => {
-                self.ended.contains(&point) || self.forgotten.contains(&point)
-            }
+            ObjectName::Session(_, point) => self.ended.contains(&point),
             ObjectName::Outcome(point) | ObjectName::Annotation(point, _) => {
                 self.forgotten.contains(&point)
             }

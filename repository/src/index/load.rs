@@ -4,7 +4,6 @@ use std::collections::HashSet;
 use std::io;
 use std::path::Path;
 
-use format::ids::PointId;
 use format::names::{ObjectName, PackName};
 
 use super::gather::{Gathered, SegmentRecord, gather_footers, gather_segments};
@@ -49,7 +48,7 @@ impl Opened {
         let mut orphans = self.undescribed();
         if !orphans.is_empty() && self.damaged.is_empty() {
             // Of a writer at work, or one that died, nobody needs them.
-            let ended: HashSet<PointId> = reader.sessions().await?.into_iter().collect();
+            let ended = reader.ended().await?;
             orphans.retain(|(pack, _)| ended.contains(&pack.session));
         }
         Ok(orphans)

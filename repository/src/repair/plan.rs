@@ -55,7 +55,7 @@ pub async fn plan(reader: &Reader, check: Check) -> Result<Plan, RepositoryError
     let (report, losses) = check.conclude().await?;
     let mut plan = Plan { generation, wanted: losses.chunks, ..Plan::default() };
     // A writer at work sees to its own, or dies and leaves what nobody needs.
-    let ended: HashSet<PointId> = reader.sessions().await?.into_iter().collect();
+    let ended = reader.ended().await?;
     for finding in &report.findings {
         match finding {
             Finding::DamagedPack { object: ObjectName::Pack(pack), .. }
