@@ -1,8 +1,9 @@
 //! A restore point becomes files again.
 //!
 //! [`plan`] looks at the target and says what would happen, without writing anything; what it
-//! clears is what [`execute`] does; [`verify`] does the same to nowhere. Everything is written beneath the target, whatever the
-//! repository says, and every chunk is checked against its name, every large file against its hash.
+//! clears is what [`execute`] does; [`verify`] does the same to nowhere. Everything is written
+//! beneath the target, whatever the repository says, and every chunk is checked against its name,
+//! every large file against its hash.
 
 pub mod conflict;
 pub mod error;
