@@ -11,16 +11,18 @@ mod error;
 mod open;
 mod point;
 mod run;
+mod seen;
 mod writer;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use format::ids::{PointId, RepositoryId};
 use format::manifest::Manifest;
+use format::names::ObjectName;
 use jiff::Timestamp;
 use sqlx::SqlitePool;
 
@@ -28,6 +30,7 @@ pub use crate::application::ApplicationRow;
 pub use crate::error::CatalogError;
 pub use crate::point::{PointFilter, PointRow, VolumeRow};
 pub use crate::run::{NewRun, Process, RunEnd, RunId, RunOutcome, RunRow};
+pub use crate::seen::Seen;
 use crate::writer::{Change, Writer};
 
 /// The local database, open for reading and writing. Other processes may have it open too.
@@ -93,6 +96,61 @@ impl Catalog {
     ) -> Result<BTreeSet<PointId>, CatalogError> {
         let points = point::known(&self.readers, repository).await;
         points.map_err(|source| self.failed("list known restore points", source))
+    }
+
+    /// Everything that was [remembered](Catalog::remember_seen) of a repository.
+    pub async fn seen(
+        &self,
+        repository: RepositoryId,
+    ) -> Result<BTreeMap<ObjectName, Seen>, CatalogError> {
+        let seen = seen::list(&self.readers, repository).await;
+        seen.map_err(|source| self.failed("list what was seen", source))
+    }
+
+    /// Remembers objects as they were seen. What is known of one stays; a digest may be added.
+    pub async fn remember_seen(
+        &self,
+        repository: RepositoryId,
+        objects: Vec<(ObjectName, Seen)>,
+    ) -> Result<(), CatalogError> {
+        if !objects.is_empty() {
+            self.write("remember objects", Change::Remember { repository, objects }).await?;
+        }
+        Ok(())
+    }
+
+    /// Drops what is known of these objects.
+    pub async fn forget_seen(
+        &self,
+        repository: RepositoryId,
+        objects: Vec<ObjectName>,
+    ) -> Result<(), CatalogError> {
+        if !objects.is_empty() {
+            self.write("forget objects", Change::ForgetSeen { repository, objects }).await?;
+        }
+        Ok(())
+    }
+
+    /// Remembers that these packs were read at this time and were as they had been written; those
+    /// in `gone` are no longer there.
+    pub async fn record_readings(
+        &self,
+        repository: RepositoryId,
+        (packs, read): (Vec<ObjectName>, Timestamp),
+        gone: Vec<ObjectName>,
+    ) -> Result<(), CatalogError> {
+        let change = Change::RecordReadings { repository, packs, read, gone };
+        self.write("record which packs were read", change).await?;
+        Ok(())
+    }
+
+    /// When the packs of a repository were last read, those that were.
+    pub async fn readings(
+        &self,
+        repository: RepositoryId,
+    ) -> Result<BTreeMap<ObjectName, Timestamp>, CatalogError> {
+        let readings = seen::readings(&self.readers, repository).await;
+        readings.map_err(|source| self.failed("list which packs were read", source))
     }
 
     /// The restore points that pass the filter, the newest first.

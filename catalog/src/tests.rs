@@ -5,7 +5,9 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use format::ids::{Digest, ObjectId};
 use format::manifest::{Level, Omission, Statistics, VolumeRecord};
+use format::names::PackName;
 use format::raw::RawPath;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, SqliteConnection};
@@ -242,6 +244,47 @@ async fn nothing_of_the_definition_reaches_the_disk() {
     for secret in ["hunter2", "PASSWORD", "secret-source"] {
         assert!(!bytes.windows(secret.len()).any(|part| part == secret.as_bytes()), "{secret}");
     }
+}
+
+#[tokio::test]
+async fn what_was_seen_stays_as_it_was_seen_first() {
+    let world = World::new();
+    let catalog = world.open().await;
+    let name = |number: u32| ObjectName::Outcome(point_id(number));
+    let seen =
+        |size, digest: Option<u8>| Seen { size, digest: digest.map(|b| Digest::new([b; 16])) };
+    let objects = vec![(name(1), seen(5, None)), (name(2), seen(6, Some(1)))];
+    catalog.remember_seen(REPOSITORY, objects).await.unwrap();
+    let later = vec![(name(1), seen(7, Some(2))), (name(2), seen(8, Some(3)))];
+    catalog.remember_seen(REPOSITORY, later).await.unwrap();
+    catalog
+        .remember_seen(RepositoryId::new([8; 16]), vec![(name(3), seen(1, None))])
+        .await
+        .unwrap();
+    let known = catalog.seen(REPOSITORY).await.unwrap();
+    let wanted = BTreeMap::from([(name(1), seen(5, Some(2))), (name(2), seen(6, Some(1)))]);
+    assert_eq!(known, wanted);
+    catalog.forget_seen(REPOSITORY, vec![name(1), name(9)]).await.unwrap();
+    assert_eq!(catalog.seen(REPOSITORY).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn the_last_reading_of_a_pack_counts() {
+    let world = World::new();
+    let catalog = world.open().await;
+    let pack = |byte: u8| {
+        ObjectName::Pack(PackName { session: point_id(1), id: ObjectId::new([byte; 16]) })
+    };
+    let read = async |packs: &[u8], second, gone: &[u8]| {
+        let packs = (packs.iter().copied().map(pack).collect(), at(second));
+        let gone = gone.iter().copied().map(pack).collect();
+        catalog.record_readings(REPOSITORY, packs, gone).await.unwrap();
+    };
+    read(&[1, 2, 3], 5, &[]).await;
+    read(&[2], 9, &[3]).await;
+    read(&[1], 3, &[]).await;
+    let wanted = BTreeMap::from([(pack(1), at(5)), (pack(2), at(9))]);
+    assert_eq!(catalog.readings(REPOSITORY).await.unwrap(), wanted);
 }
 
 #[tokio::test]

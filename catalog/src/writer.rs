@@ -9,6 +9,7 @@
 //! - No transaction is open while the task waits for the next change.
 
 use format::ids::{PointId, RepositoryId};
+use format::names::ObjectName;
 use jiff::Timestamp;
 use sqlx::{Connection, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
@@ -16,16 +17,38 @@ use tokio::task::JoinSet;
 
 use crate::point::PointRow;
 use crate::run::{NewRun, RunEnd, RunId};
-use crate::{application, point, run};
+use crate::seen::Seen;
+use crate::{application, point, run, seen};
 
 /// Something to write.
 #[derive(Debug)]
 pub(crate) enum Change {
     InsertPoint(Box<PointRow>),
-    ForgetPoints { repository: RepositoryId, points: Vec<PointId> },
+    ForgetPoints {
+        repository: RepositoryId,
+        points: Vec<PointId>,
+    },
     BeginRun(NewRun),
     FinishRun(RunId, RunEnd),
-    RecordApplication { name: String, platform: String, seen: Timestamp },
+    Remember {
+        repository: RepositoryId,
+        objects: Vec<(ObjectName, Seen)>,
+    },
+    ForgetSeen {
+        repository: RepositoryId,
+        objects: Vec<ObjectName>,
+    },
+    RecordReadings {
+        repository: RepositoryId,
+        packs: Vec<ObjectName>,
+        read: Timestamp,
+        gone: Vec<ObjectName>,
+    },
+    RecordApplication {
+        name: String,
+        platform: String,
+        seen: Timestamp,
+    },
 }
 
 /// The task that writes, and the way to it.
@@ -92,6 +115,16 @@ async fn apply(connection: &mut SqliteConnection, change: &Change) -> sqlx::Resu
         Change::InsertPoint(point) => point::insert(&mut transaction, point).await?.cast_signed(),
         Change::ForgetPoints { repository, points } => {
             point::forget(&mut transaction, *repository, points).await?.cast_signed()
+        }
+        Change::Remember { repository, objects } => {
+            seen::remember(&mut transaction, *repository, objects).await?.cast_signed()
+        }
+        Change::ForgetSeen { repository, objects } => {
+            seen::forget(&mut transaction, *repository, objects).await?.cast_signed()
+        }
+        Change::RecordReadings { repository, packs, read, gone } => {
+            let packs = (packs.as_slice(), *read);
+            seen::record_readings(&mut transaction, *repository, packs, gone).await?.cast_signed()
         }
         Change::BeginRun(new) => run::begin(&mut transaction, new).await?,
         Change::FinishRun(id, end) => run::finish(&mut transaction, *id, end).await?.cast_signed(),

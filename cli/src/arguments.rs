@@ -1,6 +1,7 @@
 //! What can be typed.
 #![allow(clippy::doc_markdown, reason = "these comments are the help that people read")]
 
+mod check;
 mod key;
 mod upkeep;
 
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use service::points::PointName;
 
+pub(crate) use self::check::{CheckArguments, RepairArguments};
 pub(crate) use self::key::{InitArguments, KeyVerb};
 pub(crate) use self::upkeep::{ForgetArguments, PruneArguments};
 
@@ -86,16 +88,22 @@ pub(crate) enum Verb {
     },
     /// Restore a point to a directory; the plan is shown first
     Restore(RestoreArguments),
-    /// Check that every restore point can be read
-    Check {
-        /// Read every pack and check every byte of it
-        #[arg(long)]
-        read_data: bool,
+    /// Check that every restore point can be read, and that nobody altered the repository
+    Check(CheckArguments),
+    /// Read a point as a restore would, every byte of it, and write nothing
+    Verify {
+        /// `latest`, or the first digits of its id
+        point: PointName,
+        /// The application whose latest point is meant
+        #[arg(long, value_name = "NAME")]
+        app: Option<String>,
     },
     /// Forget restore points; the plan is shown first
     Forget(ForgetArguments),
     /// Delete what no restore point needs; the plan is shown first
     Prune(PruneArguments),
+    /// Make the best of a damaged repository; the plan is shown first, and nothing is deleted
+    Repair(RepairArguments),
     /// See it all happen: an application backed up while it writes, lost, and restored
     Demo {
         /// A new or empty directory for everything that is made
@@ -135,9 +143,11 @@ impl Verb {
             Self::Restore(RestoreArguments { point, to, .. }) => {
                 format!("restore `{point}` to `{}`", to.display())
             }
-            Self::Check { .. } => "check the repository".into(),
+            Self::Check(_) => "check the repository".into(),
+            Self::Verify { point, .. } => format!("verify `{point}`"),
             Self::Forget(_) => "forget restore points".into(),
             Self::Prune(_) => "prune the repository".into(),
+            Self::Repair(_) => "repair the repository".into(),
             Self::Demo { directory } => {
                 format!("run the demonstration in `{}`", directory.display())
             }
@@ -159,6 +169,7 @@ impl Verb {
             Self::Forget(_) => "interrupted; `stillpoint points` shows what is left",
             Self::Prune(_) => "interrupted; the next prune goes on from here",
             Self::Key(_) => "interrupted; `stillpoint key list` shows which keys there are",
+            Self::Repair(_) => "interrupted; nothing is lost by that, and the same command goes on",
             Self::Restore(_) => "interrupted; the same command goes on from here with --in-place",
             _ => "interrupted",
         }

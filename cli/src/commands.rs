@@ -13,15 +13,17 @@ use service::error::ServiceError;
 use service::key::{KeySource, NewKey};
 use service::keys::{self, Keyring};
 use service::platforms::Platforms;
+use service::points::PointName;
 use service::secret::SecretError;
 use service::warden::WardenProgram;
 use service::{
-    InUse, Location, RestoreProgress, Selection, applications, clock, demo, points, policy,
+    CheckProgress, InUse, Location, RestoreProgress, Selection, applications, clock, demo, points,
+    policy,
 };
 
 use crate::arguments::{
-    Arguments, BackupArguments, ConfigVerb, InitArguments, KeyVerb, PolicyVerb, RestoreArguments,
-    SelectionArguments, Verb,
+    Arguments, BackupArguments, CheckArguments, ConfigVerb, InitArguments, KeyVerb, PolicyVerb,
+    RepairArguments, RestoreArguments, SelectionArguments, Verb,
 };
 use crate::exit::Exit;
 use crate::paths;
@@ -57,15 +59,11 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, ServiceError> {
             Ok(context.answer(&shown, Exit::Success))
         }
         Verb::Restore(restore) => context.restore(restore).await,
-        Verb::Check { read_data } => {
-            let engine = context.open().await?;
-            let report = engine.check(*read_data).await?;
-            engine.close().await;
-            let exit = if report.findings.is_empty() { Exit::Success } else { Exit::Damage };
-            Ok(context.answer(&report, exit))
-        }
+        Verb::Check(check) => context.check(check).await,
+        Verb::Verify { point, app } => context.verify(point, app.as_deref()).await,
         Verb::Forget(forget) => context.forget(forget).await,
         Verb::Prune(prune) => context.prune(prune).await,
+        Verb::Repair(repair) => context.repair(repair).await,
         Verb::Demo { directory } => {
             let program = own_program()?;
             let json = arguments.json;
@@ -265,6 +263,49 @@ impl Context {
         let whole = report.lost.is_empty() && report.unset.is_empty() && plan.omissions == 0;
         let exit = if whole { Exit::Success } else { Exit::Partial };
         Ok(self.answer(&render::Restored { plan, report }, exit))
+    }
+
+    async fn check(&self, check: &CheckArguments) -> Result<Exit, ServiceError> {
+        let engine = self.open().await?;
+        let progress = CheckProgress::default();
+        let display = Display::new(self.shows_progress());
+        let checking = engine.check(check.request(), &progress);
+        let report = display.during_check(checking, &progress).await?;
+        engine.close().await;
+        let exit = report.class().into();
+        Ok(self.answer(&report, exit))
+    }
+
+    async fn repair(&self, repair: &RepairArguments) -> Result<Exit, ServiceError> {
+        let engine = self.open().await?;
+        let (request, progress) = (repair.request(), CheckProgress::default());
+        let display = Display::new(self.shows_progress());
+        let plan = display.during_check(engine.plan_repair(&request, &progress), &progress).await?;
+        if repair.plan {
+            engine.close().await;
+            let exit = plan.report.class().into();
+            return Ok(self.answer(&plan, exit));
+        }
+        if !self.arguments.json && !self.arguments.quiet {
+            render::talk(&plan);
+        }
+        let report = engine.repair(plan, &request, &progress).await?;
+        engine.close().await;
+        let exit = report.left.class().into();
+        Ok(self.answer(&report, exit))
+    }
+
+    async fn verify(&self, point: &PointName, app: Option<&str>) -> Result<Exit, ServiceError> {
+        let engine = self.open().await?;
+        let manifest = engine.manifest(point, app).await?;
+        let (point, bytes) = (manifest.point, manifest.volumes.iter().map(|v| v.data).sum());
+        let progress = Arc::new(RestoreProgress::default());
+        let display = Display::new(self.shows_progress());
+        let verifying = engine.verify(manifest, Arc::clone(&progress));
+        let verification = display.during_verify(verifying, &progress, bytes).await?;
+        engine.close().await;
+        let exit = if verification.lost.is_empty() { Exit::Success } else { Exit::Lost };
+        Ok(self.answer(&render::Verified { point, verification }, exit))
     }
 
     fn shows_progress(&self) -> bool {

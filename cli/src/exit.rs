@@ -1,8 +1,10 @@
-//! Exit codes: restic's where the meaning is the same, our own from 20 on.
+//! Exit codes: restic's where the meaning is the same, our own from 20 on. See
+//! docs/check.md#exit-codes.
 
 use std::io;
 use std::process::ExitCode;
 
+use service::Class;
 use service::error::FailureClass;
 
 /// How a command ended.
@@ -18,8 +20,12 @@ pub(crate) enum Exit {
     NoRepository,
     /// The key is wrong.
     WrongKey,
-    /// `check` found damage.
+    /// Something of a restore point is lost.
+    Lost,
+    /// Objects are damaged, and no restore point has lost anything.
     Damage,
+    /// Somebody altered, dropped or put back objects.
+    Evidence,
     /// The user pressed Ctrl-C.
     Interrupted,
 }
@@ -33,7 +39,9 @@ impl Exit {
             Self::Partial => 3,
             Self::NoRepository => 10,
             Self::WrongKey => 12,
-            Self::Damage => 20,
+            Self::Lost => 20,
+            Self::Damage => 21,
+            Self::Evidence => 22,
             Self::Interrupted => 130,
         }
     }
@@ -42,6 +50,17 @@ impl Exit {
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         exit.code().into()
+    }
+}
+
+impl From<Option<Class>> for Exit {
+    fn from(worst: Option<Class>) -> Self {
+        match worst {
+            None => Self::Success,
+            Some(Class::Damage) => Self::Damage,
+            Some(Class::Evidence) => Self::Evidence,
+            Some(Class::Loss) => Self::Lost,
+        }
     }
 }
 

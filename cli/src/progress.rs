@@ -5,9 +5,9 @@ use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use service::RestoreProgress;
 use service::backup::{BackupProgress, Stage};
 use service::prune::{Phase, Progress as PruneProgress};
+use service::{CheckProgress, RestoreProgress};
 
 use crate::render;
 
@@ -95,6 +95,33 @@ impl Display {
                 format!("{first}, {} in all", sessions.len())
             }
             Phase::Deleting => format!("deleting: {} objects", HumanCount(progress.deleted())),
+        };
+        self.during(work, line).await
+    }
+
+    /// Waits for a point of `bytes` bytes that is read.
+    pub(crate) async fn during_verify<T>(
+        &self,
+        work: impl Future<Output = T>,
+        progress: &RestoreProgress,
+        bytes: u64,
+    ) -> T {
+        let line = || {
+            let (files, done) = (HumanCount(progress.files()), HumanBytes(progress.bytes()));
+            format!("verifying: {files} files, {done} of {} read", HumanBytes(bytes))
+        };
+        self.during(work, line).await
+    }
+
+    /// Waits for a check.
+    pub(crate) async fn during_check<T>(
+        &self,
+        work: impl Future<Output = T>,
+        progress: &CheckProgress,
+    ) -> T {
+        let line = || {
+            let (packs, read) = (HumanCount(progress.packs()), HumanBytes(progress.bytes()));
+            format!("checking: {packs} packs, {read} read")
         };
         self.during(work, line).await
     }

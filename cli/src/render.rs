@@ -5,6 +5,7 @@
 
 mod applications;
 mod backup;
+mod check;
 mod demo;
 mod key;
 mod points;
@@ -24,6 +25,7 @@ use service::error::ServiceError;
 use crate::exit::Exit;
 
 pub(crate) use applications::Applications;
+pub(crate) use check::Verified;
 pub(crate) use demo::event as demo_event;
 pub(crate) use key::Removed;
 pub(crate) use points::Shown;

@@ -43,6 +43,7 @@ pub struct Keys {
     seal: [u8; 32],
     salt: [u8; 32],
     cache: [u8; 32],
+    slot: [u8; 32],
 }
 
 impl Keys {
@@ -63,6 +64,7 @@ impl Keys {
             seal: branch(b"stillpoint seal"),
             salt: branch(b"stillpoint salt"),
             cache: branch(b"stillpoint cache"),
+            slot: branch(b"stillpoint slot proof"),
         }
     }
 
@@ -90,6 +92,10 @@ impl Keys {
     /// back as they were. The bytes have to say themselves what they are and where they belong.
     pub fn cache_tag(&self, bytes: &[u8]) -> [u8; 16] {
         *Digester::truncate(blake3::keyed_hash(&self.cache, bytes)).as_bytes()
+    }
+
+    pub(crate) fn slot_hasher(&self) -> blake3::Hasher {
+        blake3::Hasher::new_keyed(&self.slot)
     }
 
     pub(crate) fn content_hasher(&self) -> blake3::Hasher {

@@ -12,10 +12,9 @@ mod tests;
 
 use aes_gcm::aead::inout::InOutBuf;
 use aes_gcm::{AeadInOut, Aes256Gcm, KeyInit};
-use hkdf::Hkdf;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-use sha2::Sha256;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use subtle::ConstantTimeEq;
 use thiserror::Error;
 use zeroize::Zeroizing;
@@ -27,7 +26,7 @@ pub use self::label::{Label, ParseLabelError};
 pub use self::recovery::{ParseRecoveryKeyError, RecoveryKey};
 use crate::hex::Hex;
 use crate::ids::{RepositoryId, SlotId};
-use crate::keys::RootKey;
+use crate::keys::{Keys, RootKey};
 
 /// No slot has more bytes; what is longer need not be read.
 pub const SLOT_BYTES_MAX: u64 = 16 << 10;
@@ -41,6 +40,7 @@ pub struct Slot {
     id: SlotId,
     kind: Kind,
     label: Label,
+    #[serde(deserialize_with = "as_written")]
     created: Timestamp,
     #[serde(flatten)]
     algorithm: Algorithm,
@@ -125,7 +125,7 @@ impl Slot {
             )
             .map_err(|_| SlotError::Damaged(id))?;
         made.wrapped = Hex::new([wrapped.as_slice(), &tag].concat());
-        made.proof = Hex::new(made.prove(root, repository));
+        made.proof = Hex::new(made.prove(&Keys::derive(root, repository)));
         Ok(made)
     }
 
@@ -206,7 +206,12 @@ impl Slot {
     /// Whether a holder of this root key made the slot, and nobody altered it since: then whoever
     /// has its key can open it.
     pub fn is_proven(&self, root: &RootKey, repository: RepositoryId) -> bool {
-        self.prove(root, repository).as_slice().ct_eq(self.proof.as_bytes()).into()
+        self.is_proven_by(&Keys::derive(root, repository))
+    }
+
+    /// The same for those who no longer have the root key.
+    pub fn is_proven_by(&self, keys: &Keys) -> bool {
+        self.prove(keys).as_slice().ct_eq(self.proof.as_bytes()).into()
     }
 
     fn derive(&self, key: &Key) -> Result<Derived, SlotError> {
@@ -245,12 +250,9 @@ impl Slot {
         bound
     }
 
-    fn prove(&self, root: &RootKey, repository: RepositoryId) -> [u8; 32] {
-        let tree = Hkdf::<Sha256>::new(Some(repository.as_bytes()), root.as_bytes());
-        let mut key = Zeroizing::new([0; 32]);
-        derive::expand(&tree, b"stillpoint slot proof", &mut key);
-        let mut hasher = blake3::Hasher::new_keyed(&key);
-        let binding = self.binding(repository);
+    fn prove(&self, keys: &Keys) -> [u8; 32] {
+        let mut hasher = keys.slot_hasher();
+        let binding = self.binding(keys.repository());
         let stored = [&self.salt, &self.commitment, &self.wrapped].map(Hex::as_bytes);
         for part in [binding.as_slice()].into_iter().chain(stored) {
             hasher.update(&(part.len() as u64).to_le_bytes());
@@ -266,6 +268,14 @@ struct Header {
     slot: SlotId,
     kind: String,
     algorithm: String,
+}
+
+// A time has several spellings, and the proof is of one: another one would be altered unnoticed.
+fn as_written<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let time: Timestamp = text.parse().map_err(D::Error::custom)?;
+    let is_usual = time.to_string() == text;
+    is_usual.then_some(time).ok_or_else(|| D::Error::custom("the time is spelt unusually"))
 }
 
 // It comes from whoever can write to the store, and goes to a terminal.

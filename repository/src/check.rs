@@ -1,81 +1,61 @@
 //! Whether a repository is whole: every restore point readable down to the last chunk.
+//!
+//! Who checks begins, which opens every control object and follows its links; reads packs, as many
+//! as wanted; and finishes, which goes through the trees of all points with all that is known then.
+//! See docs/check.md.
 
+mod data;
+mod door;
+mod finding;
+mod links;
+mod records;
+mod spoiled;
+mod subset;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
+mod trees;
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use format::ids::{Digest, PointId};
-use format::manifest::{Manifest, VolumeRecord};
-use format::names::{ObjectName, PackName};
-use format::pack;
-use format::raw::RawPath;
-use format::tree::{Content, Entry, Kind, Slice};
-use serde::Serialize;
+use format::ids::Digest;
+use format::names::{Folder, ObjectName, PackName};
 
+pub use self::data::Progress;
+pub use self::finding::{CheckReport, Class, Finding};
+use self::records::Records;
+use self::spoiled::Spoiled;
+pub use self::subset::{ParseSubsetError, Subset};
+pub(crate) use self::trees::Losses;
+use self::trees::Trees;
 use crate::chunks::Chunks;
 use crate::error::{RepositoryError, chain};
-use crate::index::{Index, Opened};
+use crate::index::{Index, Opened, add_footers};
 use crate::reader::Reader;
-use crate::tree::{self, EntryReader, ExtentReader};
 
-/// What a check looked at and what it found.
-#[derive(Debug, Default, Serialize)]
-pub struct CheckReport {
-    /// How many restore points there are.
-    pub points: u64,
-    /// How many packs there are.
-    pub packs: u64,
-    /// Of those, how many were read and checked byte by byte.
-    pub packs_read: u64,
-    /// How many chunks the packs have; one that lies in two of them counts twice.
-    pub chunks: u64,
-    /// What is wrong; nothing, when the repository is whole.
-    pub findings: Vec<Finding>,
+/// How often a check looks anew, when prunes move things meanwhile.
+const ROUNDS: usize = 3;
+
+/// A check that has begun.
+#[derive(Debug)]
+pub struct Check {
+    reader: Reader,
+    structure: Structure,
+    /// What reading packs has found.
+    found: Vec<Finding>,
+    spoiled: Spoiled,
+    read: (u64, u64),
 }
 
-/// One thing that is wrong.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum Finding {
-    /// An index segment cannot be read.
-    DamagedIndex {
-        /// Its name.
-        object: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// A pack that the index names is not there, or not of the right size.
-    MissingPack {
-        /// Its name.
-        object: String,
-    },
-    /// A pack has other bytes than were written.
-    DamagedPack {
-        /// Its name.
-        object: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// A restore point cannot be read at all.
-    DamagedPoint {
-        /// Its id.
-        point: PointId,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// A file or directory of a restore point is lost.
-    LostFile {
-        /// The restore point's id.
-        point: PointId,
-        /// The volume.
-        volume: RawPath,
-        /// The path below its root.
-        path: RawPath,
-        /// What is wrong with it.
-        reason: String,
-    },
+/// What there is, but for the bytes in packs and trees.
+#[derive(Debug)]
+struct Structure {
+    records: Records,
+    chunks: Arc<Chunks>,
+    packs: Vec<(PackName, u64)>,
+    /// What the segments say of each pack that is there.
+    indexed: Vec<(PackName, u64, Digest)>,
+    findings: Vec<Finding>,
 }
 
 /// Checks the structure of the repository, and with `read_data` every byte of every pack.
@@ -83,174 +63,190 @@ pub enum Finding {
 /// # Errors
 /// Only when the store cannot be read; what is wrong with the repository is in the report.
 pub async fn check(reader: &Reader, read_data: bool) -> Result<CheckReport, RepositoryError> {
-    let mut report = CheckReport::default();
-    // In this order, because a writer stores packs, then segments, then the point: whatever is
-    // looked for was there before what names it.
-    let points = reader.sessions().await?;
-    let Opened { index, packs, damaged } = Index::read(reader).await?;
-    report.packs = packs.len() as u64;
-    report.chunks = index.len();
-    report.findings.extend(damaged.into_iter().map(|(name, error)| Finding::DamagedIndex {
-        object: name.to_string(),
-        reason: chain(&error),
-    }));
-    let mut known = index.packs();
-    let mut gone = BTreeSet::new();
-    known.retain(|(name, size, _)| {
-        let is_there = packs.size(*name) == Some(*size);
-        if !is_there {
-            gone.insert(*name);
-        }
-        is_there
-    });
-    if !gone.is_empty() {
-        // What a prune has condemned is deleted before the segments that name it.
-        let condemned = reader.condemned_by_now().await?;
-        gone.retain(|pack| !condemned.contains(ObjectName::Pack(*pack)));
-    }
-    let gone = gone.iter().map(|pack| Finding::MissingPack { object: pack.to_string() });
-    report.findings.extend(gone);
-    let chunks = Arc::new(Chunks::with(reader, index));
-    for point in points {
-        match reader.point(point).await {
-            Ok(Some(manifest)) => check_point(&chunks, &manifest, &mut report).await,
-            // One that was forgotten meanwhile is nobody's loss.
-            Ok(None) | Err(RepositoryError::Forgotten(_)) => {}
-            Err(error @ RepositoryError::Store(_)) => return Err(error),
-            Err(error) => {
-                report.findings.push(Finding::DamagedPoint { point, reason: chain(&error) });
-            }
-        }
-    }
+    let mut check = Check::begin(reader).await?;
     if read_data {
-        // Both are in ascending order.
-        let mut known = known.into_iter().peekable();
-        for (pack, _) in packs.iter() {
-            let mut indexed = Vec::new();
-            while let Some((_, _, digest)) = known.next_if(|(name, ..)| *name == pack) {
-                indexed.push(digest);
-            }
-            read_pack(reader, pack, &indexed, &mut report).await;
-        }
+        check.read(check.packs().to_vec(), &Progress::default()).await?;
     }
-    Ok(report)
+    check.finish().await
 }
 
-// `indexed` is what the segments say of the pack.
-async fn read_pack(reader: &Reader, pack: PackName, indexed: &[Digest], report: &mut CheckReport) {
-    report.packs_read += 1;
-    let found = match reader.store().get(ObjectName::Pack(pack)).await {
-        Ok(bytes) => pack::verify(reader.keys(), pack, &bytes).map_err(|error| chain(&error)),
-        Err(error) => Err(chain(&error)),
-    };
-    let damage = match found {
-        Ok(record) => {
-            let digest = record.digest(reader.keys());
-            if indexed.iter().all(|indexed| *indexed == digest) {
-                return;
-            }
-            "the index says something else about it".to_owned()
-        }
-        Err(damage) => damage,
-    };
-    report.findings.push(Finding::DamagedPack { object: pack.to_string(), reason: damage });
-}
-
-async fn check_point(chunks: &Arc<Chunks>, manifest: &Manifest, report: &mut CheckReport) {
-    report.points += 1;
-    for volume in &manifest.volumes {
-        let mut walk = Walk { chunks, manifest, volume, report, seen: HashSet::new() };
-        walk.run().await;
-    }
-}
-
-/// One volume of one point, from its root down.
-struct Walk<'a> {
-    chunks: &'a Arc<Chunks>,
-    manifest: &'a Manifest,
-    volume: &'a VolumeRecord,
-    report: &'a mut CheckReport,
-    /// Listings already looked at: a damaged tree must not lead in circles.
-    seen: HashSet<Digest>,
-}
-
-impl Walk<'_> {
-    async fn run(&mut self) {
-        let root = match tree::root(self.chunks, &self.volume.root).await {
-            Ok(root) => root,
-            Err(error) => return self.lost(RawPath::default(), chain(&error)),
-        };
-        let mut open = Vec::new();
-        open.extend(self.visit(RawPath::default(), root).await);
-        while let Some((path, entries)) = open.last_mut() {
-            match entries.next().await {
-                Ok(Some(entry)) => {
-                    let path = path.join(entry.name.as_bytes());
-                    open.extend(self.visit(path, entry).await);
-                }
-                Ok(None) => drop(open.pop()),
-                Err(error) => {
-                    let path = path.clone();
-                    open.pop();
-                    self.lost(path, chain(&error));
-                }
-            }
-        }
+impl Check {
+    /// Opens every control object, follows their links, and compares index and packs.
+    ///
+    /// # Errors
+    /// Only when the store cannot be read.
+    pub async fn begin(reader: &Reader) -> Result<Self, RepositoryError> {
+        let structure = Structure::read(reader).await?;
+        let (found, spoiled) = (Vec::new(), Spoiled::default());
+        Ok(Self { reader: reader.clone(), structure, found, spoiled, read: (0, 0) })
     }
 
-    // Checks one entry, and returns what is in it when it is a directory not seen before.
-    async fn visit(&mut self, path: RawPath, entry: Entry) -> Option<(RawPath, EntryReader)> {
-        match entry.kind {
-            Kind::File(content) => {
-                self.check_content(&path, content).await;
-                None
-            }
-            Kind::Directory { listing } if self.seen.insert(self.digest(&listing)) => {
-                Some((path, EntryReader::new(self.chunks, listing)))
-            }
-            _ => None,
-        }
+    /// The packs that are there with their sizes, in the order of their names.
+    pub fn packs(&self) -> &[(PackName, u64)] {
+        &self.structure.packs
     }
 
-    // Stands for a listing of any length.
-    fn digest(&self, listing: &[Slice]) -> Digest {
-        let mut digester = self.chunks.keys().digester();
-        for slice in listing {
-            digester.update(slice.chunk.as_bytes());
-            digester.update(&slice.offset.to_le_bytes());
-            digester.update(&slice.length.to_le_bytes());
-        }
-        digester.finish()
+    /// The control objects that stay, with their lengths and digests: a later state of the
+    /// repository has them all, but for what belongs to points that were forgotten.
+    pub fn lasting(&self) -> impl Iterator<Item = (ObjectName, u64, Digest)> {
+        let records = &self.structure.records;
+        let lasting = records.lasting.iter();
+        lasting.filter_map(|(name, size)| Some((*name, *size, *records.digests.get(name)?)))
     }
 
-    async fn check_content(&mut self, path: &RawPath, content: Content) {
-        let mut extents = ExtentReader::new(self.chunks, content);
-        let mut missing = BTreeSet::new();
+    /// Reads these packs, checks every byte of them, and returns those that are as they were
+    /// written.
+    ///
+    /// # Errors
+    /// Only when the store cannot be read.
+    pub async fn read(
+        &mut self,
+        packs: Vec<(PackName, u64)>,
+        progress: &Progress,
+    ) -> Result<Vec<PackName>, RepositoryError> {
+        let count = packs.len() as u64;
+        let read = data::read(&self.reader, packs, &self.structure.indexed, progress).await?;
+        self.spoiled.add(Spoiled::look(&self.reader, read.damaged).await?);
+        self.found.extend(read.findings);
+        self.read = (self.read.0 + count, self.read.1.saturating_add(read.bytes));
+        Ok(read.good)
+    }
+
+    /// Goes through all restore points, and says what was found.
+    ///
+    /// # Errors
+    /// Only when the store cannot be read.
+    pub async fn finish(self) -> Result<CheckReport, RepositoryError> {
+        Ok(self.conclude().await?.0)
+    }
+
+    /// The same, with what is lost and what is behind it.
+    pub(crate) async fn conclude(mut self) -> Result<(CheckReport, Losses), RepositoryError> {
+        let mut round = 1;
         loop {
-            match extents.next().await {
-                Ok(Some(extent)) => {
-                    match extent.slice().map(|s| (s, self.chunks.index().holds(&s))) {
-                        Some((slice, Ok(false))) => drop(missing.insert(slice.chunk)),
-                        Some((_, Err(error))) => return self.lost(path.clone(), chain(&error)),
-                        _ => {}
-                    }
-                }
-                Ok(None) => break,
-                Err(error) => return self.lost(path.clone(), chain(&error)),
+            let losses = self.losses().await?;
+            let calm = self.structure.findings.is_empty() && self.found.is_empty();
+            let calm = calm && losses.files.is_empty();
+            // What is missing may have been moved by a prune while this looked.
+            if calm || round >= ROUNDS || !self.is_outdated().await? {
+                return Ok((self.report(&losses), losses));
             }
-        }
-        if let Some(chunk) = missing.first() {
-            let why = format!("{} of its chunks are in no pack, such as {chunk}", missing.len());
-            self.lost(path.clone(), why);
+            round += 1;
+            self.structure = Structure::read(&self.reader).await?;
+            self.found.retain(|finding| !matches!(finding, Finding::MissingPack { .. }));
         }
     }
 
-    fn lost(&mut self, path: RawPath, reason: String) {
-        self.report.findings.push(Finding::LostFile {
-            point: self.manifest.point,
-            volume: self.volume.name.clone(),
-            path,
-            reason,
-        });
+    async fn losses(&mut self) -> Result<Losses, RepositoryError> {
+        loop {
+            let (losses, suspects) = self.walk().await?;
+            if suspects.is_empty() {
+                return Ok(losses);
+            }
+            self.spoiled.add(Spoiled::look(&self.reader, suspects).await?);
+        }
     }
+
+    async fn walk(&self) -> Result<(Losses, BTreeSet<PackName>), RepositoryError> {
+        let Structure { chunks, records, .. } = &self.structure;
+        let mut trees = Trees::new(chunks, &self.spoiled, &records.condemned);
+        for point in &records.points {
+            match self.reader.point(*point).await {
+                Ok(Some(manifest)) => trees.point(&manifest).await,
+                // Forgotten, and pruned since it was listed.
+                Ok(None) | Err(RepositoryError::UnknownPoint(_)) => {}
+                Err(error @ RepositoryError::Store(_)) => return Err(error),
+                Err(error) => trees.lose_point(*point, chain(&error)),
+            }
+        }
+        Ok(trees.end())
+    }
+
+    async fn is_outdated(&self) -> Result<bool, RepositoryError> {
+        let records = &self.structure.records;
+        let forgotten = self.reader.store().list(Folder::Forgotten).await?;
+        Ok(self.reader.generation().await? > records.generation
+            || forgotten.len() > records.forgotten.len())
+    }
+
+    fn report(&self, losses: &Losses) -> CheckReport {
+        let Structure { records, chunks, packs, findings, .. } = &self.structure;
+        let found = self.found.iter().filter(|found| !records.concerns_condemned(found));
+        CheckReport {
+            points: records.points.len() as u64,
+            packs: packs.len() as u64,
+            packs_read: self.read.0,
+            bytes_read: self.read.1,
+            chunks: chunks.index().len(),
+            records: records.digests.len() as u64,
+            unnamed: losses.unnamed,
+            findings: findings.iter().chain(found).chain(&losses.files).cloned().collect(),
+        }
+    }
+}
+
+impl Structure {
+    async fn read(reader: &Reader) -> Result<Self, RepositoryError> {
+        // In this order, because a writer stores packs, then segments, then the point: whatever is
+        // looked for was there before what names it.
+        let mut records = Records::read(reader).await?;
+        let mut opened = Index::read(reader).await?;
+        records.add_segments(&opened.read);
+        let mut findings = std::mem::take(&mut records.findings);
+        let damaged = opened
+            .damaged
+            .iter()
+            .map(|(name, error)| Finding::DamagedIndex { object: *name, reason: chain(error) });
+        findings.extend(damaged.filter(|found| !records.concerns_condemned(found)));
+        findings.extend(links::follow(reader, &records, &findings).await?);
+        let mut indexed = opened.index.packs();
+        findings.extend(absent(&indexed, &opened, &records));
+        indexed.retain(|(name, size, _)| opened.packs.size(*name) == Some(*size));
+        let mut orphans = opened.undescribed();
+        orphans.retain(|(pack, _)| records.ended.contains(&pack.session));
+        add_footers(reader, &mut opened, orphans.clone()).await?;
+        findings.extend(unindexed(&orphans, &opened.undescribed(), &records));
+        let packs = opened.packs.iter().collect();
+        let chunks = Arc::new(Chunks::with(reader, opened.index));
+        Ok(Self { records, chunks, packs, indexed, findings })
+    }
+}
+
+// Packs that the index names and that are not there as it says.
+fn absent(indexed: &[(PackName, u64, Digest)], opened: &Opened, records: &Records) -> Vec<Finding> {
+    let wanted = indexed.iter().filter(|(name, size, _)| opened.packs.size(*name) != Some(*size));
+    let findings = wanted.map(|(name, size, _)| {
+        let object = ObjectName::Pack(*name);
+        match opened.packs.size(*name) {
+            None => Finding::MissingPack { object },
+            Some(found) => {
+                let reason = format!("it has {found} bytes and should have {size}");
+                Finding::DamagedPack { object, reason }
+            }
+        }
+    });
+    let mut findings: Vec<_> =
+        findings.filter(|found| !records.concerns_condemned(found)).collect();
+    findings.dedup();
+    findings
+}
+
+// Packs of sessions that went well are in the index; `unknown` are those that do not even describe
+// themselves.
+fn unindexed(
+    orphans: &[(PackName, u64)],
+    unknown: &[(PackName, u64)],
+    records: &Records,
+) -> Vec<Finding> {
+    let finished = orphans.iter().filter(|(pack, _)| records.finished.contains(&pack.session));
+    let findings = finished.map(|orphan| {
+        let object = ObjectName::Pack(orphan.0);
+        if unknown.contains(orphan) {
+            let reason = "neither the index nor its footer says what is in it".to_owned();
+            Finding::DamagedPack { object, reason }
+        } else {
+            Finding::UnindexedPack { object }
+        }
+    });
+    findings.filter(|found| !records.concerns_condemned(found)).collect()
 }

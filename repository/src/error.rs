@@ -52,6 +52,9 @@ pub enum RepositoryError {
     /// The list of a file's extents makes no sense.
     #[error("the list of the file's extents is damaged")]
     Extents,
+    /// The compressor cannot be set up.
+    #[error("cannot set up the compressor")]
+    Encoder(#[source] std::io::Error),
     /// A directory's listing makes no sense.
     #[error(transparent)]
     Listing(#[from] ListingError),
@@ -72,8 +75,8 @@ pub enum RepositoryError {
     /// There is no repository.
     #[error("there is no repository in {0}")]
     NotFound(String),
-    /// Other prunes decided first, again and again.
-    #[error("other prunes are at work, and were always first")]
+    /// Others have condemned objects since this was planned, again and again.
+    #[error("other prunes or repairs are at work, and were always first")]
     Overtaken,
     /// The slot is the one that the repository was unlocked with.
     #[error("key slot {0} is the one that the repository was unlocked with")]

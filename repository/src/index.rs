@@ -28,10 +28,11 @@ use std::io;
 use std::path::Path;
 
 use format::ids::{ChunkId, Digest};
-use format::names::PackName;
+use format::names::{ObjectName, PackName};
 use format::pack::FrameAddress;
 use format::tree::Slice;
-pub(crate) use load::Opened;
+pub(crate) use gather::SegmentRecord;
+pub(crate) use load::{Opened, add_footers};
 
 use self::bits::Bits;
 use self::table::Table;
@@ -63,8 +64,8 @@ pub struct Place {
 
 impl Index {
     /// Opens the index. Packs that are condemned, not there, or not of the size that the segment
-    /// says, do not count: a segment alone proves nothing. When a segment is damaged, the packs that no other
-    /// one names are asked themselves.
+    /// says, do not count: a segment alone proves nothing. When a segment is damaged or lost, the
+    /// packs that no other one names are asked themselves.
     ///
     /// Tables are kept below `cache` for the next time; without it, or when it cannot be written,
     /// all segments are read and nothing is kept.
@@ -74,9 +75,8 @@ impl Index {
         condemned: &Condemned,
     ) -> Result<Self, RepositoryError> {
         let mut opened = load::open(reader, cache, condemned).await?;
-        if !opened.damaged.is_empty() {
-            load::add_footers(reader, &mut opened).await?;
-        }
+        let orphans = opened.orphaned(reader).await?;
+        add_footers(reader, &mut opened, orphans).await?;
         Ok(opened.index)
     }
 
@@ -126,7 +126,7 @@ impl Index {
     ///
     /// # Errors
     /// As [`Self::find`].
-    pub(crate) fn places(&self, chunk: ChunkId) -> Result<Vec<Place>, RepositoryError> {
+    pub fn places(&self, chunk: ChunkId) -> Result<Vec<Place>, RepositoryError> {
         let mut places = Vec::new();
         for table in &self.tables {
             table.places(chunk, PLACES_MAX, &mut places).map_err(|e| unusable(table, e))?;
@@ -135,21 +135,26 @@ impl Index {
     }
 
     /// Opens the index of everything that lies there, for whoever decides what may go: also the
-    /// packs that no segment names, as far as `is_asked` says, by their own footers.
+    /// packs that no segment names, as far as `is_asked` says, by their own footers. What cannot be
+    /// read and is condemned is left in [`Opened::damaged`].
     ///
     /// # Errors
-    /// Also when a segment is damaged.
+    /// Also when a segment is damaged that is not condemned.
     pub(crate) async fn whole(
         reader: &Reader,
         cache: Option<&Path>,
+        condemned: &Condemned,
         is_asked: impl Fn(PackName) -> bool,
-    ) -> Result<(Self, PackListing), RepositoryError> {
+    ) -> Result<Opened, RepositoryError> {
         let mut opened = load::open(reader, cache, &Condemned::default()).await?;
-        if let Some((_, error)) = opened.damaged.pop() {
-            return Err(error);
+        let unread = |(name, _): &(ObjectName, _)| !condemned.contains(*name);
+        if let Some(at) = opened.damaged.iter().position(unread) {
+            return Err(opened.damaged.swap_remove(at).1);
         }
-        load::add_unnamed(reader, &mut opened, is_asked).await?;
-        Ok((opened.index, opened.packs))
+        let mut unnamed = opened.undescribed();
+        unnamed.retain(|(pack, _)| is_asked(*pack));
+        add_footers(reader, &mut opened, unnamed).await?;
+        Ok(opened)
     }
 
     // From now on the packs count that are listed; returns which of them any table describes.

@@ -17,6 +17,7 @@ pub mod maintainer;
 pub mod protocol;
 pub mod prune;
 pub mod reader;
+pub mod repair;
 pub mod slots;
 pub mod store;
 pub mod tree;
@@ -25,3 +26,4 @@ pub mod writer;
 
 mod frames;
 mod random;
+mod salvage;

@@ -12,7 +12,7 @@ mod mark;
 mod packer;
 mod plan;
 mod progress;
-mod publish;
+pub(crate) mod publish;
 mod queue;
 mod repack;
 mod state;
@@ -193,7 +193,7 @@ impl<'a> Prune<'a> {
     async fn condemn(&self, number: u64, orders: &Orders) -> Result<bool, RepositoryError> {
         let objects = orders.objects(&self.survey);
         if orders.copy.is_empty() && orders.rewrite.is_empty() {
-            return publish::condemn(self.maintainer, &self.reader, number, objects).await;
+            return publish::condemn(self.maintainer.store(), &self.reader, number, objects).await;
         }
         self.progress.enter(Phase::Repacking);
         let store = self.maintainer.writable();
@@ -201,7 +201,9 @@ impl<'a> Prune<'a> {
         let copied =
             repack::repack(&self.reader, &writer, &self.survey, orders, &self.progress).await;
         let condemned = match copied {
-            Ok(()) => publish::condemn(self.maintainer, &self.reader, number, objects).await,
+            Ok(()) => {
+                publish::condemn(self.maintainer.store(), &self.reader, number, objects).await
+            }
             Err(error) => Err(error),
         };
         // Its packs are like any others now: whoever condemns them has to know of this list.

@@ -1,6 +1,6 @@
 //! A repository to read from, and nothing else.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -16,6 +16,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use crate::error::RepositoryError;
 use crate::protocol::condemned::Condemned;
+use crate::protocol::generation::newest;
 use crate::store::{Listed, ReadStore, StoreError};
 use crate::unlock::{self, Key};
 
@@ -60,10 +61,23 @@ impl Reader {
     /// their ids. Whether a point exists is for [`Reader::point`] to say.
     pub async fn sessions(&self) -> Result<Vec<PointId>, RepositoryError> {
         // What is forgotten in between is not shown any more.
-        let mut points = self.ended().await?;
+        let mut points = self.outcomes().await?;
         let forgotten = self.forgotten().await?;
         points.retain(|point| !forgotten.contains(point));
         Ok(points.into_iter().collect())
+    }
+
+    /// The objects in these folders, with their sizes, listed one folder after the other.
+    pub async fn listed(
+        &self,
+        folders: &[Folder],
+    ) -> Result<BTreeMap<ObjectName, u64>, RepositoryError> {
+        let mut objects = BTreeMap::new();
+        for folder in folders {
+            let listed = self.store.list(*folder).await?;
+            objects.extend(listed.into_iter().map(|listed| (listed.name, listed.size)));
+        }
+        Ok(objects)
     }
 
     /// The manifest of a restore point; `None` for a session that ended without one.
@@ -125,16 +139,6 @@ impl Reader {
         lists.try_fold(Condemned::default(), add).await
     }
 
-    /// What is condemned by now.
-    pub(crate) async fn condemned_by_now(&self) -> Result<Condemned, RepositoryError> {
-        let number = |listed: Listed| match listed.name {
-            ObjectName::Condemned(number) => Some(number),
-            _ => None,
-        };
-        let listed = self.store.list(Folder::Condemned).await?;
-        self.condemned(listed.into_iter().filter_map(number).max().unwrap_or(0)).await
-    }
-
     /// Whether a restore point is to be forgotten.
     pub async fn is_forgotten(&self, point: PointId) -> Result<bool, RepositoryError> {
         match self.store.get(ObjectName::Forgotten(point)).await {
@@ -145,23 +149,35 @@ impl Reader {
     }
 
     /// The sessions with an outcome.
+    pub(crate) async fn outcomes(&self) -> Result<BTreeSet<PointId>, RepositoryError> {
+        self.points_in(Folder::Outcomes).await
+    }
+
+    /// The restore points that were forgotten, from the first one on.
+    pub(crate) async fn forgotten(&self) -> Result<BTreeSet<PointId>, RepositoryError> {
+        self.points_in(Folder::Forgotten).await
+    }
+
+    /// The sessions that have ended. The outcome of one whose point was forgotten may be gone.
     pub(crate) async fn ended(&self) -> Result<BTreeSet<PointId>, RepositoryError> {
-        let listed = self.store.list(Folder::Outcomes).await?;
+        let mut ended = self.outcomes().await?;
+        ended.append(&mut self.forgotten().await?);
+        Ok(ended)
+    }
+
+    async fn points_in(&self, folder: Folder) -> Result<BTreeSet<PointId>, RepositoryError> {
+        let listed = self.store.list(folder).await?;
         let point = |listed: Listed| match listed.name {
-            ObjectName::Outcome(point) => Some(point),
+            ObjectName::Outcome(point) | ObjectName::Forgotten(point) => Some(point),
             _ => None,
         };
         Ok(listed.into_iter().filter_map(point).collect())
     }
 
-    /// The restore points that were forgotten, from the first one on.
-    pub(crate) async fn forgotten(&self) -> Result<BTreeSet<PointId>, RepositoryError> {
-        let listed = self.store.list(Folder::Forgotten).await?;
-        let point = |listed: Listed| match listed.name {
-            ObjectName::Forgotten(point) => Some(point),
-            _ => None,
-        };
-        Ok(listed.into_iter().filter_map(point).collect())
+    /// The newest generation; 0 before the first prune.
+    pub(crate) async fn generation(&self) -> Result<u64, RepositoryError> {
+        let listed = self.store.list(Folder::Generations).await?;
+        Ok(newest(listed.into_iter().map(|listed| listed.name)))
     }
 
     pub(crate) fn keys(&self) -> &Arc<Keys> {

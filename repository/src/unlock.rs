@@ -1,5 +1,6 @@
 //! The door of a repository: made once, unlocked by whoever holds a key.
 
+use bytes::Bytes;
 use format::descriptor::Descriptor;
 use format::ids::{RepositoryId, SlotId};
 use format::keys::{Keys, RootKey};
@@ -151,13 +152,22 @@ pub(crate) async fn list(store: &dyn ReadStore) -> Result<Vec<(SlotId, Listed)>,
 /// Reads one of them.
 pub(crate) async fn read(
     store: &dyn ReadStore,
-    (slot, listed): (SlotId, Listed),
+    listed: (SlotId, Listed),
 ) -> Result<Slot, RepositoryError> {
+    Ok(read_with_bytes(store, listed).await?.0)
+}
+
+/// The same, with what is stored.
+pub(crate) async fn read_with_bytes(
+    store: &dyn ReadStore,
+    (slot, listed): (SlotId, Listed),
+) -> Result<(Slot, Bytes), RepositoryError> {
     if listed.size > SLOT_BYTES_MAX {
         return Err(slots_error(store, Some(SlotError::Damaged(slot))));
     }
     let bytes = store.get(listed.name).await?;
-    Slot::parse(slot, &bytes).map_err(|error| slots_error(store, Some(error)))
+    let parsed = Slot::parse(slot, &bytes).map_err(|error| slots_error(store, Some(error)))?;
+    Ok((parsed, bytes))
 }
 
 /// The root key in a slot.

@@ -110,15 +110,16 @@ impl Drop for Node {
 /// The open directories of a volume.
 #[derive(Debug)]
 pub(crate) struct OpenDirs {
-    top: Arc<Dir>,
+    /// Absent where nothing is written.
+    top: Option<Arc<Dir>>,
     /// Who was used last is last.
     open: Mutex<VecDeque<(u64, Arc<Dir>)>>,
 }
 
 impl OpenDirs {
-    /// `top` is the directory that the volume is made in.
-    pub(crate) fn new(top: Dir) -> Self {
-        Self { top: Arc::new(top), open: Mutex::default() }
+    /// `top` is the directory that the volume is made in; without one, there is nothing to open.
+    pub(crate) fn new(top: Option<Dir>) -> Self {
+        Self { top: top.map(Arc::new), open: Mutex::default() }
     }
 
     /// The open directory of a node.
@@ -126,7 +127,9 @@ impl OpenDirs {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let (mut closed, mut nearest) = (Vec::new(), node);
         let mut dir = loop {
-            let Some((parent, _)) = &nearest.above else { break Arc::clone(&self.top) };
+            let Some((parent, _)) = &nearest.above else {
+                break self.top.clone().ok_or(io::ErrorKind::Unsupported)?;
+            };
             let at = open.iter().rposition(|(id, _)| *id == nearest.id);
             if let Some((id, dir)) = at.and_then(|at| open.remove(at)) {
                 open.push_back((id, Arc::clone(&dir)));
@@ -170,7 +173,7 @@ mod tests {
     #[test]
     fn a_deep_tree_takes_few_descriptors_and_no_stack() {
         let folder = tempfile::tempdir().unwrap();
-        let dirs = OpenDirs::new(Dir::open(folder.path()).unwrap());
+        let dirs = OpenDirs::new(Some(Dir::open(folder.path()).unwrap()));
         let mut nodes = vec![Node::top(true)];
         for _ in 0..300 {
             let above = nodes.last().unwrap();
@@ -199,7 +202,7 @@ mod tests {
     #[test]
     fn nothing_leads_out_of_the_target() {
         let folder = tempfile::tempdir().unwrap();
-        let dirs = OpenDirs::new(Dir::open(folder.path()).unwrap());
+        let dirs = OpenDirs::new(Some(Dir::open(folder.path()).unwrap()));
         std::os::unix::fs::symlink("/", folder.path().join("link")).unwrap();
         let node = Node::below(&Node::top(true), b"link".to_vec(), Metadata::default(), true);
         assert!(dirs.get(&node).is_err());

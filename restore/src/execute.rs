@@ -74,7 +74,7 @@ fn restore_volume(
         in_place: plan.in_place.is_some(),
         delete: plan.in_place.is_some_and(|in_place| in_place.delete),
     };
-    let site = Site::new(planned.name.clone(), parent, chunks, progress);
+    let site = Site::new(planned.name.clone(), Some(parent), chunks, progress);
     pipeline::run(&site, runtime, |inlet| {
         Walker::new(&site, runtime.clone(), inlet, mode, stored.files).run(&stored.root, name);
     });

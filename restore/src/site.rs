@@ -36,6 +36,8 @@ const KEPT_BYTES: usize = 16 << 20;
 #[derive(Debug)]
 pub(crate) struct Site {
     pub(crate) volume: RawPath,
+    /// Whether files are made; else everything is read and checked all the same.
+    pub(crate) writes: bool,
     pub(crate) chunks: Arc<Chunks>,
     pub(crate) progress: Arc<Progress>,
     pub(crate) dirs: OpenDirs,
@@ -56,15 +58,16 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    /// A volume that is to be made in `parent`.
+    /// A volume that is to be made in `parent`, or nowhere.
     pub(crate) fn new(
         volume: RawPath,
-        parent: Dir,
+        parent: Option<Dir>,
         chunks: Arc<Chunks>,
         progress: Arc<Progress>,
     ) -> Self {
         Self {
             volume,
+            writes: parent.is_some(),
             chunks,
             progress,
             dirs: OpenDirs::new(parent),
@@ -192,7 +195,7 @@ impl Site {
 
     /// Gives a directory its metadata: everything in it is done.
     pub(crate) fn finish_directory(&self, node: &Node, metadata: &Metadata) {
-        if self.is_stopped() {
+        if self.is_stopped() || !self.writes {
             return;
         }
         let applied = self.dirs.get(node).and_then(|dir| files::apply_open(&*dir, metadata));

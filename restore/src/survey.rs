@@ -59,7 +59,7 @@ impl Survey<'_> {
         let root = self.runtime.block_on(tree::root(self.chunks, &volume.root));
         let Some(mut root) = known(root)? else { return Ok(()) };
         root.name = RawPath::new(name);
-        let dirs = OpenDirs::new(parent);
+        let dirs = OpenDirs::new(Some(parent));
         let mut left = volume.files;
         let mut levels: Vec<Level> =
             self.look(&dirs, &Node::top(false), root).into_iter().collect();

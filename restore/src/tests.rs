@@ -27,6 +27,10 @@ fn random_trees_come_back() {
         let report = world.restore(&manifest, &target, None).unwrap();
         assert_eq!((report.lost.as_slice(), report.unset.as_slice()), (&[][..], &[][..]));
         assert_eq!(report.files, manifest.volumes[0].files);
+        let verified = world.verify(&manifest);
+        assert_eq!((verified.files, verified.lost.as_slice()), (report.files, &[][..]));
+        // A file with several names counts under each of them.
+        assert!(verified.bytes >= report.bytes);
         assert_models(&target, &models);
         fs::remove_dir_all(target).unwrap();
     }
@@ -85,9 +89,51 @@ fn damage_in_one_frame_loses_only_its_files() {
     let report = world.restore(&manifest, &target, None).unwrap();
     let lost: Vec<String> = report.lost.iter().map(|lost| lost.path.to_string()).collect();
     assert_eq!(lost, gone);
+    let verified = world.verify(&manifest);
+    assert_eq!((verified.files, verified.bytes), (report.files, report.bytes));
+    assert_eq!((verified.read, verified.lost), (report.written, report.lost));
     assert!(gone.iter().all(|path| !target.join("volume").join(path).exists()));
     models.retain(|path, _| !gone.contains(path));
     assert_models(&target, &models);
+}
+
+#[test]
+fn what_lies_in_two_packs_is_not_lost_with_one_of_them() {
+    let world = World::new();
+    let dice = Dice::new(5);
+    let bytes = dice.bytes(3 << 20);
+    let mut manifests = Vec::new();
+    let mut packs = Vec::new();
+    for _ in 0..2 {
+        let mut point = world.point();
+        let mut model = Model::default();
+        bytes.chunks(1 << 20).for_each(|chunk| point.add_chunk(&mut model, chunk));
+        let small = bytes[..500].to_vec();
+        let mut little = Model::default();
+        point.add_chunk(&mut little, &small);
+        let entries = [point.file("large", &model), point.file("small", &little)];
+        let root = point.directory(&entries);
+        manifests.push(world.commit(point, root, 3));
+        let chunks = world.chunks();
+        let places = chunks.index().places(model.extents[0].slice().unwrap().chunk).unwrap();
+        packs.extend(places.into_iter().map(|place| place.frame.pack));
+    }
+    packs.dedup();
+    assert!(packs.len() >= 2, "both points store the chunks");
+    // All that comes after the header of one pack.
+    let pack = world.pack(packs[0]);
+    let mut spoiled = fs::read(&pack).unwrap();
+    spoiled.iter_mut().skip(72).for_each(|byte| *byte ^= 0x55);
+    fs::remove_file(&pack).unwrap();
+    fs::write(&pack, spoiled).unwrap();
+    for (number, manifest) in manifests.iter().enumerate() {
+        let target = world.path(&format!("target {number}"));
+        let report = world.restore(manifest, &target, None).unwrap();
+        assert_eq!(report.lost, []);
+        assert_eq!(fs::read(target.join("volume/large")).unwrap(), bytes);
+        assert_eq!(fs::read(target.join("volume/small")).unwrap(), bytes[..500]);
+        assert_eq!(world.verify(manifest).lost, []);
+    }
 }
 
 #[test]

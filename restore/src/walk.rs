@@ -137,7 +137,8 @@ impl<'a> Walker<'a> {
     }
 
     fn learn_birth(&self, root: Option<&Level>) -> Result<(), RestoreError> {
-        let Some(root) = root.filter(|root| root.node.is_new()) else { return Ok(()) };
+        let root = root.filter(|root| self.site.writes && root.node.is_new());
+        let Some(root) = root else { return Ok(()) };
         let birth = self.site.dirs.get(&root.node).and_then(|dir| Birth::below(&dir));
         let failed = |error| self.site.write_error(RawPath::new("."), error);
         if let Some(birth) = birth.map_err(failed)? {
@@ -154,6 +155,9 @@ impl<'a> Walker<'a> {
 
     // Makes one entry; a directory comes back to be filled.
     fn make(&mut self, node: &Arc<Node>, entry: Entry) -> Result<Option<Level>, RestoreError> {
+        if !self.site.writes {
+            return Ok(self.read(node, entry));
+        }
         let key = key_of(entry.metadata.hard_link, &entry.kind);
         let key = match key.map(|key| (key, self.site.links.first(key))) {
             Some((_, Some(First::Making))) => {
@@ -182,6 +186,25 @@ impl<'a> Walker<'a> {
             }
             Err(MakeError::Read(failure)) => self.or_lost::<()>(path(), Err(failure)).map(|_| None),
         }
+    }
+
+    // The same where nothing is made: what a file holds is read, also under its further names, so
+    // that each of them is named when it is lost.
+    fn read(&mut self, node: &Arc<Node>, entry: Entry) -> Option<Level> {
+        let name = entry.name.as_bytes();
+        match entry.kind {
+            Kind::Directory { listing } => {
+                let node = Node::below(node, name.to_vec(), entry.metadata, true);
+                self.site.count(0);
+                let entries = EntryReader::new(&self.site.chunks, listing);
+                return Some(Level { node, entries, extra: None });
+            }
+            Kind::File(content) => {
+                self.make_file(node, (name, &entry.metadata, &content), None, None);
+            }
+            _ => self.site.count(0),
+        }
+        None
     }
 
     // All files that were begun are done first, so that each first name is there or lost. A file

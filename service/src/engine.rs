@@ -1,13 +1,15 @@
 //! An opened repository with its catalog and the platforms of this machine.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use catalog::Catalog;
-use catalog::{RunEnd, RunOutcome};
+use catalog::{Catalog, RunEnd, RunOutcome, Seen};
 use consistency::warden::WardenProgram;
+use format::ids::PointId;
+use format::names::{Folder, ObjectName};
 use platform::process::ProcessIdentity;
-use repository::check::{self, CheckReport};
+use repository::check::Finding;
 use repository::error::RepositoryError;
 use repository::location::Location;
 use repository::maintainer::Maintainer;
@@ -17,6 +19,7 @@ use repository::unlock::Key;
 
 use crate::clock;
 use crate::error::ServiceError;
+use crate::evidence;
 use crate::platforms::Platforms;
 use crate::upkeep::Upkeep;
 
@@ -53,11 +56,16 @@ pub struct Engine {
     /// The cache, of which each repository has a part under its id.
     pub(crate) cache: Option<PathBuf>,
     pub(crate) host: String,
+    /// What this host has seen, and is gone or another thing now.
+    pub(crate) evidence: Vec<Finding>,
+    /// The points among that.
+    pub(crate) missing: BTreeSet<PointId>,
 }
 
 impl Engine {
     /// Unlocks the repository, opens the catalog, and brings it up to date: points that others
-    /// wrote are added, and a catalog that was lost is built anew.
+    /// wrote are added, and a catalog that was lost is built anew. When the repository is not as it
+    /// was seen before, a warning says so.
     pub async fn open(settings: Settings) -> Result<Self, ServiceError> {
         let store = settings.location.open().map_err(RepositoryError::from)?;
         let readable: Arc<dyn repository::store::ReadStore> = Arc::<dyn Store>::clone(&store);
@@ -82,8 +90,20 @@ impl Engine {
             settings;
         let catalog = Catalog::open(&state_dir.join("catalog.sqlite")).await?;
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        let engine =
-            Self { store, reader, catalog, platforms, warden, location, state_dir, cache, host };
+        let (evidence, missing) = (Vec::new(), BTreeSet::new());
+        let mut engine = Self {
+            store,
+            reader,
+            catalog,
+            platforms,
+            warden,
+            location,
+            state_dir,
+            cache,
+            host,
+            evidence,
+            missing,
+        };
         engine.close_abandoned_runs().await?;
         engine.synchronise().await?;
         Ok(engine)
@@ -95,20 +115,24 @@ impl Engine {
         self.catalog.close().await;
     }
 
-    /// Whether everything in the repository can be read; with `read_data` every byte of it is.
-    pub async fn check(&self, read_data: bool) -> Result<CheckReport, ServiceError> {
-        Ok(check::check(&self.reader, read_data).await?)
-    }
-
-    async fn synchronise(&self) -> Result<(), ServiceError> {
+    async fn synchronise(&mut self) -> Result<(), ServiceError> {
         let repository = self.reader.id();
         let known = self.catalog.known_points(repository).await?;
-        let present = self.reader.sessions().await?;
-        for point in present.iter().filter(|point| !known.contains(point)) {
-            match self.reader.point(*point).await {
+        let mut seen = self.catalog.seen(repository).await?;
+        // Outcomes first: who forgets a point says so before a prune removes it.
+        let found = self.reader.listed(&[Folder::Outcomes, Folder::Forgotten, Folder::Generations]);
+        let found: BTreeMap<_, _> = found.await?.into_iter().map(sight).collect();
+        let is_forgotten = |point| found.contains_key(&ObjectName::Forgotten(point));
+        let present = found.keys().filter_map(|name| match name {
+            ObjectName::Outcome(point) => Some(*point),
+            _ => None,
+        });
+        for point in present.filter(|point| !known.contains(point) && !is_forgotten(*point)) {
+            match self.reader.point(point).await {
                 Ok(Some(manifest)) => self.catalog.insert_point(repository, &manifest).await?,
-                // One that was forgotten meanwhile is as good as gone.
-                Ok(None) | Err(RepositoryError::Forgotten(_)) => {}
+                // A session without a point; or one that was forgotten meanwhile.
+                Ok(None)
+                | Err(RepositoryError::Forgotten(_) | RepositoryError::UnknownPoint(_)) => {}
                 Err(error @ RepositoryError::Damaged { .. }) => {
                     // One bad record must not hide all the good ones; `check` reports it.
                     tracing::warn!(%point, error = &error as &dyn std::error::Error, "unreadable restore point");
@@ -116,8 +140,19 @@ impl Engine {
                 Err(error) => return Err(error.into()),
             }
         }
-        let gone: Vec<_> = known.iter().filter(|point| !present.contains(point)).copied().collect();
-        self.catalog.forget_points(repository, &gone).await?;
+        // Whatever else is known of a point, it was there.
+        let gone = known.iter().map(|point| ObjectName::Outcome(*point));
+        for name in gone.filter(|name| !found.contains_key(name)) {
+            seen.entry(name).or_insert(UNREAD);
+        }
+        let compared = evidence::compare(&seen, &found, is_looked_for);
+        let forgotten: Vec<_> = known.into_iter().filter(|point| is_forgotten(*point)).collect();
+        self.catalog.forget_points(repository, &forgotten).await?;
+        self.catalog.remember_seen(repository, compared.remember).await?;
+        self.catalog.forget_seen(repository, compared.forget).await?;
+        self.missing = evidence::missing_points(&compared.findings);
+        self.evidence = compared.findings;
+        warn_of(&self.evidence);
         Ok(())
     }
 
@@ -135,5 +170,33 @@ impl Engine {
             }
         }
         Ok(())
+    }
+}
+
+/// A point of which a catalog of an earlier version knows, and no more than that.
+const UNREAD: Seen = Seen { size: 0, digest: None };
+/// How many warnings a command begins with at the most.
+const WARNINGS_MAX: usize = 5;
+
+fn sight((name, size): (ObjectName, u64)) -> (ObjectName, Seen) {
+    (name, Seen { size, digest: None })
+}
+
+fn is_looked_for(name: ObjectName) -> bool {
+    matches!(name, ObjectName::Outcome(_) | ObjectName::Forgotten(_) | ObjectName::Generation(_))
+}
+
+fn warn_of(findings: &[Finding]) {
+    for finding in findings.iter().take(WARNINGS_MAX) {
+        if let Finding::RolledBack { object, reason } = finding {
+            tracing::warn!(%object, "the repository went back: {reason}");
+        }
+    }
+    let more = findings.len().saturating_sub(WARNINGS_MAX);
+    if more > 0 {
+        tracing::warn!(
+            more,
+            "more of the repository is not as it was; `stillpoint check` names all"
+        );
     }
 }

@@ -211,7 +211,7 @@ fn repository_remedy(error: &RepositoryError) -> &'static str {
         | RepositoryError::Extents
         | RepositoryError::Listing(_)
         | RepositoryError::MissingChunk(_) => {
-            "`stillpoint check` says what else is damaged; keep the repository as it is meanwhile"
+            "`stillpoint check` says what else is damaged, `stillpoint repair` makes the best of it"
         }
         RepositoryError::Fenced(_) => "run the backup again",
         RepositoryError::Forgotten(_) => "choose another one; `stillpoint points` lists them",
@@ -223,7 +223,7 @@ fn repository_remedy(error: &RepositoryError) -> &'static str {
         RepositoryError::NotFound(_) => {
             "check the location, or make a repository with `stillpoint init`"
         }
-        RepositoryError::Overtaken => "run the prune again when no other one is at work",
+        RepositoryError::Overtaken => "run the command again when no other one is at work",
         RepositoryError::SlotInUse(_) => {
             "unlock with another key, or give --force when you are sure that you have one"
         }

@@ -5,16 +5,19 @@
 
 pub mod applications;
 pub mod backup;
+pub mod check;
 pub mod clock;
 pub mod config;
 pub mod demo;
 pub mod engine;
 pub mod error;
+mod evidence;
 pub mod key;
 pub mod keys;
 pub mod platforms;
 pub mod points;
 pub mod policy;
+pub mod repair;
 pub mod restore;
 pub mod secret;
 pub mod upkeep;
@@ -23,10 +26,14 @@ pub use ::catalog::PointRow;
 pub use ::restore::plan::Plan;
 pub use ::restore::progress::Progress as RestoreProgress;
 pub use ::restore::report::RestoreReport;
+pub use ::restore::verify::Verification;
 pub use consistency::warden;
-pub use repository::check::{CheckReport, Finding};
+pub use repository::check::{
+    CheckReport, Class, Finding, ParseSubsetError, Progress as CheckProgress, Subset,
+};
 pub use repository::location::Location;
 pub use repository::prune;
+pub use repository::repair::Plan as RepairPlan;
 pub use repository::slots::{InUse, SlotRow, SlotState};
 pub use uploader::progress::Progress as UploadProgress;
 pub use uploader::selection::{PatternError, Selection};

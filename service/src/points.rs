@@ -39,13 +39,16 @@ impl FromStr for PointName {
 }
 
 impl Engine {
-    /// The points of the repository, newest first; of one application, if one is named.
+    /// The points of the repository, newest first; of one application, if one is named. One that
+    /// vanished without having been forgotten is not among them.
     pub async fn points(&self, application: Option<&str>) -> Result<Vec<PointRow>, ServiceError> {
         let filter = PointFilter {
             repository: Some(self.reader.id()),
             application: application.map(ToOwned::to_owned),
         };
-        Ok(self.catalog.points(&filter).await?)
+        let mut points = self.catalog.points(&filter).await?;
+        points.retain(|row| !self.missing.contains(&row.point));
+        Ok(points)
     }
 
     /// The manifest of the point that is meant. It contains secrets: see [`redact`].

@@ -10,7 +10,6 @@ use service::config::Config;
 use service::key::PrintedKey;
 use service::keys::Initialised;
 use service::policy::Upcoming;
-use service::{CheckReport, Finding};
 
 use super::Answer;
 use super::key::recovery_key;
@@ -44,36 +43,6 @@ impl Answer for Created {
             None => {
                 writeln!(out, "without its key nobody can restore anything from it: keep it safe")
             }
-        }
-    }
-}
-
-impl Answer for CheckReport {
-    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
-        writeln!(
-            out,
-            "{} restore points, {} packs ({} read), {} chunks",
-            self.points, self.packs, self.packs_read, self.chunks
-        )?;
-        for finding in &self.findings {
-            match finding {
-                Finding::DamagedIndex { object, reason }
-                | Finding::DamagedPack { object, reason } => {
-                    writeln!(out, "damaged: {object}: {reason}")
-                }
-                Finding::MissingPack { object } => writeln!(out, "missing: {object}"),
-                Finding::DamagedPoint { point, reason } => {
-                    writeln!(out, "damaged: restore point {point}: {reason}")
-                }
-                Finding::LostFile { point, volume, path, reason } => {
-                    writeln!(out, "lost: `{path}` of volume {volume} in {point}: {reason}")
-                }
-            }?;
-        }
-        match self.findings.len() {
-            0 => writeln!(out, "no damage found"),
-            1 => writeln!(out, "1 finding"),
-            count => writeln!(out, "{count} findings"),
         }
     }
 }

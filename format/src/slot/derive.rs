@@ -83,7 +83,7 @@ pub(super) fn extract(secret: &[u8], salt: &[u8]) -> Derived {
     Derived { key, commitment }
 }
 
-pub(super) fn expand(tree: &Hkdf<Sha256>, label: &[u8], key: &mut [u8; 32]) {
+fn expand(tree: &Hkdf<Sha256>, label: &[u8], key: &mut [u8; 32]) {
     // HKDF-SHA-256 yields up to 8,160 bytes; 32 cannot be too many.
     let expanded = tree.expand(label, key);
     debug_assert!(expanded.is_ok());

@@ -2,6 +2,9 @@
 
 #![allow(clippy::cast_possible_truncation, reason = "a test may panic")]
 
+mod evidence;
+pub(crate) mod whole;
+
 use std::sync::Arc;
 
 use format::control;
@@ -80,7 +83,7 @@ async fn a_missing_pack_is_found_once_and_so_is_the_file_in_it() {
     world.segment([data.clone()]);
     world.remove(ObjectName::Pack(data.name));
     let report = checked(&world).await;
-    let missing = Finding::MissingPack { object: data.name.to_string() };
+    let missing = Finding::MissingPack { object: ObjectName::Pack(data.name) };
     assert!(matches!(
         report.findings.as_slice(),
         [first, Finding::LostFile { path, reason, .. }]
@@ -97,7 +100,7 @@ async fn a_damaged_segment_is_found_and_its_packs_do_not_count() {
     let report = checked(&world).await;
     assert!(matches!(
         report.findings.as_slice(),
-        [Finding::DamagedIndex { object, .. }, Finding::LostFile { .. }] if *object == bad.to_string()
+        [Finding::DamagedIndex { object, .. }, Finding::LostFile { .. }] if *object == bad
     ));
     assert_eq!(report.chunks, 2);
 }
@@ -114,7 +117,7 @@ async fn a_segment_that_contradicts_a_footer_is_found_with_the_data() {
     assert!(matches!(
         report.findings.as_slice(),
         [Finding::DamagedPack { object, reason }]
-            if *object == other.name.to_string() && says(reason)
+            if *object == ObjectName::Pack(other.name) && says(reason)
     ));
     assert_eq!(check(&world.reader(), false).await.unwrap().findings, []);
 }

@@ -4,7 +4,8 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use format::control::ControlError;
+use format::control::{ControlError, Link};
+use format::ids::Digest;
 use format::index::IndexSegment;
 use format::keys::Keys;
 use format::names::{ObjectName, PackName};
@@ -23,10 +24,19 @@ use crate::store::{Listed, StoreError};
 /// How many KiB of segments are fetched at once; a longer one is fetched alone.
 const FETCH_KIB: u32 = 16 << 10;
 
+/// A segment as it is stored, and what it links to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SegmentRecord {
+    pub(crate) name: ObjectName,
+    pub(crate) digest: Digest,
+    pub(crate) previous: Option<Link>,
+}
+
 /// What became of the segments that no table provided.
 #[derive(Default)]
 pub(super) struct Gathered {
     pub(super) table: Option<Table>,
+    pub(super) read: Vec<SegmentRecord>,
     pub(super) damaged: Vec<(ObjectName, RepositoryError)>,
     pub(super) vanished: Option<StoreError>,
 }
@@ -67,7 +77,7 @@ pub(super) async fn gather_segments(
                 tracing::warn!(%name, error = &error as &dyn std::error::Error, "damaged index");
                 gathered.damaged.push((name, error));
             }
-            Ok(()) => {}
+            Ok(read) => gathered.read.extend(read),
         }
     }
     gathered.table = finish(shelf, builder).await?;
@@ -84,10 +94,11 @@ fn add_segment(
     builder: &mut Builder,
     name: ObjectName,
     bytes: &Bytes,
-) -> Result<(), Refused> {
-    let ObjectName::Index(point, id) = name else { return Ok(()) };
+) -> Result<Option<SegmentRecord>, Refused> {
+    let ObjectName::Index(point, id) = name else { return Ok(None) };
     let segment = IndexSegment::open(keys, name, bytes).map_err(Refused::Damaged)?;
-    builder.segment(SegmentName { point, id }, &segment.packs).map_err(Refused::Spool)
+    builder.segment(SegmentName { point, id }, &segment.packs).map_err(Refused::Spool)?;
+    Ok(Some(SegmentRecord { name, digest: keys.digest(bytes), previous: segment.previous }))
 }
 
 // Several at a time, and never more than a few MiB that nobody has looked at yet.

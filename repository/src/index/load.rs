@@ -6,7 +6,7 @@ use std::path::Path;
 
 use format::names::{ObjectName, PackName};
 
-use super::gather::{Gathered, gather_footers, gather_segments};
+use super::gather::{Gathered, SegmentRecord, gather_footers, gather_segments};
 use super::row::SegmentName;
 use super::shelf::{self, Shelf};
 use super::table::Table;
@@ -28,6 +28,31 @@ pub(crate) struct Opened {
     pub(crate) packs: PackListing,
     /// Segments that cannot be read, and why.
     pub(crate) damaged: Vec<(ObjectName, RepositoryError)>,
+    /// The segments that were read now and not provided by a table of an earlier time.
+    pub(crate) read: Vec<SegmentRecord>,
+}
+
+impl Opened {
+    /// The listed packs that nothing in the index describes, in the order of their names.
+    pub(crate) fn undescribed(&mut self) -> Vec<(PackName, u64)> {
+        let known = self.index.settle(&self.packs);
+        let unknown = self.packs.iter().enumerate().filter(|(at, _)| !known.get(*at));
+        unknown.map(|(_, pack)| pack).collect()
+    }
+
+    /// The packs that no segment describes although their sessions have ended: a segment was lost.
+    pub(crate) async fn orphaned(
+        &mut self,
+        reader: &Reader,
+    ) -> Result<Vec<(PackName, u64)>, RepositoryError> {
+        let mut orphans = self.undescribed();
+        if !orphans.is_empty() && self.damaged.is_empty() {
+            // Of a writer at work, or one that died, nobody needs them.
+            let ended = reader.ended().await?;
+            orphans.retain(|(pack, _)| ended.contains(&pack.session));
+        }
+        Ok(orphans)
+    }
 }
 
 /// Reads the index. Tables of it are kept below `cache`, if there is one. Packs that are condemned
@@ -42,6 +67,7 @@ pub(crate) async fn open(
         shelf: Shelf::new(reader.keys(), cache),
         tables: Vec::new(),
         damaged: Vec::new(),
+        read: Vec::new(),
     };
     // Segments first: the packs of a segment were stored before it, so none is too new to list.
     opening.read_segments().await?;
@@ -49,32 +75,20 @@ pub(crate) async fn open(
     let packs = reader.packs().await?.without(condemned);
     let mut index = Index { tables: opening.tables, chunks: 0 };
     index.settle(&packs);
-    Ok(Opened { index, packs, damaged: opening.damaged })
+    Ok(Opened { index, packs, damaged: opening.damaged, read: opening.read })
 }
 
-/// Adds the listed packs that no segment describes, as far as they describe themselves.
+/// Adds these packs, as far as they describe themselves.
 pub(crate) async fn add_footers(
     reader: &Reader,
     opened: &mut Opened,
+    packs: Vec<(PackName, u64)>,
 ) -> Result<(), RepositoryError> {
-    add_unnamed(reader, opened, |_| true).await
-}
-
-/// The same for those packs alone that are to be asked.
-pub(super) async fn add_unnamed(
-    reader: &Reader,
-    opened: &mut Opened,
-    is_asked: impl Fn(PackName) -> bool,
-) -> Result<(), RepositoryError> {
-    let known = opened.index.settle(&opened.packs);
-    let unknown = opened.packs.iter().enumerate().filter(|(at, _)| !known.get(*at));
-    let unknown = unknown.map(|(_, pack)| pack).filter(|(pack, _)| is_asked(*pack));
-    let unknown: Vec<_> = unknown.collect();
-    if unknown.is_empty() {
+    if packs.is_empty() {
         return Ok(());
     }
     let shelf = Shelf::new(reader.keys(), None);
-    let table = gather_footers(reader, &shelf, unknown).await?;
+    let table = gather_footers(reader, &shelf, packs).await?;
     opened.index.tables.extend(table);
     opened.index.settle(&opened.packs);
     Ok(())
@@ -85,6 +99,7 @@ struct Opening<'a> {
     shelf: Shelf,
     tables: Vec<Table>,
     damaged: Vec<(ObjectName, RepositoryError)>,
+    read: Vec<SegmentRecord>,
 }
 
 impl Opening<'_> {
@@ -94,6 +109,7 @@ impl Opening<'_> {
             let missing = self.adopt(&listed, round == 1).await;
             let found = self.gather(&missing).await?;
             self.damaged = found.damaged;
+            self.read.extend(found.read);
             self.tables.extend(found.table);
             match found.vanished {
                 Some(error) if round >= ROUNDS => return Err(error.into()),

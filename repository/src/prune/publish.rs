@@ -8,18 +8,17 @@ use format::session::{Outcome, SessionEnd};
 use serde::Serialize;
 
 use crate::error::RepositoryError;
-use crate::maintainer::Maintainer;
 use crate::random;
 use crate::reader::Reader;
-use crate::store::{StoreError, create_own};
+use crate::store::{Store, StoreError, create_own};
 
-/// Condemns these objects from generation `number` on; `false` when another prune was first, and
+/// Condemns these objects from generation `number` on; `false` when somebody else was first, and
 /// nothing of this counts.
 ///
 /// This is the moment from which the plan holds: whoever is first with the next number knows all
 /// that was condemned before.
-pub(super) async fn condemn(
-    maintainer: &Maintainer,
+pub(crate) async fn condemn(
+    store: &dyn Store,
     reader: &Reader,
     number: u64,
     objects: Vec<ObjectName>,
@@ -30,24 +29,24 @@ pub(super) async fn condemn(
         before => Some(link(reader, ObjectName::Generation(before)).await?),
     };
     let list = Condemned { nonce: random::object_id(), objects, previous };
-    match create(maintainer, reader, ObjectName::Condemned(number), &list).await {
+    match create(store, reader, ObjectName::Condemned(number), &list).await {
         Err(RepositoryError::Store(StoreError::Exists { .. })) => return Ok(false),
         created => created?,
     }
-    complete(maintainer, reader, number).await?;
+    complete(store, reader, number).await?;
     Ok(true)
 }
 
 /// Begins generation `number`, whose condemned list is there; one that has begun is as good.
-pub(super) async fn complete(
-    maintainer: &Maintainer,
+pub(crate) async fn complete(
+    store: &dyn Store,
     reader: &Reader,
     number: u64,
 ) -> Result<(), RepositoryError> {
     let previous = Some(link(reader, ObjectName::Condemned(number)).await?);
     let who = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let generation = Generation { number, nonce: random::object_id(), who, previous };
-    match create(maintainer, reader, ObjectName::Generation(number), &generation).await {
+    match create(store, reader, ObjectName::Generation(number), &generation).await {
         Err(RepositoryError::Store(StoreError::Exists { .. })) => Ok(()),
         created => created,
     }
@@ -56,7 +55,7 @@ pub(super) async fn complete(
 /// Ends somebody else's session on behalf of the prune of `generation`; `false` when it has ended
 /// by itself meanwhile.
 pub(super) async fn fence(
-    maintainer: &Maintainer,
+    store: &dyn Store,
     reader: &Reader,
     session: PointId,
     generation: u64,
@@ -66,7 +65,7 @@ pub(super) async fn fence(
         number => Some(link(reader, ObjectName::Generation(number)).await?),
     };
     let outcome = Outcome { nonce: random::object_id(), end: SessionEnd::Fenced, previous };
-    match create(maintainer, reader, ObjectName::Outcome(session), &outcome).await {
+    match create(store, reader, ObjectName::Outcome(session), &outcome).await {
         Err(RepositoryError::Store(StoreError::Exists { .. })) => Ok(false),
         created => created.map(|()| true),
     }
@@ -78,12 +77,12 @@ async fn link(reader: &Reader, name: ObjectName) -> Result<control::Link, Reposi
 }
 
 async fn create<T: Serialize>(
-    maintainer: &Maintainer,
+    store: &dyn Store,
     reader: &Reader,
     name: ObjectName,
     content: &T,
 ) -> Result<(), RepositoryError> {
     let bytes = control::seal(reader.keys(), name, content, random::bytes())
         .map_err(|error| RepositoryError::damaged(name, error))?;
-    Ok(create_own(maintainer.store(), name, bytes.into()).await?)
+    Ok(create_own(store, name, bytes.into()).await?)
 }

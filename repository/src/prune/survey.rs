@@ -17,9 +17,9 @@ use super::state::{self, Generations, Points};
 use crate::blocking;
 use crate::chunks::Chunks;
 use crate::error::RepositoryError;
-use crate::index::Index;
 use crate::index::census::Census;
 use crate::index::marks::Marks;
+use crate::index::{Index, Opened};
 use crate::maintainer::Maintainer;
 use crate::protocol::choice::{PackView, Rank, SegmentView};
 use crate::protocol::deletion::{NamedPack, may_delete_segment};
@@ -85,7 +85,7 @@ impl Survey {
             match (state::opening(reader).await?, maintainer) {
                 (Opening::At(newest), _) => break (newest, false),
                 (Opening::Complete(next), Some(maintainer)) => {
-                    publish::complete(maintainer, reader, next).await?;
+                    publish::complete(maintainer.store(), reader, next).await?;
                 }
                 // Nothing of it may be deleted before the generation is there.
                 (Opening::Complete(next), None) => break (next.saturating_sub(1), true),
@@ -96,10 +96,13 @@ impl Survey {
         let mut sessions = state::sessions(reader, []).await?;
         let points = state::points(reader).await?;
         let is_resolved = |session: PointId| sessions.is_resolved(session);
-        let (index, packs) = Index::whole(reader, cache, |pack| is_resolved(pack.session)).await?;
-        let segments: Vec<_> = index.segments();
-        let segments: Vec<_> =
-            segments.into_iter().map(|(point, id)| ObjectName::Index(point, id)).collect();
+        let condemned = &generations.condemned;
+        let opened = Index::whole(reader, cache, condemned, |pack| is_resolved(pack.session));
+        let Opened { index, packs, damaged, .. } = opened.await?;
+        let segments = index.segments().into_iter();
+        // What is damaged and condemned names nothing, and comes after those that do.
+        let segments = segments.map(|(point, id)| ObjectName::Index(point, id));
+        let segments: Vec<_> = segments.chain(damaged.into_iter().map(|(name, _)| name)).collect();
         let late = state::names(reader, Folder::Sessions).await?;
         let owners = packs.iter().map(|(pack, _)| ObjectName::Pack(pack));
         sessions.extend(unregistered(owners.chain(segments.iter().copied()), &late));

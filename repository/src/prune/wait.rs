@@ -83,7 +83,9 @@ impl Wait<'_> {
             let stalled = waiting.iter().filter(|(_, still)| *still >= self.stalled_after);
             let stalled: Vec<_> = stalled.map(|(session, _)| *session).collect();
             for session in &stalled {
-                if publish::fence(self.maintainer, self.reader, *session, generation).await? {
+                if publish::fence(self.maintainer.store(), self.reader, *session, generation)
+                    .await?
+                {
                     fenced.insert(*session);
                 }
             }

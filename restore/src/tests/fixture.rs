@@ -34,6 +34,7 @@ use crate::execute::execute;
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::report::RestoreReport;
+use crate::verify::{Verification, verify};
 
 /// Numbers that look random and are the same every time.
 pub(crate) struct Dice(Cell<u64>);
@@ -230,6 +231,12 @@ impl World {
         };
         let work = execute(plan.clear()?, manifest.clone(), chunks, Arc::new(Progress::default()));
         self.runtime.block_on(work)
+    }
+
+    /// Restores to nowhere.
+    pub(crate) fn verify(&self, manifest: &Manifest) -> Verification {
+        let progress = Arc::new(Progress::default());
+        self.runtime.block_on(verify(manifest.clone(), self.chunks(), progress)).unwrap()
     }
 }
 

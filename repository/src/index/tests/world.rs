@@ -1,6 +1,7 @@
 //! A repository in memory, of which everything can be changed.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -8,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use bytes::Bytes;
 use format::control;
+use format::descriptor::Descriptor;
 use format::frame::{ChunkKind, ChunkRecord, Encoder};
 use format::ids::{ChunkId, ObjectId, PointId, RepositoryId};
 use format::index::IndexSegment;
@@ -20,7 +22,7 @@ use crate::index::Index;
 use crate::protocol::condemned::Condemned;
 use crate::random;
 use crate::reader::Reader;
-use crate::store::{Listed, ReadStore, StoreError};
+use crate::store::{Listed, ReadStore, Store, StoreError};
 
 const POINT: PointId = PointId::new([7; 16]);
 
@@ -50,7 +52,10 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::default()
+        let world = Self::default();
+        let descriptor = Descriptor::new(keys().repository());
+        world.put(ObjectName::Descriptor, descriptor.to_bytes().into());
+        Arc::new(world)
     }
 
     pub(crate) fn reader(self: &Arc<Self>) -> Reader {
@@ -105,6 +110,18 @@ impl World {
 
     pub(crate) fn put(&self, name: ObjectName, bytes: Bytes) {
         self.objects.lock().unwrap().insert(name, bytes);
+    }
+
+    /// Everything that is there.
+    pub(crate) fn objects(&self) -> BTreeMap<ObjectName, Bytes> {
+        self.objects.lock().unwrap().clone()
+    }
+
+    /// A world with these objects and no others.
+    pub(crate) fn of(objects: BTreeMap<ObjectName, Bytes>) -> Arc<Self> {
+        let world = Self::default();
+        *world.objects.lock().unwrap() = objects;
+        Arc::new(world)
     }
 
     pub(crate) fn remove(&self, name: ObjectName) -> Bytes {
@@ -202,5 +219,18 @@ impl ReadStore for World {
         Ok(listed
             .filter(|l| l.name.to_string().starts_with(&format!("{}/", folder.as_str())))
             .collect())
+    }
+}
+
+#[async_trait]
+impl Store for World {
+    async fn create(&self, name: ObjectName, bytes: Bytes) -> Result<(), StoreError> {
+        match self.objects.lock().unwrap().entry(name) {
+            Entry::Occupied(_) => Err(StoreError::Exists { name, location: self.location() }),
+            Entry::Vacant(free) => {
+                free.insert(bytes);
+                Ok(())
+            }
+        }
     }
 }

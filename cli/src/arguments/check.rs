@@ -1,0 +1,139 @@
+//! What can be typed about checks.
+#![allow(clippy::doc_markdown, reason = "these comments are the help that people read")]
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgGroup, Args};
+use format::names::PackName;
+use jiff::{Span, SpanRelativeTo};
+use service::check::{CheckRequest, ReadData};
+use service::repair::{self, RepairRequest};
+use service::{ParseSubsetError, Subset};
+
+/// What to check.
+#[derive(Args, Debug)]
+#[command(group = ArgGroup::new("data").args(["read_data", "read_data_subset", "read_data_within"]))]
+pub(crate) struct CheckArguments {
+    /// Read every pack and check every byte of it
+    #[arg(long)]
+    read_data: bool,
+    /// Read some packs: 2/7 is the second of seven parts that together are all, 5% and 500M are
+    /// chosen by chance
+    #[arg(long, value_name = "n/t|x%|SIZE")]
+    read_data_subset: Option<Subset>,
+    /// Read the packs that this machine has not read for so long, such as 30d, the oldest first
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    read_data_within: Option<Duration>,
+    /// Read at most so much, such as 200G; more is for the next check
+    #[arg(long, value_name = "SIZE", value_parser = bytes, requires = "data")]
+    limit: Option<u64>,
+    /// Read no further packs after so long, such as 2h
+    #[arg(long, value_name = "TIME", value_parser = duration, requires = "data")]
+    limit_time: Option<Duration>,
+    /// The number that chance begins with, to choose the same packs once more
+    #[arg(long, value_name = "NUMBER", requires = "read_data_subset")]
+    seed: Option<u64>,
+    /// Take the repository as it is: what was seen of it before and is gone is not asked for again
+    #[arg(long)]
+    accept: bool,
+}
+
+impl CheckArguments {
+    /// What the service is asked for.
+    pub(crate) fn request(&self) -> CheckRequest {
+        let part = self.read_data_subset.map(|subset| ReadData::Part { subset, seed: self.seed });
+        let due = self.read_data_within.map(|within| ReadData::Due { within });
+        let data = if self.read_data { ReadData::All } else { ReadData::Nothing };
+        CheckRequest {
+            data: part.or(due).unwrap_or(data),
+            bytes_max: self.limit,
+            time_max: self.limit_time,
+            accept: self.accept,
+        }
+    }
+}
+
+/// What to repair, and with what.
+#[derive(Args, Debug)]
+pub(crate) struct RepairArguments {
+    /// Read these packs only, as `check` named them [default: all]
+    #[arg(long, value_name = "PACK", value_parser = repair::parse_pack)]
+    pack: Vec<PackName>,
+    /// Read no packs: only put the index in order
+    #[arg(long, conflicts_with = "pack")]
+    structure_only: bool,
+    /// Look for what is lost in this directory or file too, such as where it was backed up from
+    #[arg(long, value_name = "PATH")]
+    from: Vec<PathBuf>,
+    /// Only show what would be done
+    #[arg(long, alias = "dry-run")]
+    pub(crate) plan: bool,
+}
+
+impl RepairArguments {
+    /// What the service is asked for.
+    pub(crate) fn request(&self) -> RepairRequest {
+        RepairRequest {
+            packs: self.pack.clone(),
+            structure_only: self.structure_only,
+            from: self.from.clone(),
+        }
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, jiff::Error> {
+    let span: Span = text.parse()?;
+    let days = SpanRelativeTo::days_are_24_hours();
+    Duration::try_from(span.to_duration(days)?)
+}
+
+fn bytes(text: &str) -> Result<u64, ParseSubsetError> {
+    match text.parse()? {
+        Subset::Bytes(bytes) => Ok(bytes),
+        _ => Err(ParseSubsetError::new(text)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::arguments::{Arguments, Verb};
+
+    fn parsed(text: &str) -> Option<CheckRequest> {
+        let arguments = Arguments::try_parse_from(text.split(' ')).ok()?;
+        match arguments.verb {
+            Verb::Check(check) => Some(check.request()),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn at_most_one_choice_of_packs() {
+        let days = |days: u64| Duration::from_secs(days * 86_400);
+        let request = parsed("stillpoint check --read-data-within 30d --limit 2G --limit-time 90m");
+        let wanted = CheckRequest {
+            data: ReadData::Due { within: days(30) },
+            bytes_max: Some(2 << 30),
+            time_max: Some(Duration::from_secs(5400)),
+            accept: false,
+        };
+        assert_eq!(request, Some(wanted));
+        assert_eq!(parsed("stillpoint check"), Some(CheckRequest::of(ReadData::Nothing)));
+        let subset = "3/9".parse().unwrap();
+        let part = CheckRequest::of(ReadData::Part { subset, seed: None });
+        assert_eq!(parsed("stillpoint check --read-data-subset 3/9"), Some(part));
+        for refused in [
+            "stillpoint check --read-data --read-data-subset 3/9",
+            "stillpoint check --read-data-subset 9/3",
+            "stillpoint check --read-data-within -30d",
+            "stillpoint check --read-data-within soon",
+            "stillpoint check --limit 5G",
+            "stillpoint check --read-data --limit 5%",
+        ] {
+            assert_eq!(parsed(refused), None, "{refused}");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Making the best of a damaged repository.
+//!
+//! A repair adds and condemns; it deletes nothing. It stores again what can still be read of damaged
+//! packs, writes index segments for packs that no good one names, and condemns what is damaged, so
+//! that nobody relies on it any more and a prune removes it in the end. Whatever moment it is
+//! interrupted at, all that could be restored before can be restored after. See docs/check.md#repair.
+
+mod mend;
+mod packing;
+mod plan;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use format::frame::{ChunkKind, ChunkRecord};
+use format::ids::ChunkId;
+use format::names::ObjectName;
+use serde::Serialize;
+
+use self::packing::Packing;
+pub use self::plan::{Plan, plan};
+use crate::error::RepositoryError;
+use crate::reader::Reader;
+use crate::store::Store;
+use crate::writer::Writer;
+
+/// What a repair did.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Repaired {
+    /// How many chunks of damaged packs were stored again.
+    pub salvaged: u64,
+    /// How many packs were put into the index.
+    pub indexed: u64,
+    /// The packs and index segments that nobody relies on any more.
+    pub condemned: Vec<ObjectName>,
+}
+
+/// Carries out a plan.
+///
+/// # Errors
+/// [`RepositoryError::Overtaken`] when a prune has decided meanwhile: plan anew.
+pub async fn execute(
+    store: Arc<dyn Store>,
+    reader: &Reader,
+    plan: Plan,
+    host: &str,
+) -> Result<Repaired, RepositoryError> {
+    if plan.is_empty() {
+        return Ok(Repaired::default());
+    }
+    let writer = Writer::register(Arc::clone(&store), reader, host).await?;
+    let result = mend::mend((store.as_ref(), reader), &writer, plan).await;
+    // What was stored is good, and whoever looks at the session later need not wait for it.
+    let resolved = writer.resolve().await;
+    let repaired = result?;
+    resolved.map(|()| repaired)
+}
+
+/// Stores lost chunks again that were found elsewhere.
+pub struct Healing {
+    writer: Writer,
+    packing: Packing,
+    wanted: BTreeSet<ChunkId>,
+    healed: u64,
+}
+
+impl Healing {
+    /// Begins to look for the chunks that are `wanted`.
+    pub async fn begin(
+        store: Arc<dyn Store>,
+        reader: &Reader,
+        wanted: BTreeSet<ChunkId>,
+        host: &str,
+    ) -> Result<Self, RepositoryError> {
+        let writer = Writer::register(store, reader, host).await?;
+        Ok(Self { writer, packing: Packing::new()?, wanted, healed: 0 })
+    }
+
+    /// The key that decides where content is cut.
+    pub fn cut_key(&self) -> &[u8; 32] {
+        self.writer.keys().cut_key()
+    }
+
+    /// Whether nothing is wanted any more.
+    pub fn is_done(&self) -> bool {
+        self.wanted.is_empty()
+    }
+
+    /// Takes these bytes if they are a chunk that is wanted.
+    pub async fn offer(&mut self, bytes: &[u8]) -> Result<(), RepositoryError> {
+        let id = self.writer.keys().chunk_id(bytes);
+        // No chunk is longer than a frame, so its length fits.
+        let Ok(length) = u32::try_from(bytes.len()) else { return Ok(()) };
+        if !self.wanted.remove(&id) {
+            return Ok(());
+        }
+        self.healed += 1;
+        self.packing.add(&self.writer, ChunkKind::Data, ChunkRecord { id, length }, bytes).await
+    }
+
+    /// Stores what was found; returns how many chunks that are.
+    pub async fn finish(self) -> Result<u64, RepositoryError> {
+        let packs = self.packing.finish(&self.writer).await?;
+        self.writer.store_index(packs).await?;
+        self.writer.resolve().await?;
+        Ok(self.healed)
+    }
+}

@@ -1,0 +1,121 @@
+//! Carrying out a plan, in an order in which nothing is lost wherever it stops.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use format::frame::{ChunkKind, ChunkRecord};
+use format::ids::ChunkId;
+use format::names::{ObjectName, PackName};
+use format::pack::PackRecord;
+
+use super::packing::Packing;
+use super::{Plan, Repaired};
+use crate::blocking;
+use crate::error::RepositoryError;
+use crate::index::Index;
+use crate::prune::publish;
+use crate::reader::Reader;
+use crate::salvage;
+use crate::store::Store;
+use crate::writer::Writer;
+
+/// What can be read of damaged packs, then the index, and when all of that is stored: nobody relies
+/// on what is damaged any more.
+pub(super) async fn mend(
+    (store, reader): (&dyn Store, &Reader),
+    writer: &Writer,
+    plan: Plan,
+) -> Result<Repaired, RepositoryError> {
+    let mut repaired = Repaired::default();
+    let mut packs = described(reader, &plan).await?;
+    repaired.indexed = packs.len() as u64;
+    packs.extend(salvage(reader, writer, &plan, &mut repaired).await?);
+    writer.store_index(packs).await?;
+    let condemned = plan.packs.into_iter().map(ObjectName::Pack).chain(plan.segments);
+    let condemned: Vec<ObjectName> = condemned.collect();
+    if !condemned.is_empty() {
+        let number = plan.generation.saturating_add(1);
+        if !publish::condemn(store, reader, number, condemned.clone()).await? {
+            // Who was first may have died before the generation began.
+            publish::complete(store, reader, number).await?;
+            return Err(RepositoryError::Overtaken);
+        }
+    }
+    repaired.condemned = condemned;
+    Ok(repaired)
+}
+
+// What the new segments say of packs that no other names: what their footers say, and where one
+// cannot be read, what a segment says that is being replaced.
+async fn described(reader: &Reader, plan: &Plan) -> Result<Vec<PackRecord>, RepositoryError> {
+    let listing = reader.packs().await?;
+    let mut records = Vec::new();
+    for pack in &plan.indexed {
+        let Some(size) = listing.size(*pack) else { continue };
+        let record = match reader.footer(*pack, size).await {
+            Ok(record) => Some(record),
+            Err(RepositoryError::Damaged { .. }) => {
+                plan.records.iter().find(|record| record.name == *pack).cloned()
+            }
+            Err(error) => return Err(error),
+        };
+        records.extend(record);
+    }
+    Ok(records)
+}
+
+// Stores again what can be read of the damaged packs and lies in no good one.
+async fn salvage(
+    reader: &Reader,
+    writer: &Writer,
+    plan: &Plan,
+    repaired: &mut Repaired,
+) -> Result<Vec<PackRecord>, RepositoryError> {
+    let good = good_index(reader, plan).await?;
+    let records = salvage::records_of(reader, &plan.packs).await?;
+    let mut packing = Packing::new()?;
+    let mut stored = BTreeSet::new();
+    for pack in &plan.packs {
+        let records = records.iter().filter(|record| record.name == *pack).cloned().collect();
+        for (id, (kind, bytes)) in readable(reader, *pack, records).await? {
+            if good.contains(id)? || !stored.insert(id) {
+                continue;
+            }
+            // No chunk is longer than a frame, so its length fits.
+            let Ok(length) = u32::try_from(bytes.len()) else { continue };
+            packing.add(writer, kind, ChunkRecord { id, length }, &bytes).await?;
+            repaired.salvaged += 1;
+        }
+    }
+    packing.finish(writer).await
+}
+
+// The chunks that lie in packs which nothing speaks against.
+async fn good_index(reader: &Reader, plan: &Plan) -> Result<Index, RepositoryError> {
+    let mut bad = reader.condemned(plan.generation).await?;
+    bad.add(plan.generation.saturating_add(1), plan.packs.iter().copied().map(ObjectName::Pack));
+    Index::load(reader, None, &bad).await
+}
+
+async fn readable(
+    reader: &Reader,
+    pack: PackName,
+    records: Vec<PackRecord>,
+) -> Result<BTreeMap<ChunkId, (ChunkKind, Vec<u8>)>, RepositoryError> {
+    let Some(bytes) = salvage::bytes_of(reader, pack, &records).await? else {
+        return Ok(BTreeMap::new());
+    };
+    let keys = Arc::clone(reader.keys());
+    let trying = move || {
+        let mut chunks = BTreeMap::new();
+        for record in &records {
+            salvage::try_chunks(&keys, record, &bytes, |kind, chunk, found| {
+                if let Some(found) = found {
+                    chunks.entry(chunk.id).or_insert_with(|| (kind, found.to_vec()));
+                }
+            });
+        }
+        chunks
+    };
+    Ok(blocking::run(trying).await)
+}
