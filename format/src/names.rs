@@ -38,6 +38,8 @@ pub enum ObjectName {
     Annotation(PointId, u64),
     /// `pin/<id>`: a reader at work, whose points a prune leaves alone.
     Pin(ObjectId),
+    /// `probe/<id>`: somebody tried what the store does; it means nothing.
+    Probe(ObjectId),
 }
 
 /// The name of a pack.
@@ -74,6 +76,8 @@ pub enum Folder {
     Annotations,
     /// `pin/`
     Pins,
+    /// `probe/`
+    Probes,
 }
 
 /// A text that names no object of a repository.
@@ -96,6 +100,7 @@ impl Folder {
             Self::Forgotten => "fgt",
             Self::Annotations => "ann",
             Self::Pins => "pin",
+            Self::Probes => "probe",
         }
     }
 }
@@ -115,6 +120,7 @@ impl fmt::Display for ObjectName {
             Self::Forgotten(point) => write!(f, "fgt/{point}"),
             Self::Annotation(point, number) => write!(f, "ann/{point}/{number}"),
             Self::Pin(id) => write!(f, "pin/{id}"),
+            Self::Probe(id) => write!(f, "probe/{id}"),
         }
     }
 }
@@ -146,6 +152,7 @@ impl FromStr for ObjectName {
             ["fgt", point] => point.parse().ok().map(Self::Forgotten),
             ["ann", point, number] => both(point, number).map(|(p, n)| Self::Annotation(p, n)),
             ["pin", id] => id.parse().ok().map(Self::Pin),
+            ["probe", id] => id.parse().ok().map(Self::Probe),
             _ => None,
         };
         // A number has one spelling only: `gen/07` is nobody's name.
@@ -190,6 +197,7 @@ mod tests {
             ObjectName::Forgotten(point),
             ObjectName::Annotation(point, 18),
             ObjectName::Pin(id),
+            ObjectName::Probe(id),
         ] {
             assert_eq!(name.to_string().parse(), Ok(name));
             let json = serde_json::to_string(&name).unwrap();

@@ -125,6 +125,9 @@ pub enum RepositoryError {
         /// What is wrong with it.
         source: SlotError,
     },
+    /// The store gives other bytes than were asked for, so nothing is written to it.
+    #[error("{0} gives other bytes of an object than were asked for")]
+    UnreadableStore(String),
     /// The key opens no key slot.
     #[error("the {kind} does not open the repository in {location}")]
     WrongKey {

@@ -178,6 +178,7 @@ impl Engine {
         let BackupRequest { subject, selection, full } = request;
         // All that is slow comes before the freeze: registering, loading the index, and looking
         // for what was saved last time.
+        let warnings = self.attach().await?.warning().into_iter().collect();
         let store = Arc::clone(&self.store);
         let upload = Upload::begin(
             store,
@@ -201,7 +202,7 @@ impl Engine {
         if let Err(error) = self.record(&manifest).await {
             warn(&error, "the catalog does not know the new point yet");
         }
-        Ok(BackupReport::of(&manifest))
+        Ok(BackupReport::of(&manifest, warnings))
     }
 
     // What is to be read: a snapshot, or what lies there.

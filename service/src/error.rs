@@ -243,6 +243,9 @@ fn repository_remedy(error: &RepositoryError) -> &'static str {
         RepositoryError::Unusable { .. } => {
             "use the version of stillpoint that wrote it, or a newer one"
         }
+        RepositoryError::UnreadableStore(_) => {
+            "choose another store: what is written to this one could not be restored"
+        }
         RepositoryError::UselessSlot { .. } => {
             "remove it with `stillpoint key remove`, check this machine's memory, and add another"
         }

@@ -4,12 +4,14 @@
 use std::path::PathBuf;
 
 use format::ids::{RepositoryId, SlotId};
+use format::names::ObjectName;
 use format::slot::{Inscription, Kind, Label};
 use jiff::Timestamp;
 use repository::error::RepositoryError;
 use repository::location::Location;
 use repository::maintainer::Maintainer;
 use repository::slots::{self, InUse, SlotRow};
+use repository::store::{Store, probe};
 use repository::unlock::{self, Key, NewSlot};
 use serde::Serialize;
 
@@ -24,6 +26,8 @@ pub struct Initialised {
     pub repository: RepositoryId,
     /// The recovery key, unless none was wanted; nobody can ask for it again.
     pub recovery_key: Option<PrintedKey>,
+    /// What the user should know about its store.
+    pub warnings: Vec<String>,
 }
 
 /// A key that was added.
@@ -58,9 +62,10 @@ pub async fn init(
     let recovery_key = recovery.as_ref().and_then(|key| PrintedKey::of(&NewKey::Recovery, key));
     let key = first.make()?;
     let store = location.make().await.map_err(RepositoryError::from)?;
+    let warnings = try_store(store.as_ref()).await?;
     let made = unlock::create(store.as_ref(), slot(key), recovery.map(slot).into_iter().collect());
     match made.await {
-        Ok(repository) => Ok(Initialised { repository, recovery_key }),
+        Ok(repository) => Ok(Initialised { repository, recovery_key, warnings }),
         Err(error @ RepositoryError::AlreadyExists(_)) => {
             // Of no use to anybody, and in the way of the next try.
             if let NewKey::File(path) = first {
@@ -71,6 +76,18 @@ pub async fn init(
         }
         Err(error) => Err(error.into()),
     }
+}
+
+// What the user should know about a store that is to hold a repository.
+async fn try_store(store: &dyn Store) -> Result<Vec<String>, RepositoryError> {
+    if store.get(ObjectName::Descriptor).await.is_ok() {
+        return Err(RepositoryError::AlreadyExists(store.location()));
+    }
+    let found = probe::probe(store).await?;
+    if !found.is_readable() {
+        return Err(RepositoryError::UnreadableStore(store.location()));
+    }
+    Ok(found.warning().into_iter().collect())
 }
 
 /// The keys of a repository that was unlocked with one of them.

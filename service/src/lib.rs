@@ -4,6 +4,7 @@
 //! what the verbs of the command line ask for. This is the only crate that knows all stages.
 
 pub mod applications;
+mod attach;
 pub mod backup;
 pub mod check;
 pub mod clock;

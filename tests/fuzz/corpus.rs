@@ -195,6 +195,7 @@ pub(crate) fn names() -> Vec<Vec<u8>> {
         ObjectName::Forgotten(POINT),
         ObjectName::Annotation(POINT, 2),
         ObjectName::Pin(NONCE),
+        ObjectName::Probe(NONCE),
     ];
     names.map(|name| name.to_string().into_bytes()).to_vec()
 }

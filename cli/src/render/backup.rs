@@ -18,7 +18,8 @@ impl Answer for BackupReport {
             writeln!(out, "frozen for {}", milliseconds(window))?;
         }
         counts(out, &self.statistics)?;
-        details(out, &self.volumes, &self.remarks, &self.omissions)
+        details(out, &self.volumes, &self.remarks, &self.omissions)?;
+        self.warnings.iter().try_for_each(|warning| writeln!(out, "warning: {warning}"))
     }
 }
 

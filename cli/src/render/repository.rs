@@ -23,18 +23,22 @@ pub(crate) struct Created {
     key_file: Option<PathBuf>,
     #[serde(skip_serializing_if = "Option::is_none")]
     recovery_key: Option<PrintedKey>,
+    warnings: Vec<String>,
 }
 
 impl Created {
     pub(crate) fn new(made: Initialised, location: &Location, key_file: Option<PathBuf>) -> Self {
-        let Initialised { repository, recovery_key } = made;
-        Self { repository, location: location.to_string(), key_file, recovery_key }
+        let Initialised { repository, recovery_key, warnings } = made;
+        Self { repository, location: location.to_string(), key_file, recovery_key, warnings }
     }
 }
 
 impl Answer for Created {
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "made repository {} in {}", self.repository, self.location)?;
+        for warning in &self.warnings {
+            writeln!(out, "warning: {warning}")?;
+        }
         if let Some(path) = &self.key_file {
             writeln!(out, "made the key file {}: give it with --key-file", path.display())?;
         }

@@ -27,6 +27,8 @@ pub struct BackupReport {
     pub statistics: Statistics,
     /// What could not be read.
     pub omissions: Vec<Omission>,
+    /// What the user should know about the repository's store.
+    pub warnings: Vec<String>,
 }
 
 /// One volume of a backup.
@@ -44,7 +46,7 @@ pub struct VolumeReport {
 
 impl BackupReport {
     /// What is reported of a point.
-    pub(super) fn of(manifest: &Manifest) -> Self {
+    pub(super) fn of(manifest: &Manifest, warnings: Vec<String>) -> Self {
         let volume = |v: &VolumeRecord| VolumeReport {
             name: v.name.clone(),
             driver: v.driver.clone(),
@@ -61,6 +63,7 @@ impl BackupReport {
             volumes: manifest.volumes.iter().map(volume).collect(),
             statistics: manifest.statistics,
             omissions: manifest.omissions.clone(),
+            warnings,
         }
     }
 }

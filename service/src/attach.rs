@@ -1,0 +1,74 @@
+//! What the repository's store really does, tried once by every machine that writes to it.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use repository::error::RepositoryError;
+use repository::store::probe::{self, Probe};
+use serde::{Deserialize, Serialize};
+
+use crate::engine::Engine;
+use crate::error::ServiceError;
+
+/// What this machine remembers of a store. Whoever removes the file has it tried again.
+#[derive(Debug, Deserialize, Serialize)]
+struct Known {
+    location: String,
+    #[serde(flatten)]
+    probe: Probe,
+}
+
+impl Engine {
+    /// What is known of the store. It is tried where this machine knows nothing of it yet: that
+    /// creates one small object, which stays, because who may write need not be allowed to delete.
+    pub(crate) async fn attach(&self) -> Result<Probe, ServiceError> {
+        let location = self.location.to_string();
+        let path = self.state_dir.join("stores").join(format!("{}.json", self.reader.id()));
+        if let Some(known) = read(&path).filter(|known| known.location == location) {
+            return Ok(known.probe);
+        }
+        let probe = probe::probe(self.store.as_ref()).await.map_err(RepositoryError::from)?;
+        if !probe.is_readable() {
+            return Err(RepositoryError::UnreadableStore(location).into());
+        }
+        let known = Known { location, probe };
+        if let Err(error) = write(&path, &known) {
+            // Next time it is tried once more.
+            tracing::warn!(%error, path = %path.display(), "cannot remember what the store does");
+        }
+        Ok(known.probe)
+    }
+}
+
+fn read(path: &Path) -> Option<Known> {
+    serde_json::from_slice(&fs::read(path).ok()?).ok()
+}
+
+fn write(path: &Path, known: &Known) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    fs::write(path, serde_json::to_vec(known)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use repository::store::probe::Shortcoming;
+
+    use super::*;
+
+    #[test]
+    fn what_is_remembered_reads_back_and_what_is_torn_is_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("stores/1.json");
+        assert!(read(&path).is_none());
+        let probe = Probe { shortcomings: vec![Shortcoming::ListsLate] };
+        write(&path, &Known { location: "s3://bucket".into(), probe: probe.clone() }).unwrap();
+        let known = read(&path).unwrap();
+        assert_eq!((known.location.as_str(), known.probe), ("s3://bucket", probe));
+        let bytes = fs::read(&path).unwrap();
+        fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+        assert!(read(&path).is_none());
+    }
+}
