@@ -5,6 +5,10 @@
 /// # Cancellation
 /// A dropped future leaves the thread at work until it is done.
 pub async fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    #[cfg(feature = "simulation")]
+    if crate::simulation::is_running() {
+        return work();
+    }
     let ended = tokio::task::spawn_blocking(work).await;
     match ended.map_err(tokio::task::JoinError::try_into_panic) {
         Ok(result) => result,

@@ -18,6 +18,8 @@ pub mod protocol;
 pub mod prune;
 pub mod reader;
 pub mod repair;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 pub mod slots;
 pub mod store;
 pub mod tree;

@@ -8,6 +8,10 @@ use format::ids::{ObjectId, PointId, RepositoryId, SlotId};
 /// When the operating system has none to give: nothing secret can be made then.
 #[allow(clippy::expect_used, reason = "without randomness there is no key and no unique name")]
 pub(crate) fn bytes<const N: usize>() -> [u8; N] {
+    #[cfg(feature = "simulation")]
+    if let Some(bytes) = crate::simulation::bytes() {
+        return bytes;
+    }
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
     bytes

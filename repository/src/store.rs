@@ -4,6 +4,7 @@
 //! created can be read and is listed at once. [`crate::contract`] tries all of it.
 
 pub mod local;
+pub mod probe;
 pub mod remote;
 
 use std::fmt::Debug;
@@ -152,10 +153,15 @@ pub async fn create_own(
             Err(error @ StoreError::NotDurable { .. }) => return Err(error),
             Err(error) => error,
         };
+        // A store also says that a name is taken when two creates of it met and neither won.
+        let may_pass = matches!(
+            error,
+            StoreError::Exists { .. } | StoreError::Failed { passing: true, .. }
+        );
         match store.get(name).await {
             Ok(found) if found == bytes => return Ok(()),
             Err(StoreError::Missing { .. } | StoreError::Failed { passing: true, .. })
-                if matches!(error, StoreError::Failed { passing: true, .. }) => {}
+                if may_pass => {}
             _ => return Err(error),
         }
         match pauses.next() {

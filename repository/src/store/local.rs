@@ -1,18 +1,19 @@
 //! A directory as a store: every object a file, synced before it counts.
 
 mod direct;
+mod disk;
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use format::names::{Folder, ObjectName};
-use rustix::fs::RenameFlags;
 
+use self::disk::{Disk, Filesystem};
 use crate::blocking;
 use crate::random;
 use crate::store::{Listed, MaintainStore, ReadStore, Store, StoreError};
@@ -24,19 +25,20 @@ const UNFINISHED_PREFIX: &str = ".unfinished-";
 #[derive(Clone, Debug)]
 pub struct LocalStore {
     root: PathBuf,
+    disk: Arc<dyn Disk>,
 }
 
 impl LocalStore {
     /// The store in this directory, which must be there: one that was removed, or whose disk is not
     /// mounted, is not made again.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        Self { root: root.into(), disk: Arc::new(Filesystem) }
     }
 
     /// Makes the directory, where there is none, for a new repository.
     pub async fn make(root: impl Into<PathBuf>) -> Result<Self, StoreError> {
         let store = Self::new(root);
-        let made = store.blocking(|this| create_folder(&this.root, None));
+        let made = store.blocking(|this| this.create_folder(&this.root, None));
         made.await.map_err(|e| store.failed("make directory", store.root.display(), e))?;
         Ok(store)
     }
@@ -74,13 +76,13 @@ impl LocalStore {
         let path = self.path(name);
         let folder = path.parent().unwrap_or(&self.root);
         let failed = |e| self.failed("create object", name, e);
-        create_folder(folder, Some(&self.root)).map_err(failed)?;
+        self.create_folder(folder, Some(&self.root)).map_err(failed)?;
         let unfinished = folder.join(format!("{UNFINISHED_PREFIX}{}", random::object_id()));
-        let written =
-            direct::write_synced(&unfinished, bytes).and_then(|()| publish(&unfinished, &path));
+        let written = self.write_synced(&unfinished, bytes);
+        let written = written.and_then(|()| self.disk.publish(&unfinished, &path));
         if let Err(error) = written {
             // Whatever is left of it only takes space, and is never read.
-            let _ = fs::remove_file(&unfinished);
+            let _ = self.disk.remove(&unfinished);
             return Err(match error.kind() {
                 io::ErrorKind::AlreadyExists => {
                     StoreError::Exists { name, location: self.location() }
@@ -90,19 +92,43 @@ impl LocalStore {
         }
         // Up to the root: a folder that was found may have been made just before a power cut.
         let mut above = folder.ancestors().take_while(|above| above.starts_with(&self.root));
-        above.try_for_each(sync_folder).map_err(|source| StoreError::NotDurable {
+        above.try_for_each(|folder| self.disk.sync_folder(folder)).map_err(|source| StoreError::NotDurable {
             name,
             location: self.location(),
             source,
         })
     }
 
+    // The bytes are on the disk before the object has its name: there is never half an object.
+    fn write_synced(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let file = self.disk.write(path, bytes)?;
+        self.disk.sync_file(path, &file)
+    }
+
+    // Every folder on the way is synced into its parent, or a power cut could lose it with all in
+    // it. What is to be there already is not made.
+    fn create_folder(&self, folder: &Path, there: Option<&Path>) -> io::Result<()> {
+        if folder.as_os_str().is_empty() || folder.is_dir() {
+            return Ok(());
+        }
+        if there == Some(folder) {
+            return Err(no_directory());
+        }
+        let parent = folder.parent().unwrap_or(Path::new("/"));
+        self.create_folder(parent, there)?;
+        match self.disk.make_folder(folder) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            result => result,
+        }?;
+        self.disk.sync_folder(parent)
+    }
+
     fn delete_blocking(&self, name: ObjectName) -> Result<(), StoreError> {
         let path = self.path(name);
         let folder = path.parent().unwrap_or(&self.root);
         // Also where nothing is found: whoever deleted it may have died before the sync.
-        let gone = missing_is_fine(fs::remove_file(&path));
-        let deleted = gone.and_then(|()| missing_is_fine(sync_folder(folder)));
+        let gone = missing_is_fine(self.disk.remove(&path));
+        let deleted = gone.and_then(|()| missing_is_fine(self.disk.sync_folder(folder)));
         deleted.map_err(|e| self.failed("delete object", name, e))
     }
 
@@ -186,89 +212,9 @@ fn list_below(path: &Path, name: &str, listed: &mut Vec<Listed>) -> io::Result<(
     Ok(())
 }
 
-// Every folder on the way is synced into its parent, or a power cut could lose it with all in it.
-// What is to be there already is not made.
-fn create_folder(folder: &Path, there: Option<&Path>) -> io::Result<()> {
-    if folder.as_os_str().is_empty() || folder.is_dir() {
-        return Ok(());
-    }
-    if there == Some(folder) {
-        return Err(no_directory());
-    }
-    let parent = folder.parent().unwrap_or(Path::new("/"));
-    create_folder(parent, there)?;
-    match fs::DirBuilder::new().mode(0o700).create(folder) {
-        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        result => result,
-    }?;
-    sync_folder(parent)
-}
-
 fn no_directory() -> io::Error {
     io::Error::new(io::ErrorKind::NotFound, "the directory of the repository is not there")
 }
 
-// Gives a finished file its name, unless the name is taken.
-fn publish(unfinished: &Path, path: &Path) -> io::Result<()> {
-    let here = rustix::fs::CWD;
-    match rustix::fs::renameat_with(here, unfinished, here, path, RenameFlags::NOREPLACE) {
-        // Some filesystems cannot rename without replacing; a hard link never replaces.
-        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
-            fs::hard_link(unfinished, path)?;
-            fs::remove_file(unfinished)
-        }
-        result => Ok(result?),
-    }
-}
-
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    match File::open(folder)?.sync_all() {
-        // Some filesystems cannot sync a directory, and need not.
-        Err(e) if matches!(e.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {
-            Ok(())
-        }
-        result => result,
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::contract;
-
-    #[tokio::test]
-    async fn a_directory_keeps_the_contract() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = LocalStore::make(folder.path().join("new/repository")).await.unwrap();
-        contract::check(&store).await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn a_directory_that_is_gone_is_an_error_and_not_made_again() {
-        let folder = tempfile::tempdir().unwrap();
-        let root = folder.path().join("repository");
-        let store = LocalStore::make(&root).await.unwrap();
-        store.create(ObjectName::Generation(1), "1".into()).await.unwrap();
-        fs::remove_dir_all(&root).unwrap();
-        for name in [ObjectName::Descriptor, ObjectName::Generation(2)] {
-            let error = store.create(name, "2".into()).await.unwrap_err();
-            assert!(error.to_string().contains(root.to_str().unwrap()), "{error}");
-        }
-        store.list(Folder::Generations).await.unwrap_err();
-        assert!(!root.exists());
-        // Folders in it are made as they are needed.
-        fs::create_dir(&root).unwrap();
-        assert_eq!(store.list(Folder::Generations).await.unwrap(), []);
-        store.create(ObjectName::Generation(2), "2".into()).await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn unfinished_objects_are_not_listed() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::create_dir_all(folder.path().join("gen")).unwrap();
-        fs::write(folder.path().join("gen").join(format!("{UNFINISHED_PREFIX}1")), "torn").unwrap();
-        let store = LocalStore::new(folder.path());
-        assert_eq!(store.list(Folder::Generations).await.unwrap(), []);
-    }
-}
+mod tests;

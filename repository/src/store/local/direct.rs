@@ -20,8 +20,8 @@ const DIRECT_BYTES_MIN: usize = 256 << 10;
 /// How much is written at a time.
 const PIECE_BYTES: usize = 1 << 20;
 
-/// Makes a new file with these bytes, readable by its owner, and waits until it is on the disk.
-pub(super) fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Makes a new file with these bytes, readable by its owner. It need not be on the disk yet.
+pub(super) fn write(path: &Path, bytes: &[u8]) -> io::Result<File> {
     let create = |flags: OFlags| {
         let flags = i32::try_from(flags.bits()).unwrap_or(0);
         let mut options = OpenOptions::new();
@@ -30,12 +30,12 @@ pub(super) fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if bytes.len() < DIRECT_BYTES_MIN {
         let mut file = create(OFlags::empty())?;
         file.write_all(bytes)?;
-        return file.sync_all();
+        return Ok(file);
     }
     match create(OFlags::DIRECT) {
         Ok(file) => {
             write_direct(&file, bytes)?;
-            file.sync_all()
+            Ok(file)
         }
         Err(error) if is_unsupported(&error) => {
             // Some filesystems make the file before they refuse the flag.
@@ -45,7 +45,7 @@ pub(super) fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
             }
             let mut file = create(OFlags::empty())?;
             file.write_all(bytes)?;
-            file.sync_all()
+            Ok(file)
         }
         Err(error) => Err(error),
     }
@@ -188,8 +188,8 @@ mod tests {
                 let bytes = b"seven b".repeat(length / 7 + 1);
                 let bytes = bytes.get(..length).unwrap();
                 let path = folder.join(length.to_string());
-                write_synced(&path, bytes).unwrap();
-                assert!(write_synced(&path, bytes).is_err(), "a file is made once");
+                write(&path, bytes).unwrap();
+                assert!(write(&path, bytes).is_err(), "a file is made once");
                 for range in [0..length, 5..length, 4096..length, length / 3..length / 2] {
                     if range.start <= range.end {
                         let read = read_range(&path, range.start as u64..range.end as u64);

@@ -1,0 +1,149 @@
+//! For every operation of a script and every kind of fault: nothing that was reported as committed
+//! is lost, nothing that failed is reported as done, and the next run works and finds all well.
+
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test panics")]
+
+use std::sync::Arc;
+
+use faults::fault::Fault;
+use faults::files::version;
+use faults::store::{FaultyStore, Plan};
+use faults::world::{Account, Failure, Process, World, hurried};
+use format::manifest::Manifest;
+use repository::error::chain;
+use repository::store::MaintainStore;
+use repository::store::remote::RemoteStore;
+
+/// Longer than anything is tried again.
+const OUTAGE: u64 = 12;
+/// No script has as many operations.
+const OPERATIONS_MAX: u64 = 2000;
+
+#[test]
+fn errors_before_and_after() {
+    sweep(Fault::Before, 1);
+    sweep(Fault::After, 1);
+}
+
+#[test]
+fn requests_that_nobody_answers() {
+    sweep(Fault::Timeout, 1);
+    sweep(Fault::LateTimeout, 1);
+}
+
+#[test]
+fn conflicts_and_our_own_writes() {
+    sweep(Fault::Conflict, 1);
+    sweep(Fault::OwnWrite, 1);
+}
+
+#[test]
+fn refusals_that_pass() {
+    sweep(Fault::Refused, 1);
+}
+
+#[test]
+fn outages() {
+    sweep(Fault::Refused, OUTAGE);
+}
+
+#[test]
+fn answers_that_are_lost_for_long() {
+    sweep(Fault::After, OUTAGE);
+}
+
+#[test]
+fn reads_of_other_bytes() {
+    sweep(Fault::ShortGet, 1);
+    sweep(Fault::WrongRange, 1);
+    sweep(Fault::FlippedBit, 1);
+}
+
+#[test]
+fn lists_of_other_objects() {
+    sweep(Fault::StaleList, 1);
+    sweep(Fault::DroppedPage, 1);
+    sweep(Fault::RepeatedPage, 1);
+}
+
+#[test]
+fn a_process_that_dies_before_an_operation() {
+    sweep(Fault::Kill, 1);
+}
+
+#[test]
+fn a_process_that_dies_after_an_operation() {
+    sweep(Fault::KillAfter, 1);
+}
+
+// Runs the script once for every operation that the fault can hit.
+fn sweep(fault: Fault, length: u64) {
+    let mut failures = 0;
+    for number in 0..OPERATIONS_MAX {
+        let plan = Plan { fault, at: number..number + length };
+        let world = World::new();
+        let inner: Arc<dyn MaintainStore> = Arc::new(RemoteStore::in_memory());
+        let store = FaultyStore::new(Arc::clone(&inner), Some(plan));
+        let mut account = Account::default();
+        let result = hurried(async {
+            let process = world.process(Arc::<FaultyStore>::clone(&store));
+            tokio::select! {
+                () = script(&process, &mut account) => {}
+                () = store.death() => {}
+            }
+            after(&world.process(inner), &mut account).await
+        });
+        let struck = store.struck();
+        if let Err(error) = result {
+            panic!("{struck:?}: {}\nfailures: {:#?}", chain(error.as_ref()), account.failures);
+        }
+        if struck.is_empty() {
+            assert!(number > 0 && account.failures.is_empty(), "{:?}", account.failures);
+            println!("{fault:?} x {length}: {number} operations, {failures} runs with failures");
+            return;
+        }
+        failures += u64::from(!account.failures.is_empty());
+        if std::env::var_os("FAULTS_SHOWN").is_some() {
+            println!("{struck:?}: {:?}", account.failures);
+        }
+    }
+    panic!("the script does not end");
+}
+
+// Every step is a program of its own, which is run whatever became of the one before it.
+async fn script(process: &Process<'_>, account: &mut Account) {
+    let made = process.init().await;
+    if account.note("init", made).is_none() {
+        let again = process.init().await;
+        account.note("init again", again);
+    }
+    let mut newest: Option<Manifest> = None;
+    for number in 1..=3 {
+        let files = version(number);
+        let root = newest.as_ref().map(|manifest| manifest.volumes[0].root.clone());
+        let made = process.backup(&files, root).await;
+        newest = account.backup(made, files).or(newest);
+        if let Some(manifest) = &newest {
+            account.restore(manifest.point, process.restore(manifest.point).await);
+        }
+    }
+    let checked = process.check().await;
+    account.note("check", checked);
+}
+
+// What must hold when the store is well again.
+async fn after(process: &Process<'_>, account: &mut Account) -> Result<(), Failure> {
+    if process.reader().await.is_err() && account.committed.is_empty() {
+        process.init().await?;
+    }
+    account.settle(process).await?;
+    let files = version(9);
+    let manifest = process.backup(&files, None).await?;
+    account.backup(Ok(manifest), files);
+    account.settle(process).await?;
+    let report = process.check().await?;
+    match report.findings.as_slice() {
+        [] => Ok(()),
+        findings => Err(format!("the check is not clean: {findings:?}").into()),
+    }
+}
