@@ -39,7 +39,9 @@ fn the_layers_point_down_only() {
     let (edges, crates) = workspace();
     assert!(edges.len() > 20, "the edges were not found: {edges:?}");
     let mut found = violations(&edges);
-    for name in crates.iter().filter(|name| *!TESTS.contains(&name.as_str()) && layer(name).is_none()) {
+    for name in
+        crates.iter().filter(|name| *!TESTS.contains(&name.as_str()) && layer(name).is_none())
+    {
         found.push(format!("`{name}` has no layer"));
     }
     assert!(found.is_empty(), "\n{}", found.join("\n"));

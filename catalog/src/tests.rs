@@ -1,5 +1,6 @@
 mod at_once;
 mod opening;
+mod power;
 
 use std::fs;
 use std::path::PathBuf;

@@ -154,10 +154,8 @@ pub async fn create_own(
             Err(error) => error,
         };
         // A store also says that a name is taken when two creates of it met and neither won.
-        let may_pass = matches!(
-            error,
-            StoreError::Exists { .. } | StoreError::Failed { passing: true, .. }
-        );
+        let may_pass =
+            matches!(error, StoreError::Exists { .. } | StoreError::Failed { passing: true, .. });
         match store.get(name).await {
             Ok(found) if found == bytes => return Ok(()),
             Err(StoreError::Missing { .. } | StoreError::Failed { passing: true, .. })

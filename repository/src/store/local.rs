@@ -92,11 +92,9 @@ impl LocalStore {
         }
         // Up to the root: a folder that was found may have been made just before a power cut.
         let mut above = folder.ancestors().take_while(|above| above.starts_with(&self.root));
-        above.try_for_each(|folder| self.disk.sync_folder(folder)).map_err(|source| StoreError::NotDurable {
-            name,
-            location: self.location(),
-            source,
-        })
+        above
+            .try_for_each(|folder| self.disk.sync_folder(folder))
+            .map_err(|source| StoreError::NotDurable { name, location: self.location(), source })
     }
 
     // The bytes are on the disk before the object has its name: there is never half an object.

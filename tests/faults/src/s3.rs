@@ -95,8 +95,7 @@ impl S3 {
             max_backoff: Duration::from_millis(5),
             base: 2.0,
         };
-        let retry =
-            RetryConfig { backoff, max_retries: 4, retry_timeout: Duration::from_secs(20) };
+        let retry = RetryConfig { backoff, max_retries: 4, retry_timeout: Duration::from_secs(20) };
         let options = ClientOptions::new().with_allow_http(true).with_timeout(CLIENT_TIMEOUT);
         let objects = AmazonS3Builder::new()
             .with_endpoint(format!("http://127.0.0.1:{}", self.port))
@@ -181,7 +180,8 @@ impl Shared {
         let number = plan.seen;
         plan.seen += 1;
         at.contains(&number).then(|| {
-            plan.struck.push(format!("{trouble:?} {number}: {} {}", request.method, request.target));
+            plan.struck
+                .push(format!("{trouble:?} {number}: {} {}", request.method, request.target));
             trouble
         })
     }
@@ -191,7 +191,9 @@ impl Shared {
         let key = request.path.strip_prefix("/bucket/").unwrap_or_default().to_owned();
         match request.method.as_str() {
             // Also the test of incident after incident: what arrives must be what was sent.
-            "PUT" if request.header("x-amz-content-sha256") != Some(hex(&request.body).as_str()) => {
+            "PUT"
+                if request.header("x-amz-content-sha256") != Some(hex(&request.body).as_str()) =>
+            {
                 Response::status(400)
             }
             "PUT" if request.header("if-none-match") == Some("*") && objects.contains_key(&key) => {

@@ -187,8 +187,9 @@ impl Store for FaultyStore {
         let stored = match fault {
             Some(Fault::Conflict) => return Err(exists()),
             Some(Fault::TornPut) => bytes.slice(..bytes.len() / 2),
-            None
-            | Some(Fault::After | Fault::LateTimeout | Fault::OwnWrite | Fault::KillAfter) => bytes,
+            None | Some(Fault::After | Fault::LateTimeout | Fault::OwnWrite | Fault::KillAfter) => {
+                bytes
+            }
             Some(fault) => return Err(self.fail(fault, &what).await),
         };
         self.inner.create(name, stored).await?;

@@ -85,10 +85,19 @@ pub fn key() -> Key {
     Key::File(KeyFile::new([7; 32]))
 }
 
+/// Makes a repository in this store.
+pub async fn init(store: &dyn Store) -> Result<(), Failure> {
+    let inscription = Inscription { label: Label::default(), created: Timestamp::UNIX_EPOCH };
+    let slot = NewSlot { key: key(), inscription };
+    unlock::create(store, slot, Vec::new()).await?;
+    Ok(())
+}
+
 /// A runtime whose time goes by thousands of times as fast as it should: who waits for half an
 /// hour waits for milliseconds. Work itself takes as long as it does.
 pub fn hurried<T>(work: impl Future<Output = T>) -> T {
-    let runtime: Runtime = Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    let runtime: Runtime =
+        Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     let result = runtime.block_on(async {
         let clock = async {
             loop {
@@ -108,11 +117,7 @@ pub fn hurried<T>(work: impl Future<Output = T>) -> T {
 impl Process<'_> {
     /// Makes the repository.
     pub async fn init(&self) -> Result<(), Failure> {
-        let inscription =
-            Inscription { label: Label::default(), created: Timestamp::UNIX_EPOCH };
-        let slot = NewSlot { key: key(), inscription };
-        unlock::create(self.store.as_ref(), slot, Vec::new()).await?;
-        Ok(())
+        init(self.store.as_ref()).await
     }
 
     /// Unlocks it to read.
@@ -219,7 +224,8 @@ impl Account {
 
     /// Takes down that something failed, if it did.
     pub fn note<T>(&mut self, what: &str, result: Result<T, Failure>) -> Option<T> {
-        let noted = |error: Failure| self.failures.push(format!("{what}: {}", chain(error.as_ref())));
+        let noted =
+            |error: Failure| self.failures.push(format!("{what}: {}", chain(error.as_ref())));
         result.map_err(noted).ok()
     }
 
@@ -234,7 +240,8 @@ impl Account {
                 return Err(format!("point {point} is lost").into());
             }
             let found = process.restore(*point).await;
-            let found = found.map_err(|e| format!("point {point} is lost: {}", chain(e.as_ref())))?;
+            let found =
+                found.map_err(|e| format!("point {point} is lost: {}", chain(e.as_ref())))?;
             if found != *files {
                 return Err(format!("point {point} has other files than were saved").into());
             }
@@ -243,7 +250,11 @@ impl Account {
     }
 }
 
-fn manifest(point: PointId, volumes: Vec<VolumeRecord>, statistics: Statistics) -> Manifest {
+pub(crate) fn manifest(
+    point: PointId,
+    volumes: Vec<VolumeRecord>,
+    statistics: Statistics,
+) -> Manifest {
     Manifest {
         point,
         application: "shop".into(),
@@ -259,4 +270,3 @@ fn manifest(point: PointId, volumes: Vec<VolumeRecord>, statistics: Statistics) 
         omissions: Vec::new(),
     }
 }
-

@@ -19,8 +19,10 @@ use format::names::ObjectName;
 
 /// How many restore points are made.
 const POINTS: usize = 4;
+/// In how many orders the points that come after the first are made at the same time.
+const ORDERS: u64 = 4;
 /// How often chance decides what is left at each moment.
-const SAMPLES: u64 = 24;
+const SAMPLES: u64 = 12;
 const STATES_MIN: usize = 2000;
 
 /// Three fates that are not left to chance, and many that are.
@@ -68,16 +70,18 @@ impl Fate for Lot {
 #[test]
 fn what_was_acknowledged_outlives_a_power_cut_at_any_moment() {
     let script = Script::record();
-    let states = script.replay(|_| true).unwrap_or_else(|lost| panic!("{lost}"));
-    println!("{} moments, {states} different states", script.events.len());
-    assert!(states >= STATES_MIN, "{states}");
+    let mut states = BTreeSet::new();
+    for order in 0..ORDERS {
+        let events = script.at_once(order);
+        script.replay(&events, |_| true, &mut states).unwrap_or_else(|lost| panic!("{lost}"));
+    }
+    assert!(states.len() >= STATES_MIN, "{}", states.len());
 }
 
 #[test]
 fn without_any_one_of_the_syncs_something_is_lost() {
     let script = Script::record();
-    let objects: BTreeSet<&Path> =
-        script.bytes.keys().filter_map(|path| path.parent()).collect();
+    let objects: BTreeSet<&Path> = script.bytes.keys().filter_map(|path| path.parent()).collect();
     let after_delete: BTreeSet<usize> = (0..script.events.len() - 1)
         .filter(|at| matches!(script.events[*at], Event::Remove(_)))
         .map(|at| at + 1)
@@ -85,16 +89,19 @@ fn without_any_one_of_the_syncs_something_is_lost() {
     let without = |what: &str, is_left_out: &dyn Fn(usize, &Event) -> bool| {
         let number = script.events.iter().enumerate().filter(|(at, it)| is_left_out(*at, it));
         assert!(number.count() > 0, "there is no {what}");
-        let replayed = script.replay(|(at, event)| !is_left_out(at, event));
+        let kept = |(at, event): (usize, &Event)| !is_left_out(at, event);
+        let replayed = script.replay(&script.events, kept, &mut BTreeSet::new());
         assert!(replayed.is_err(), "nothing is lost without the {what}");
     };
     without("sync of a file", &|_, it| matches!(it, Event::SyncFile(_)));
-    without("sync of the folder of an object", &|_, it| {
-        matches!(it, Event::SyncFolder(folder) if objects.contains(folder.as_path()))
-    });
-    without("sync of the folders above it", &|_, it| {
-        matches!(it, Event::SyncFolder(folder) if !objects.contains(folder.as_path()))
-    });
+    without(
+        "sync of the folder of an object",
+        &|_, it| matches!(it, Event::SyncFolder(folder) if objects.contains(folder.as_path())),
+    );
+    without(
+        "sync of the folders above it",
+        &|_, it| matches!(it, Event::SyncFolder(folder) if !objects.contains(folder.as_path())),
+    );
     without("sync after a deletion", &|at, it| {
         matches!(it, Event::SyncFolder(_)) && after_delete.contains(&at)
     });
@@ -105,6 +112,8 @@ struct Script {
     root: PathBuf,
     keys: (RootKey, RepositoryId),
     events: Vec<Event>,
+    /// Where the events of each point begin.
+    starts: Vec<usize>,
     /// What every object holds.
     bytes: BTreeMap<PathBuf, Vec<u8>>,
 }
@@ -115,8 +124,12 @@ impl Script {
         let folder = tempfile::tempdir_in("/dev/shm").unwrap();
         let above = folder.path().to_path_buf();
         let disk = Arc::new(Recorder::default());
-        let store = LocalStore { root: above.join("a/repository"), disk: Arc::<Recorder>::clone(&disk) as _ };
+        let store = LocalStore {
+            root: above.join("a/repository"),
+            disk: Arc::<Recorder>::clone(&disk) as _,
+        };
         let keys = (RootKey::new([1; 32]), RepositoryId::new([2; 16]));
+        let mut starts = Vec::new();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let told = Told { store: store.clone(), disk: Arc::clone(&disk) };
@@ -124,6 +137,7 @@ impl Script {
             let readable: Arc<dyn ReadStore> = Arc::<dyn Store>::clone(&shared);
             let reader = Reader::with_keys(readable, Keys::derive(&keys.0, keys.1));
             for number in 0..POINTS {
+                starts.push(disk.events().len());
                 let slot = ObjectName::Slot(SlotId::new([u8::try_from(number).unwrap(); 8]));
                 told.create(slot, format!("slot {number}").into()).await.unwrap();
                 let writer = Writer::register(Arc::clone(&shared), &reader, "host").await.unwrap();
@@ -134,7 +148,8 @@ impl Script {
                 }
                 writer.store_index(packs).await.unwrap();
                 let manifest = manifest(writer.point());
-                writer.commit(manifest).await.unwrap();
+                let standing = writer.stand(u64::MAX).await.unwrap();
+                standing.commit(manifest).await.unwrap();
                 told.delete(slot).await.unwrap();
             }
         });
@@ -144,19 +159,41 @@ impl Script {
         for event in &events {
             match event {
                 Event::Write(path, content) => drop(unfinished.insert(path, content)),
-                Event::Publish(from, to) => drop(bytes.insert(to.clone(), unfinished[from].clone())),
+                Event::Publish(from, to) => {
+                    drop(bytes.insert(to.clone(), unfinished[from].clone()))
+                }
                 _ => {}
             }
         }
-        Self { root: above, keys, events, bytes }
+        Self { root: above, keys, events, starts, bytes }
+    }
+
+    // The first point alone, for it makes the folders that all share, then all others at once.
+    fn at_once(&self, order: u64) -> Vec<Event> {
+        let (first, rest) = self.events.split_at(self.starts[1]);
+        let bounds = self.starts[1..].windows(2).map(|pair| pair[0]..pair[1]);
+        let last = self.starts[self.starts.len() - 1]..self.events.len();
+        let mut strands: Vec<_> =
+            bounds.chain([last]).map(|range| self.events[range].iter()).collect();
+        let mut events = first.to_vec();
+        let mut lot = Lot { number: 3, noise: order };
+        while events.len() < first.len() + rest.len() {
+            let chosen = usize::try_from(lot.next()).unwrap() % strands.len();
+            events.extend(strands[chosen].next().cloned());
+        }
+        events
     }
 
     // Cuts the power after every event, in many ways; the events that `kept` refuses never happen.
-    fn replay(&self, kept: impl Fn((usize, &Event)) -> bool) -> Result<usize, String> {
+    fn replay(
+        &self,
+        events: &[Event],
+        kept: impl Fn((usize, &Event)) -> bool,
+        seen: &mut BTreeSet<Vec<(PathBuf, Vec<u8>)>>,
+    ) -> Result<(), String> {
         let mut disks = Disks::default();
         let mut promised = Promised::default();
-        let mut seen = BTreeSet::new();
-        for (at, event) in self.events.iter().enumerate() {
+        for (at, event) in events.iter().enumerate() {
             if kept((at, event)) {
                 disks.apply(event);
             }
@@ -169,7 +206,7 @@ impl Script {
                 }
             }
         }
-        Ok(seen.len())
+        Ok(())
     }
 
     fn judge(&self, files: &Files, promised: &Promised) -> Result<(), String> {
