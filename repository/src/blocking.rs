@@ -1,5 +1,14 @@
 //! Work that blocks or computes for long, on a thread of its own.
 
+/// How many threads may share some work, at most this many: one where nothing is left to chance.
+pub(crate) fn threads(most: usize) -> usize {
+    #[cfg(feature = "simulation")]
+    if crate::simulation::is_running() {
+        return 1;
+    }
+    most
+}
+
 /// Runs `work` where blocking is allowed, and gives its result; a panic goes on here.
 ///
 /// # Cancellation

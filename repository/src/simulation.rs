@@ -26,8 +26,9 @@ impl Drop for Simulation {
     }
 }
 
-/// Whether this thread is simulated.
-pub(crate) fn is_running() -> bool {
+/// Whether this thread is simulated. Threads that a simulated one starts and waits for are not: no
+/// virtual time goes by for what they do.
+pub fn is_running() -> bool {
     STATE.get().is_some()
 }
 

@@ -15,6 +15,7 @@ use tokio::runtime::Handle;
 
 use super::progress::Progress;
 use super::queue::Queue;
+use crate::blocking;
 use crate::chunks::Chunks;
 use crate::error::RepositoryError;
 use crate::index::Index;
@@ -72,7 +73,7 @@ pub(super) fn mark(
     };
     let queue = Queue::new(points.into_iter().map(Task::Point).collect());
     thread::scope(|scope| {
-        for _ in 0..THREADS {
+        for _ in 0..blocking::threads(THREADS) {
             scope.spawn(|| mark.work(&queue, runtime));
         }
     });

@@ -15,5 +15,6 @@
 pub mod fault;
 pub mod files;
 pub mod s3;
+pub mod simulation;
 pub mod store;
 pub mod world;

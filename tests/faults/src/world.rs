@@ -17,6 +17,9 @@ use repository::blocking;
 use repository::check::{self, CheckReport};
 use repository::chunks::Chunks;
 use repository::error::{RepositoryError, chain};
+use repository::forget::{self, Request};
+use repository::maintainer::Maintainer;
+use repository::prune::{Options, Prune, Report, Unused};
 use repository::reader::Reader;
 use repository::store::{MaintainStore, ReadStore, Store};
 use repository::unlock::{self, Key, KeyFile, NewSlot};
@@ -40,6 +43,8 @@ pub struct Account {
     pub committed: BTreeMap<PointId, Files>,
     /// The points that somebody asked to forget, whatever the answer was.
     pub given_up: BTreeSet<PointId>,
+    /// The points that were reported as forgotten.
+    pub forgotten: BTreeSet<PointId>,
     /// What failed, and how.
     pub failures: Vec<String>,
 }
@@ -180,6 +185,26 @@ impl Process<'_> {
         }
     }
 
+    /// Forgets a point.
+    pub async fn forget(&self, point: PointId) -> Result<(), Failure> {
+        let maintainer = self.maintainer().await?;
+        let when = Timestamp::UNIX_EPOCH;
+        let request = Request { who: "test".into(), when, why: "old".into() };
+        Ok(forget::forget(&maintainer, &[point], &request).await?)
+    }
+
+    /// Gives back the space of what is forgotten.
+    pub async fn prune(&self) -> Result<Report, Failure> {
+        let maintainer = self.maintainer().await?;
+        // Everything that is not needed goes, so that much is copied.
+        let options = Options { max_unused: Unused::Percent(0.0), ..Options::usual("host", None) };
+        Ok(Prune::plan(&maintainer, options, Arc::default()).await?.execute().await?)
+    }
+
+    async fn maintainer(&self) -> Result<Maintainer, Failure> {
+        Ok(Maintainer::open(Arc::clone(&self.store), &key()).await?)
+    }
+
     /// Whether all is well, every byte read.
     pub async fn check(&self) -> Result<CheckReport, Failure> {
         Ok(check::check(&self.reader().await?, true).await?)
@@ -190,7 +215,10 @@ impl Process<'_> {
         let reader = self.reader().await?;
         let mut points = BTreeSet::new();
         for session in reader.sessions().await? {
-            points.extend(reader.point(session).await?.map(|manifest| manifest.point));
+            match reader.point(session).await {
+                Err(RepositoryError::Forgotten(_)) => {}
+                manifest => points.extend(manifest?.map(|manifest| manifest.point)),
+            }
         }
         Ok(points)
     }
@@ -232,6 +260,9 @@ impl Account {
     /// Compares what was promised with what is there, as a process sees it whose store is well.
     pub async fn settle(&self, process: &Process<'_>) -> Result<(), Failure> {
         let there = process.points().await?;
+        if let Some(point) = self.forgotten.intersection(&there).next() {
+            return Err(format!("point {point} was forgotten and is there").into());
+        }
         for (point, files) in &self.committed {
             if self.given_up.contains(point) {
                 continue;

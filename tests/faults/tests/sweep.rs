@@ -127,6 +127,22 @@ async fn script(process: &Process<'_>, account: &mut Account) {
             account.restore(manifest.point, process.restore(manifest.point).await);
         }
     }
+    if let Some(oldest) = account.committed.keys().next().copied() {
+        account.given_up.insert(oldest);
+        let forgotten = process.forget(oldest).await;
+        if account.note("forget", forgotten).is_some() {
+            account.forgotten.insert(oldest);
+        }
+    }
+    let pruned = process.prune().await;
+    account.note("prune", pruned);
+    let files = version(4);
+    let root = newest.as_ref().map(|manifest| manifest.volumes[0].root.clone());
+    let made = process.backup(&files, root).await;
+    newest = account.backup(made, files).or(newest);
+    if let Some(manifest) = &newest {
+        account.restore(manifest.point, process.restore(manifest.point).await);
+    }
     let checked = process.check().await;
     account.note("check", checked);
 }
@@ -140,6 +156,7 @@ async fn after(process: &Process<'_>, account: &mut Account) -> Result<(), Failu
     let files = version(9);
     let manifest = process.backup(&files, None).await?;
     account.backup(Ok(manifest), files);
+    process.prune().await?;
     account.settle(process).await?;
     let report = process.check().await?;
     match report.findings.as_slice() {

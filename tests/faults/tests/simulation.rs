@@ -1,0 +1,71 @@
+//! Writers, prunes, forgets and restores at once, by many seeds; `tests/simulate.sh` runs more.
+
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test panics")]
+
+use std::collections::BTreeMap;
+use std::env;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+
+use faults::simulation::{Outcome, run};
+
+/// Of the usual test run.
+const SEEDS: u64 = 240;
+
+#[test]
+fn nothing_is_lost_whatever_the_seed() {
+    let number = |name, usual| env::var(name).map_or(usual, |text: String| text.parse().unwrap());
+    let first = number("STILLPOINT_SEED", 1);
+    let last = first + number("STILLPOINT_SEEDS", SEEDS);
+    let next = AtomicU64::new(first);
+    let done: Mutex<BTreeMap<&str, u64>> = Mutex::default();
+    let broken: Mutex<Vec<(u64, Outcome)>> = Mutex::default();
+    let work = || {
+        loop {
+            let seed = next.fetch_add(1, SeqCst);
+            if seed >= last {
+                return;
+            }
+            let outcome = run(seed, false);
+            let mut done = done.lock().unwrap();
+            outcome.done.iter().for_each(|(what, count)| *done.entry(what).or_default() += count);
+            *done.entry("request").or_default() += outcome.requests;
+            if !outcome.broken.is_empty() {
+                println!("seed {seed}: {:?}", outcome.broken);
+                broken.lock().unwrap().push((seed, outcome));
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        (0..threads).for_each(|_| drop(scope.spawn(work)));
+    });
+    println!("seeds {first} to {}: {:?}", last - 1, done.lock().unwrap());
+    let broken: Vec<u64> = broken.into_inner().unwrap().iter().map(|(seed, _)| *seed).collect();
+    assert!(broken.is_empty(), "run again with STILLPOINT_SEED=… STILLPOINT_SEEDS=1: {broken:?}");
+}
+
+#[test]
+fn a_seed_gives_the_same_trace_each_time() {
+    for seed in 1..=8 {
+        let (first, second) = (run(seed, true), run(seed, true));
+        let differ = first.lines.iter().zip(&second.lines).position(|(one, other)| one != other);
+        if let Some(at) = differ {
+            let from = at.saturating_sub(5);
+            panic!("seed {seed}: {:#?}\n{:#?}", &first.lines[from..=at], &second.lines[from..=at]);
+        }
+        assert_eq!(first, second);
+        assert!(first.requests > 500, "{first:?}");
+    }
+    assert_ne!(run(1, false).trace, run(2, false).trace);
+}
+
+/// Prints the trace of one seed: `STILLPOINT_SEED=7 cargo test … print_the_trace -- --ignored`.
+#[test]
+#[ignore = "it shows one seed to a person"]
+fn print_the_trace() {
+    let seed = env::var("STILLPOINT_SEED").unwrap().parse().unwrap();
+    let outcome = run(seed, true);
+    outcome.lines.iter().for_each(|line| println!("{line}"));
+    println!("{:?}\n{:?}", outcome.done, outcome.broken);
+}
