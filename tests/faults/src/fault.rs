@@ -20,7 +20,7 @@ pub enum Fault {
     OwnWrite,
     /// Nothing is done, and trying again may help: 429, 503, a connection that was cut.
     Refused,
-    /// The first half of the object is stored, and the connection is cut.
+    /// The first half of a pack is stored, and the connection is cut. Other objects are refused.
     TornPut,
     /// An object ends too early.
     ShortGet,
