@@ -60,7 +60,7 @@ async fn a_log_that_is_not_synced_with_each_write_would_lose_some() {
     assert!(lost > 10, "{lost}");
     let world = World::new();
     drop(world.open().await);
-    let mut writer = crate::open::writer(&world.path()).await.unwrap();
+    let mut writer = open::writer(&world.path()).await.unwrap();
     let synced: i64 =
         sqlx::query_scalar("PRAGMA synchronous").fetch_one(&mut writer).await.unwrap();
     assert_eq!(synced, 2, "every write is synced");

@@ -48,7 +48,7 @@ impl Fate for Lot {
         match self.number {
             0 => false,
             1 | 2 => true,
-            _ => self.next() % 2 == 0,
+            _ => self.next().is_multiple_of(2),
         }
     }
 
@@ -160,7 +160,7 @@ impl Script {
             match event {
                 Event::Write(path, content) => drop(unfinished.insert(path, content)),
                 Event::Publish(from, to) => {
-                    drop(bytes.insert(to.clone(), unfinished[from].clone()))
+                    drop(bytes.insert(to.clone(), unfinished[from].clone()));
                 }
                 _ => {}
             }
