@@ -124,7 +124,7 @@ fn memory(field: &str) -> u64 {
 /// Makes the door of a repository; returns its keys and the key that opens it.
 async fn open(store: &dyn Store) -> (Keys, Key) {
     let (root, repository) = (RootKey::new([1; 32]), RepositoryId::new([2; 16]));
-    let (slot, key) = (SlotId::new([3; 8]), Key::KeyFile(KeyFile::new([4; 32])));
+    let (slot, key) = (SlotId::new([3; 8]), Key::File(KeyFile::new([4; 32])));
     let inscription = Inscription { label: Label::default(), created: Timestamp::UNIX_EPOCH };
     let wrapped = Slot::wrap((&root, repository), slot, &key, inscription, [5; 32]).unwrap();
     store.create(ObjectName::Slot(slot), wrapped.to_bytes().into()).await.unwrap();

@@ -99,8 +99,8 @@ mod tests {
     #[test]
     fn times_have_a_unit() {
         assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
-        assert_eq!(duration("30m"), Ok(Duration::from_secs(1800)));
-        assert_eq!(duration("2h"), Ok(Duration::from_secs(7200)));
+        assert_eq!(duration("30m"), Ok(Duration::from_mins(30)));
+        assert_eq!(duration("2h"), Ok(Duration::from_hours(2)));
         for wrong in ["", "30", "m", "-1m", "1d", "99999999999999999999h"] {
             assert!(duration(wrong).is_err(), "{wrong}");
         }

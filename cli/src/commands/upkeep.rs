@@ -25,10 +25,10 @@ impl Context {
             render::talk(&plan);
         }
         upkeep.forget(&plan).await?;
-        let pruned = match forget.prune {
-            true => Some(self.prune_now(&upkeep, upkeep.prune_options()).await?),
-            false => None,
-        };
+        let mut pruned = None;
+        if forget.prune {
+            pruned = Some(self.prune_now(&upkeep, upkeep.prune_options()).await?);
+        }
         upkeep.close().await;
         Ok(self.answer(&render::Forgotten { plan, pruned }, Exit::Success))
     }

@@ -70,8 +70,12 @@ fn any_pack() -> impl Strategy<Value = (bool, bool, bool)> {
     (prop::bool::weighted(0.2), prop::bool::weighted(0.8), prop::bool::weighted(0.9))
 }
 
+fn config() -> ProptestConfig {
+    ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn every_live_chunk_keeps_a_home_or_is_copied(
