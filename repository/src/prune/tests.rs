@@ -178,7 +178,7 @@ async fn what_cannot_be_read_stops_everything() {
     let names = origin.names().await;
     let tree_pack = origin.restore(made[1].0).await;
     assert_eq!(tree_pack, made[1].1);
-    let of_point = |wanted: fn(&ObjectName) -> bool| names.iter().copied().filter(wanted).last();
+    let of_point = |wanted: fn(&ObjectName) -> bool| names.iter().copied().rfind(wanted);
     let damages = [
         of_point(|name| matches!(name, ObjectName::Index(..))),
         of_point(|name| matches!(name, ObjectName::Forgotten(_))),

@@ -78,7 +78,7 @@ async fn a_prune_waits_for_a_session_and_then_deletes() {
     let mut backup = world.begin().await;
     backup.store(&made[1].1).await;
     world.forget(made[0].0).await;
-    let patient = Options { stalled_after: Duration::from_secs(3600), ..strict() };
+    let patient = Options { stalled_after: Duration::from_hours(1), ..strict() };
     let progress: Arc<crate::prune::Progress> = Arc::default();
     let planned = Prune::plan(&world.maintainer, patient, Arc::clone(&progress)).await.unwrap();
     let session = backup.writer.point();
