@@ -14,8 +14,8 @@ use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
 
-use service::RestoreProgress;
 use service::backup::{BackupProgress, BackupReport, BackupRequest, Subject};
+use service::check::{CheckRequest, ReadData};
 use service::engine::{Engine, FREEZE_DEADLINE, Settings};
 use service::key::{KeySource, NewKey};
 use service::keys;
@@ -23,6 +23,7 @@ use service::platforms::Platforms;
 use service::points::PointName;
 use service::secret::SecretSource;
 use service::warden::WardenProgram;
+use service::{CheckProgress, RestoreProgress};
 use tests::directory::Directory;
 use tests::lab;
 use tests::sequence::{self, Sequence};
@@ -90,7 +91,9 @@ fn always_agree(members: usize, parent: &Path) {
             windows[windows.len() / 2],
             windows[windows.len() - 1]
         );
-        assert!(engine.check(false).await.unwrap().findings.is_empty());
+        let request = CheckRequest::of(ReadData::Nothing);
+        let report = engine.check(request, &CheckProgress::default()).await.unwrap();
+        assert!(report.findings.is_empty());
     });
 }
 

@@ -51,12 +51,17 @@ const DIRECTORY_FILES: u64 = 100;
 
 fn main() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    if std::env::args().any(|argument| argument == "--ten-million") {
-        return runtime.block_on(made_up::measure());
+    if let Some(cache) = std::env::args().skip_while(|arg| arg != "--ten-million").nth(1) {
+        return runtime.block_on(made_up::measure(cache.as_ref()));
     }
     runtime.block_on(many_packs());
-    let this = std::env::current_exe().unwrap();
-    assert!(Command::new(this).arg("--ten-million").status().unwrap().success());
+    // Without a cache, and with what that has left.
+    let cache = tempfile::tempdir().unwrap();
+    for _ in 0..2 {
+        let mut child = Command::new(std::env::current_exe().unwrap());
+        child.arg("--ten-million").arg(cache.path());
+        assert!(child.status().unwrap().success());
+    }
 }
 
 // Of every three packs the first point alone needs one, the second point needs one, and of the last

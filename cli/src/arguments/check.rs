@@ -117,7 +117,7 @@ mod tests {
         let wanted = CheckRequest {
             data: ReadData::Due { within: days(30) },
             bytes_max: Some(2 << 30),
-            time_max: Some(Duration::from_secs(5400)),
+            time_max: Some(Duration::from_mins(90)),
             accept: false,
         };
         assert_eq!(request, Some(wanted));

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::protocol::choice::{Fate, Home, PackView, Rank, home};
+use crate::protocol::choice::{Fate, Home, PackView, home};
 
 /// How much of a repository may be taken by what nobody needs.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -15,19 +15,20 @@ pub enum Unused {
     Unlimited,
 }
 
-/// What is known of one listed pack.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// What is known of one listed pack, in few bytes: there may be a million. No pack has more than
+/// 1 GiB.
+#[allow(clippy::struct_excessive_bools, reason = "each can be so or not, whatever the others are")]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Tally {
-    /// What the protocol wants to know: all bytes of chunks, and live ones.
-    pub(super) view: PackView,
-    /// Its length.
-    pub(super) size: u64,
-    /// The bytes of the live chunks that it is home to.
-    pub(super) homed: u64,
-    /// The bytes of live chunks that have no home, and are to be copied from here.
-    pub(super) rescued: u64,
+    pub(super) is_condemned: bool,
+    pub(super) is_resolved: bool,
+    pub(super) is_indexed: bool,
     /// Whether a live chunk lies in it that has no home: then it cannot be deleted yet.
     pub(super) is_needed: bool,
+    pub(super) bytes: u32,
+    pub(super) live: u32,
+    pub(super) homed: u32,
+    pub(super) rescued: u32,
 }
 
 /// What a prune does with a pack, and why.
@@ -49,38 +50,68 @@ pub enum Reason {
 }
 
 impl Tally {
-    /// A pack of so many bytes of which nothing else is known yet.
-    pub(super) fn new(view: PackView, size: u64) -> Self {
-        Self { view, size, homed: 0, rescued: 0, is_needed: false }
+    /// Counts a chunk that takes so many bytes here.
+    pub(super) fn add(&mut self, bytes: u64, is_live: bool) {
+        add(&mut self.bytes, bytes);
+        if is_live {
+            add(&mut self.live, bytes);
+        }
     }
 
-    /// How good a home it is.
-    pub(super) fn rank(&self) -> Option<Rank> {
-        self.view.rank()
+    /// What the protocol wants to know.
+    pub(super) fn view(&self) -> PackView {
+        PackView {
+            is_condemned: self.is_condemned,
+            is_resolved: self.is_resolved,
+            is_indexed: self.is_indexed,
+            bytes: self.bytes.into(),
+            live: self.live.into(),
+        }
+    }
+
+    /// The bytes of the live chunks that it is home to.
+    pub(super) fn homed(&self) -> u64 {
+        self.homed.into()
+    }
+
+    /// The bytes of live chunks that have no home, and are to be copied from here.
+    pub(super) fn rescued(&self) -> u64 {
+        self.rescued.into()
     }
 
     fn unused(&self) -> u64 {
-        self.view.bytes.saturating_sub(self.homed)
+        self.bytes.saturating_sub(self.homed).into()
     }
+}
+
+fn add(sum: &mut u32, bytes: u64) {
+    *sum = sum.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
+}
+
+/// The home of a live chunk, given the packs that it lies in, by number.
+///
+/// It depends on what is live in the packs, and on no other chunk's home.
+pub(super) fn home_of(tallies: &[Tally], packs: impl IntoIterator<Item = u32>) -> Home<u32> {
+    let rank = |pack: u32| tallies.get(pack as usize).and_then(|tally| tally.view().rank());
+    home(packs.into_iter().map(|pack| (pack, rank(pack))))
 }
 
 /// Gives a live chunk its home: the places are numbers of packs with the bytes that the chunk takes
 /// there. A chunk may lie in a pack twice; one copy is enough.
-pub(super) fn settle(tallies: &mut [Tally], ranks: &[Option<Rank>], places: &[(u32, u64)]) {
-    let rank = |pack: u32| ranks.get(pack as usize).copied().flatten();
+pub(super) fn settle(tallies: &mut [Tally], places: &[(u32, u64)]) {
     let bytes = |wanted: u32| {
         let here = places.iter().filter(|(pack, _)| *pack == wanted);
         here.map(|(_, bytes)| *bytes).max().unwrap_or(0)
     };
-    match home(places.iter().map(|(pack, _)| (*pack, rank(*pack)))) {
+    match home_of(tallies, places.iter().map(|(pack, _)| *pack)) {
         Home::In(pack) => {
             if let Some(tally) = tallies.get_mut(pack as usize) {
-                tally.homed = tally.homed.saturating_add(bytes(pack));
+                add(&mut tally.homed, bytes(pack));
             }
         }
         Home::Rescue(pack) => {
             if let Some(tally) = tallies.get_mut(pack as usize) {
-                tally.rescued = tally.rescued.saturating_add(bytes(pack));
+                add(&mut tally.rescued, bytes(pack));
             }
             for (pack, _) in places {
                 if let Some(tally) = tallies.get_mut(*pack as usize) {
@@ -99,16 +130,14 @@ pub(super) fn choose(tallies: &[Tally], max_unused: Unused) -> Vec<(u32, Reason)
     let mut candidates = Vec::new();
     let (mut used, mut unused) = (0_u64, 0_u64);
     for (number, tally) in (0_u32..).zip(tallies) {
-        if tally.rescued > 0 {
-            used = used.saturating_add(tally.rescued);
-        }
-        match tally.view.fate(tally.homed, 0) {
+        used = used.saturating_add(tally.rescued());
+        match tally.view().fate(tally.homed(), 0) {
             _ if tally.rescued > 0 => chosen.push((number, Reason::Rescue)),
             Fate::Condemn => chosen.push((number, tally.why_condemned())),
-            Fate::Keep | Fate::Repack if !tally.view.is_condemned => {
-                used = used.saturating_add(tally.homed);
+            Fate::Keep | Fate::Repack if !tally.is_condemned => {
+                used = used.saturating_add(tally.homed());
                 unused = unused.saturating_add(tally.unused());
-                if tally.view.is_resolved && tally.unused() > 0 {
+                if tally.is_resolved && tally.unused() > 0 {
                     candidates.push((number, *tally));
                 }
             }
@@ -118,10 +147,8 @@ pub(super) fn choose(tallies: &[Tally], max_unused: Unused) -> Vec<(u32, Reason)
     let limit = max_unused.limit(used);
     // Those that give back most for what is copied come first.
     candidates.sort_by(|(a, one), (b, other)| {
-        let (left, right) = (
-            u128::from(one.homed) * u128::from(other.view.bytes),
-            u128::from(other.homed) * u128::from(one.view.bytes),
-        );
+        let (left, right) =
+            (one.homed() * u64::from(other.bytes), other.homed() * u64::from(one.bytes));
         left.cmp(&right).then(a.cmp(b))
     });
     for (number, tally) in candidates {
@@ -137,10 +164,10 @@ pub(super) fn choose(tallies: &[Tally], max_unused: Unused) -> Vec<(u32, Reason)
 
 impl Tally {
     fn why_condemned(&self) -> Reason {
-        match self.view {
-            _ if self.view.live > 0 => Reason::Duplicate,
-            PackView { is_indexed: false, .. } => Reason::Orphan,
-            _ => Reason::Unneeded,
+        match self.is_indexed {
+            _ if self.live > 0 => Reason::Duplicate,
+            false => Reason::Orphan,
+            true => Reason::Unneeded,
         }
     }
 }

@@ -37,9 +37,9 @@ pub(super) async fn delete(
     progress.enter(Phase::Deleting);
     let gone = survey.deletable_packs();
     let mut deleted = Deleted::default();
-    for (number, tally, _) in survey.condemned_packs() {
+    for (number, size, ..) in survey.condemned_packs() {
         let share = if gone.contains(&number) { &mut deleted.packs } else { &mut deleted.left };
-        share.add(tally.size);
+        share.add(size);
     }
     all(maintainer, packs(survey, &gone), progress).await?;
     let segments = survey.deletable_segments(&gone);

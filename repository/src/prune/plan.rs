@@ -130,15 +130,15 @@ pub(super) fn decide(survey: &Survey, max_unused: Unused) -> (Orders, Vec<Decisi
             continue;
         };
         let copied = match reason {
-            Reason::MostlyUnneeded => tally.homed,
-            Reason::Rescue => tally.rescued,
+            Reason::MostlyUnneeded => tally.homed(),
+            Reason::Rescue => tally.rescued(),
             Reason::Duplicate | Reason::Orphan | Reason::Unneeded => 0,
         };
         if copied > 0 {
             orders.copy.push(number);
         }
         // What is rescued may be condemned already, or be of a session that is still at work.
-        if !tally.view.is_condemned && tally.view.is_resolved {
+        if !tally.is_condemned && tally.is_resolved {
             orders.condemn.insert(number);
         }
         decisions.push(Decision { pack: ObjectName::Pack(pack), bytes, copied, reason });
@@ -183,13 +183,13 @@ pub(super) async fn summary(
         sessions: Vec::new(),
         decisions: Vec::new(),
     };
-    for tally in &survey.tallies {
-        plan.stored.add(tally.size);
-        plan.used = plan.used.saturating_add(tally.homed).saturating_add(tally.rescued);
-        if tally.view.is_condemned {
-            plan.condemned.add(tally.size);
-        } else if !tally.view.is_resolved {
-            plan.at_work.add(tally.size);
+    for ((_, size), tally) in survey.packs.iter().zip(&survey.tallies) {
+        plan.stored.add(size);
+        plan.used = plan.used.saturating_add(tally.homed()).saturating_add(tally.rescued());
+        if tally.is_condemned {
+            plan.condemned.add(size);
+        } else if !tally.is_resolved {
+            plan.at_work.add(size);
         }
     }
     for decision in &decisions {

@@ -11,6 +11,7 @@ use format::names::{ObjectName, PackName};
 use format::pack::PackRecord;
 use futures::{StreamExt as _, stream};
 
+use super::choose::home_of;
 use super::packer::Packer;
 use super::plan::Orders;
 use super::progress::Progress;
@@ -18,7 +19,7 @@ use super::survey::Survey;
 use crate::blocking;
 use crate::chunks::open_frame;
 use crate::error::RepositoryError;
-use crate::protocol::choice::{Home, home};
+use crate::protocol::choice::Home;
 use crate::reader::Reader;
 use crate::writer::Writer;
 
@@ -120,8 +121,7 @@ fn is_copied(survey: &Survey, pack: u32, chunk: &ChunkRecord) -> Result<bool, Re
     };
     debug_assert!(row.length > 0);
     let places = index.spots(&survey.census, chunk.id)?;
-    let rank = |pack: u32| survey.ranks.get(pack as usize).copied().flatten();
-    let home = home(places.iter().map(|(pack, _)| (*pack, rank(*pack))));
+    let home = home_of(&survey.tallies, places.iter().map(|(pack, _)| *pack));
     Ok(matches!(home, Home::In(home) | Home::Rescue(home) if home == pack))
 }
 

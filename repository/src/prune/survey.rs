@@ -21,7 +21,7 @@ use crate::index::census::Census;
 use crate::index::marks::Marks;
 use crate::index::{Index, Opened};
 use crate::maintainer::Maintainer;
-use crate::protocol::choice::{PackView, Rank, SegmentView};
+use crate::protocol::choice::SegmentView;
 use crate::protocol::deletion::{NamedPack, may_delete_segment};
 use crate::protocol::generation::Opening;
 use crate::protocol::sessions::Sessions;
@@ -49,7 +49,6 @@ pub(super) struct Survey {
     pub(super) live: Marks,
     /// One for each pack, by its number in the listing.
     pub(super) tallies: Vec<Tally>,
-    pub(super) ranks: Vec<Option<Rank>>,
 }
 
 impl Survey {
@@ -129,7 +128,6 @@ impl Survey {
             census,
             live,
             tallies: Vec::new(),
-            ranks: Vec::new(),
         };
         blocking::run(move || survey.tallied()).await
     }
@@ -140,23 +138,20 @@ impl Survey {
         let index = Arc::clone(&self.index);
         index.each_chunk(&self.census, &self.live, |is_live, places| {
             for (pack, spot) in places {
-                if let Some(Tally { view, .. }) = tallies.get_mut(*pack as usize) {
-                    view.bytes = view.bytes.saturating_add(spot.share);
-                    let live = if is_live { spot.share } else { 0 };
-                    view.live = view.live.saturating_add(live);
+                if let Some(tally) = tallies.get_mut(*pack as usize) {
+                    tally.add(spot.share, is_live);
                 }
             }
         })?;
-        let ranks: Vec<_> = tallies.iter().map(Tally::rank).collect();
         let mut shares = Vec::new();
         index.each_chunk(&self.census, &self.live, |is_live, places| {
             if is_live {
                 shares.clear();
                 shares.extend(places.iter().map(|(pack, spot)| (*pack, spot.share)));
-                settle(&mut tallies, &ranks, &shares);
+                settle(&mut tallies, &shares);
             }
         })?;
-        (self.tallies, self.ranks) = (tallies, ranks);
+        self.tallies = tallies;
         Ok(self)
     }
 
@@ -171,15 +166,11 @@ impl Survey {
                 *is_indexed = true;
             }
         }
-        let tally = |((pack, size), is_indexed): ((PackName, u64), bool)| {
-            let view = PackView {
-                is_condemned: self.is_condemned(ObjectName::Pack(pack)),
-                is_resolved: self.sessions.is_resolved(pack.session),
-                is_indexed,
-                bytes: 0,
-                live: 0,
-            };
-            Tally::new(view, size)
+        let tally = |((pack, _), is_indexed): ((PackName, u64), bool)| Tally {
+            is_condemned: self.is_condemned(ObjectName::Pack(pack)),
+            is_resolved: self.sessions.is_resolved(pack.session),
+            is_indexed,
+            ..Tally::default()
         };
         self.packs.iter().zip(is_indexed).map(tally).collect()
     }
@@ -225,12 +216,13 @@ impl Survey {
         self.sessions.unresolved().all(|(_, standing)| !standing.is_below(generation))
     }
 
-    /// The condemned packs that are still there, with the generation that condemned them.
-    pub(super) fn condemned_packs(&self) -> impl Iterator<Item = (u32, &Tally, u64)> {
+    /// The condemned packs that are still there: their numbers, their lengths, whether a chunk in
+    /// them has no home, and the generation that condemned them.
+    pub(super) fn condemned_packs(&self) -> impl Iterator<Item = (u32, u64, bool, u64)> {
         let numbered = (0..).zip(self.packs.iter()).zip(&self.tallies);
-        numbered.filter_map(|((number, (pack, _)), tally)| {
+        numbered.filter_map(|((number, (pack, size)), tally)| {
             let since = self.generations.condemned.since(ObjectName::Pack(pack))?;
-            Some((number, tally, since))
+            Some((number, size, tally.is_needed, since))
         })
     }
 
@@ -238,7 +230,7 @@ impl Survey {
     pub(super) fn deletable_packs(&self) -> BTreeSet<u32> {
         let may_go = self
             .condemned_packs()
-            .filter(|(_, tally, since)| !tally.is_needed && self.is_settled(*since));
+            .filter(|(_, _, is_needed, since)| !is_needed && self.is_settled(*since));
         may_go.map(|(number, ..)| number).collect()
     }
 
@@ -251,7 +243,7 @@ impl Survey {
             let entry = NamedPack {
                 is_listed: number.is_some_and(|number| !gone.contains(&number)),
                 // By one that is not condemned; this one is, if it matters.
-                is_named_elsewhere: tally.is_some_and(|tally| tally.view.is_indexed),
+                is_named_elsewhere: tally.is_some_and(|tally| tally.is_indexed),
             };
             if let Some(named) = named.get_mut(pack.segment) {
                 named.push(entry);
@@ -268,7 +260,7 @@ impl Survey {
     pub(super) fn is_waiting(&self) -> bool {
         let segments = self.segments.iter();
         let segments = segments.filter_map(|name| self.generations.condemned.since(*name));
-        let packs = self.condemned_packs().map(|(_, _, since)| since);
+        let packs = self.condemned_packs().map(|(.., since)| since);
         packs.chain(segments).any(|since| !self.is_settled(since))
     }
 

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use crate::fault::{Fault, Operation};
 
 /// How long a request waits that nobody answers.
-const TIMEOUT: Duration = Duration::from_secs(600);
+const TIMEOUT: Duration = Duration::from_mins(10);
 
 /// Which operations fail, and how: those with these numbers among the ones that the fault applies
 /// to, counted from 0.
@@ -103,7 +103,7 @@ impl FaultyStore {
         self.failed(what, !matches!(fault, Fault::Before | Fault::Kill | Fault::KillAfter))
     }
 
-    fn reply(&self, fault: Option<Fault>, bytes: Bytes) -> Bytes {
+    fn reply(fault: Option<Fault>, bytes: Bytes) -> Bytes {
         match fault {
             Some(Fault::ShortGet) => bytes.slice(..bytes.len() / 2),
             Some(Fault::FlippedBit) => {
@@ -128,7 +128,7 @@ impl ReadStore for FaultyStore {
         let fault = self.next(Operation::Get, &what)?;
         match fault {
             None | Some(Fault::ShortGet | Fault::FlippedBit) => {
-                Ok(self.reply(fault, self.inner.get(name).await?))
+                Ok(Self::reply(fault, self.inner.get(name).await?))
             }
             Some(fault) => Err(self.fail(fault, &what).await),
         }
@@ -139,7 +139,7 @@ impl ReadStore for FaultyStore {
         let fault = self.next(Operation::GetRange, &what)?;
         match fault {
             None | Some(Fault::ShortGet | Fault::FlippedBit) => {
-                Ok(self.reply(fault, self.inner.get_range(name, range).await?))
+                Ok(Self::reply(fault, self.inner.get_range(name, range).await?))
             }
             Some(Fault::WrongRange) => {
                 // As long as what was asked for, from the beginning of the object.

@@ -27,8 +27,9 @@ use restore::execute::execute;
 use restore::plan::Plan;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
+use uploader::rehearsal::StoredVolume;
 use uploader::selection::Selection;
-use uploader::upload::Upload;
+use uploader::upload::{Upload, Uploaded};
 use uploader::volume::{Stillness, Volume};
 
 use crate::files::{self, Files};
@@ -142,7 +143,6 @@ impl Process<'_> {
         let reader = self.reader().await?;
         let store: Arc<dyn Store> = Arc::<dyn MaintainStore>::clone(&self.store);
         let upload = Upload::begin(store, &reader, "host", None, Arc::default()).await?;
-        let point = upload.point();
         let volume = Volume {
             name: RawPath::new("data"),
             tree: FileTree { root: source, ..FileTree::default() },
@@ -152,22 +152,24 @@ impl Process<'_> {
             full: false,
             page_maps: None,
         };
-        let (upload, stored) = upload.volume(volume).await?;
-        if !stored.omissions.is_empty() {
-            return Err(format!("left out: {:?}", stored.omissions).into());
-        }
-        let volume = VolumeRecord {
-            name: RawPath::new("data"),
-            source: RawPath::new("/data"),
-            driver: "none".into(),
-            mounts: Vec::new(),
-            root: stored.root,
-            files: stored.files,
-            bytes: stored.bytes,
-            data: stored.data,
+        let record = |stored: &StoredVolume| {
+            assert!(stored.omissions.is_empty(), "left out: {:?}", stored.omissions);
+            VolumeRecord {
+                name: RawPath::new("data"),
+                source: RawPath::new("/data"),
+                driver: "none".into(),
+                mounts: Vec::new(),
+                root: stored.root.clone(),
+                files: stored.files,
+                bytes: stored.bytes,
+                data: stored.data,
+            }
         };
-        let manifest = |statistics| manifest(point, vec![volume], statistics);
-        Ok(upload.commit(manifest).await?)
+        let manifest = |uploaded: Uploaded<'_>| {
+            let volumes = uploaded.volumes.into_iter().map(record).collect();
+            manifest(uploaded.point, volumes, uploaded.statistics)
+        };
+        Ok(upload.volume(volume).await?.commit(manifest).await?)
     }
 
     /// The files of a point, as a restore gives them back.

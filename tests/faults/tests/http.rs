@@ -1,7 +1,13 @@
 //! What a server of S3 does wrong, through the client library that the program uses: nothing that
 //! was reported as committed is lost, nothing that failed is reported as done.
 
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test panics")]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test panics, and says what it did"
+)]
 
 use std::time::Duration;
 
@@ -122,7 +128,7 @@ async fn after(process: &Process<'_>, account: &mut Account) -> Result<(), Failu
 fn in_real_time<T>(work: impl Future<Output = T>) -> T {
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let result =
-        runtime.block_on(async { tokio::time::timeout(Duration::from_secs(300), work).await });
+        runtime.block_on(async { tokio::time::timeout(Duration::from_mins(5), work).await });
     runtime.shutdown_background();
     result.expect("a run ends")
 }

@@ -1,6 +1,12 @@
 //! Writers, prunes, forgets and restores at once, by many seeds; `tests/simulate.sh` runs more.
 
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test panics")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test panics, and is told seeds by the environment"
+)]
 
 use std::collections::BTreeMap;
 use std::env;

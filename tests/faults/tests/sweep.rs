@@ -1,7 +1,13 @@
 //! For every operation of a script and every kind of fault: nothing that was reported as committed
 //! is lost, nothing that failed is reported as done, and the next run works and finds all well.
 
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test panics")]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test panics, and says what it did"
+)]
 
 use std::sync::Arc;
 

@@ -4,23 +4,36 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn view(bytes: u64, live: u64) -> PackView {
-    PackView { is_condemned: false, is_resolved: true, is_indexed: true, bytes, live }
+const PACK: Tally = Tally {
+    is_condemned: false,
+    is_resolved: true,
+    is_indexed: true,
+    is_needed: false,
+    bytes: 100,
+    live: 0,
+    homed: 0,
+    rescued: 0,
+};
+
+fn homing(homed: u32) -> Tally {
+    Tally { homed, live: homed, ..PACK }
 }
 
-fn tally(bytes: u64, homed: u64) -> Tally {
-    Tally { homed, ..Tally::new(view(bytes, homed), bytes + 200) }
+#[test]
+fn a_tally_is_small() {
+    assert_eq!(size_of::<Tally>(), 20);
 }
 
 #[test]
 fn what_nobody_needs_is_condemned_with_the_reason() {
-    let condemned = PackView { is_condemned: true, ..view(100, 0) };
-    let at_work = PackView { is_resolved: false, ..view(100, 0) };
-    let orphan = PackView { is_indexed: false, ..view(100, 0) };
-    let unreadable = PackView { bytes: 0, ..orphan };
-    let double = view(100, 60);
-    let views = [condemned, at_work, orphan, unreadable, double, view(100, 0)];
-    let tallies = views.map(|view| Tally::new(view, 300));
+    let tallies = [
+        Tally { is_condemned: true, ..PACK },
+        Tally { is_resolved: false, ..PACK },
+        Tally { is_indexed: false, ..PACK },
+        Tally { is_indexed: false, bytes: 0, ..PACK },
+        Tally { live: 60, ..PACK },
+        PACK,
+    ];
     let wanted =
         [(2, Reason::Orphan), (3, Reason::Orphan), (4, Reason::Duplicate), (5, Reason::Unneeded)];
     assert_eq!(choose(&tallies, Unused::Unlimited), wanted);
@@ -28,7 +41,7 @@ fn what_nobody_needs_is_condemned_with_the_reason() {
 
 #[test]
 fn the_emptiest_packs_are_written_anew_until_the_limit_holds() {
-    let tallies = [90, 10, 50, 100, 40].map(|homed| tally(100, homed));
+    let tallies = [90, 10, 50, 100, 40].map(homing);
     let chosen = |limit| {
         let chosen = choose(&tallies, limit);
         assert!(chosen.iter().all(|(_, reason)| *reason == Reason::MostlyUnneeded));
@@ -50,9 +63,9 @@ fn the_emptiest_packs_are_written_anew_until_the_limit_holds() {
 
 #[test]
 fn packs_of_sessions_at_work_and_condemned_ones_are_not_written_anew() {
-    let mut tallies = [tally(100, 1), tally(100, 1)];
-    tallies[0].view.is_resolved = false;
-    tallies[1].view.is_condemned = true;
+    let mut tallies = [homing(1), homing(1)];
+    tallies[0].is_resolved = false;
+    tallies[1].is_condemned = true;
     assert!(choose(&tallies, Unused::Bytes(0)).is_empty());
     tallies[1].rescued = 1;
     assert_eq!(choose(&tallies, Unused::Unlimited), [(1, Reason::Rescue)]);
@@ -60,9 +73,8 @@ fn packs_of_sessions_at_work_and_condemned_ones_are_not_written_anew() {
 
 #[test]
 fn a_chunk_that_lies_twice_in_a_pack_counts_once() {
-    let mut tallies = [tally(100, 0), Tally::new(view(100, 90), 300)];
-    let ranks: Vec<_> = tallies.iter().map(Tally::rank).collect();
-    settle(&mut tallies, &ranks, &[(1, 30), (1, 25), (0, 40)]);
+    let mut tallies = [PACK, Tally { live: 90, ..PACK }];
+    settle(&mut tallies, &[(1, 30), (1, 25), (0, 40)]);
     assert_eq!((tallies[0].homed, tallies[1].homed), (0, 30));
 }
 
@@ -70,8 +82,12 @@ fn any_pack() -> impl Strategy<Value = (bool, bool, bool)> {
     (prop::bool::weighted(0.2), prop::bool::weighted(0.8), prop::bool::weighted(0.9))
 }
 
+fn config() -> ProptestConfig {
+    ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn every_live_chunk_keeps_a_home_or_is_copied(
@@ -86,32 +102,29 @@ proptest! {
             .collect();
         let mut tallies: Vec<Tally> = packs
             .iter()
-            .map(|(is_condemned, is_resolved, is_indexed)| {
-                let (is_condemned, is_resolved, is_indexed) =
-                    (*is_condemned, *is_resolved, *is_indexed);
-                let view = PackView { is_condemned, is_resolved, is_indexed, bytes: 0, live: 0 };
-                Tally::new(view, 100)
+            .map(|(is_condemned, is_resolved, is_indexed)| Tally {
+                is_condemned: *is_condemned,
+                is_resolved: *is_resolved,
+                is_indexed: *is_indexed,
+                ..Tally::default()
             })
             .collect();
         for (live, places) in &chunks {
             for (pack, bytes) in places {
-                tallies[*pack as usize].view.bytes += bytes;
-                tallies[*pack as usize].view.live += if *live { *bytes } else { 0 };
+                tallies[*pack as usize].add(*bytes, *live);
             }
         }
-        let ranks: Vec<_> = tallies.iter().map(Tally::rank).collect();
         for (_, places) in chunks.iter().filter(|(live, _)| *live) {
-            settle(&mut tallies, &ranks, places);
+            settle(&mut tallies, places);
         }
         let chosen = choose(&tallies, Unused::Bytes(limit));
         let reason = |pack: u32| chosen.iter().find(|(n, _)| *n == pack).map(|(_, reason)| *reason);
         let is_copied = |pack| matches!(reason(pack), Some(Reason::MostlyUnneeded | Reason::Rescue));
         for (_, places) in chunks.iter().filter(|(live, _)| *live) {
-            let rank = |pack: u32| ranks[pack as usize];
-            match home(places.iter().map(|(pack, _)| (*pack, rank(*pack)))) {
+            match home_of(&tallies, places.iter().map(|(pack, _)| *pack)) {
                 // It stays where it is, or is copied from there.
                 Home::In(pack) => {
-                    prop_assert!(!tallies[pack as usize].view.is_condemned);
+                    prop_assert!(!tallies[pack as usize].is_condemned);
                     prop_assert!(reason(pack).is_none() || is_copied(pack));
                 }
                 Home::Rescue(pack) => prop_assert!(is_copied(pack)),
@@ -121,7 +134,7 @@ proptest! {
         // Nothing of a session at work is touched.
         for (number, _) in &chosen {
             let tally = tallies[*number as usize];
-            prop_assert!(tally.view.is_resolved || tally.rescued > 0);
+            prop_assert!(tally.is_resolved || tally.rescued > 0);
         }
     }
 }

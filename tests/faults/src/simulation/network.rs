@@ -16,10 +16,10 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::files::Dice;
 
-const MINUTE: Duration = Duration::from_secs(60);
-const DAY: Duration = Duration::from_secs(24 * 3600);
+const MINUTE: Duration = Duration::from_mins(1);
+const DAY: Duration = Duration::from_hours(24);
 /// How long a client waits for an answer.
-const PATIENCE: Duration = Duration::from_secs(600);
+const PATIENCE: Duration = Duration::from_mins(10);
 
 /// The store that all processes share, and the record of what reached it.
 #[derive(Debug)]
