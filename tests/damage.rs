@@ -246,7 +246,7 @@ impl Base {
         let restored = target.join(point.source.strip_prefix("/").unwrap());
         let (found, wanted) = (contents(&restored), contents(&point.source));
         for (path, bytes) in &found {
-            assert!(wanted.get(path) == Some(bytes), "{path:?} has wrong bytes");
+            assert!(wanted.get(path) == Some(bytes), "{} has wrong bytes", path.display());
         }
         assert!(code != 0 || found == wanted, "not everything came back");
         if target.exists() {

@@ -262,7 +262,7 @@ impl Context {
         let engine = self.open().await?;
         let progress = CheckProgress::default();
         let display = Display::new(self.shows_progress());
-        let checking = engine.check(check.request(), &progress);
+        let checking = Box::pin(engine.check(check.request(), &progress));
         let report = display.during_check(checking, &progress).await?;
         engine.close().await;
         let exit = report.class().into();
@@ -273,7 +273,8 @@ impl Context {
         let engine = self.open().await?;
         let (request, progress) = (repair.request(), CheckProgress::default());
         let display = Display::new(self.shows_progress());
-        let plan = display.during_check(engine.plan_repair(&request, &progress), &progress).await?;
+        let planning = Box::pin(engine.plan_repair(&request, &progress));
+        let plan = display.during_check(planning, &progress).await?;
         if repair.plan {
             engine.close().await;
             let exit = plan.report.class().into();
@@ -282,7 +283,7 @@ impl Context {
         if !self.arguments.json && !self.arguments.quiet {
             render::talk(&plan);
         }
-        let report = engine.repair(plan, &request, &progress).await?;
+        let report = Box::pin(engine.repair(plan, &request, &progress)).await?;
         engine.close().await;
         let exit = report.left.class().into();
         Ok(self.answer(&report, exit))
