@@ -157,8 +157,10 @@ async fn a_key_holder_who_writes_an_object_anew_is_found_where_something_leads_t
     let whole = Whole::new().await;
     let objects = whole.world.objects();
     let led_to = |name: ObjectName| match name {
-        ObjectName::Session(..) => true,
-        ObjectName::Index(..) | ObjectName::Condemned(_) | ObjectName::Generation(1) => true,
+        ObjectName::Session(..)
+        | ObjectName::Index(..)
+        | ObjectName::Condemned(_)
+        | ObjectName::Generation(1) => true,
         ObjectName::Outcome(point) => [whole.points[0], whole.forgotten].contains(&point),
         _ => false,
     };
@@ -187,11 +189,14 @@ async fn what_is_removed_is_found_unless_a_prune_may_remove_it() {
     let objects = whole.world.objects();
     // Whoever has seen the newest objects of a chain misses them: that is the catalog's concern.
     let newest = |name: ObjectName| match name {
-        ObjectName::Slot(_) | ObjectName::Pin(_) | ObjectName::Heartbeat(..) => true,
-        ObjectName::Annotation(..) | ObjectName::Forgotten(_) => true,
         ObjectName::Outcome(point) => point != whole.points[0],
-        // Of a session that has ended, and the last one of a writer.
-        ObjectName::Session(..) => true,
+        // A registration is of a session that has ended, or of the last one, a writer's at work.
+        ObjectName::Slot(_)
+        | ObjectName::Pin(_)
+        | ObjectName::Heartbeat(..)
+        | ObjectName::Annotation(..)
+        | ObjectName::Forgotten(_)
+        | ObjectName::Session(..) => true,
         _ => false,
     };
     for (name, _) in small(&objects) {
