@@ -34,9 +34,6 @@ pub(super) async fn look(reader: &Reader) -> Result<Vec<Finding>, RepositoryErro
             // Removed by somebody who may.
             Err(RepositoryError::Store(StoreError::Missing { .. })) => {}
             Err(error @ RepositoryError::Store(_)) => return Err(error),
-            Err(RepositoryError::Slots { source: Some(error), .. }) => {
-                altered(object, chain(&error));
-            }
             Err(error) => altered(object, chain(&error)),
         }
     }
