@@ -151,7 +151,7 @@ impl Shelf {
         if let Some(folder) = &self.folder {
             DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         }
-        Ok(self.path().join(format!("stillpoint-{}.{UNFINISHED}", random::object_id())))
+        Ok(self.path().join(format!("stillpoint-{}.{UNFINISHED}", random::file_id())))
     }
 
     fn name(&self, segments: &[SegmentName]) -> String {

@@ -77,7 +77,7 @@ impl LocalStore {
         let folder = path.parent().unwrap_or(&self.root);
         let failed = |e| self.failed("create object", name, e);
         self.create_folder(folder, Some(&self.root)).map_err(failed)?;
-        let unfinished = folder.join(format!("{UNFINISHED_PREFIX}{}", random::object_id()));
+        let unfinished = folder.join(format!("{UNFINISHED_PREFIX}{}", random::file_id()));
         let written = self.write_synced(&unfinished, bytes);
         let written = written.and_then(|()| self.disk.publish(&unfinished, &path));
         if let Err(error) = written {

@@ -20,7 +20,7 @@ use format::names::ObjectName;
 /// How many restore points are made.
 const POINTS: usize = 4;
 /// In how many orders the points that come after the first are made at the same time.
-const ORDERS: u64 = 4;
+const ORDERS: u64 = 24;
 /// How often chance decides what is left at each moment.
 const SAMPLES: u64 = 12;
 const STATES_MIN: usize = 2000;
