@@ -51,6 +51,8 @@ async fn inspect(path: &Path) -> Result<(), CatalogError> {
     if length == 0 {
         return Ok(());
     }
+    // After a power cut the end of the file may still be in the log alone.
+    let length = std::fs::metadata(log(path)).is_err().then_some(length);
     let finding = examine(path, length).await;
     match finding.map_err(|source| CatalogError::of(path, "check the file", source))? {
         Finding::Sound => Ok(()),
@@ -61,13 +63,19 @@ async fn inspect(path: &Path) -> Result<(), CatalogError> {
     }
 }
 
+fn log(path: &Path) -> PathBuf {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    log.into()
+}
+
 enum Finding {
     Sound,
     Foreign,
     Fault(String),
 }
 
-async fn examine(path: &Path, length: u64) -> sqlx::Result<Finding> {
+async fn examine(path: &Path, length: Option<u64>) -> sqlx::Result<Finding> {
     let mut connection = options(path).read_only(true).connect().await?;
     let verdict: String =
         sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&mut connection).await?;
@@ -78,7 +86,7 @@ async fn examine(path: &Path, length: u64) -> sqlx::Result<Finding> {
     connection.close().await?;
     Ok(if verdict != "ok" {
         Finding::Fault(verdict)
-    } else if !length.is_multiple_of(u64::from(page)) {
+    } else if let Some(length) = length.filter(|length| !length.is_multiple_of(u64::from(page))) {
         // SQLite itself reads the missing end of the last page as zeros.
         Finding::Fault(format!("its {length} bytes are no whole number of {page}-byte pages"))
     } else if owner != APPLICATION_ID && (owner != 0 || objects != 0) {

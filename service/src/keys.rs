@@ -61,11 +61,9 @@ pub async fn init(
     let recovery = with_recovery.then(|| NewKey::Recovery.make()).transpose()?;
     let recovery_key = recovery.as_ref().and_then(|key| PrintedKey::of(&NewKey::Recovery, key));
     let key = first.make()?;
-    let store = location.make().await.map_err(RepositoryError::from)?;
-    let warnings = try_store(store.as_ref()).await?;
-    let made = unlock::create(store.as_ref(), slot(key), recovery.map(slot).into_iter().collect());
-    match made.await {
-        Ok(repository) => Ok(Initialised { repository, recovery_key, warnings }),
+    let slots = (slot(key), recovery.map(slot).into_iter().collect());
+    match make(location, slots).await {
+        Ok((repository, warnings)) => Ok(Initialised { repository, recovery_key, warnings }),
         Err(error @ RepositoryError::AlreadyExists(_)) => {
             // Of no use to anybody, and in the way of the next try.
             if let NewKey::File(path) = first {
@@ -76,6 +74,15 @@ pub async fn init(
         }
         Err(error) => Err(error.into()),
     }
+}
+
+async fn make(
+    location: &Location,
+    (first, others): (NewSlot, Vec<NewSlot>),
+) -> Result<(RepositoryId, Vec<String>), RepositoryError> {
+    let store = location.make().await?;
+    let warnings = try_store(store.as_ref()).await?;
+    Ok((unlock::create(store.as_ref(), first, others).await?, warnings))
 }
 
 // What the user should know about a store that is to hold a repository.

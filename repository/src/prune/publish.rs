@@ -6,6 +6,7 @@ use format::names::ObjectName;
 use format::prune::{Condemned, Generation};
 use format::session::{Outcome, SessionEnd};
 use serde::Serialize;
+use serde::de::IgnoredAny;
 
 use crate::error::RepositoryError;
 use crate::random;
@@ -71,8 +72,10 @@ pub(super) async fn fence(
     }
 }
 
+// The link stays for ever, so what the store gave is opened first.
 async fn link(reader: &Reader, name: ObjectName) -> Result<control::Link, RepositoryError> {
     let bytes = reader.store().get(name).await?;
+    reader.open_control::<IgnoredAny>(name, &bytes)?;
     Ok(control::link(reader.keys(), name, &bytes))
 }
 

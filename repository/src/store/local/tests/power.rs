@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use format::ids::{RepositoryId, SlotId};
+use format::ids::{ObjectId, RepositoryId};
 use format::keys::{Keys, RootKey};
 use format::manifest::{Level, Manifest, Statistics};
 
@@ -119,7 +119,7 @@ struct Script {
 }
 
 impl Script {
-    // Makes points one after another, each with two packs, and key slots that come and go.
+    // Makes points one after another, each with two packs, and probes that come and go.
     fn record() -> Self {
         let folder = tempfile::tempdir_in("/dev/shm").unwrap();
         let above = folder.path().to_path_buf();
@@ -128,6 +128,7 @@ impl Script {
             root: above.join("a/repository"),
             disk: Arc::<Recorder>::clone(&disk) as _,
         };
+        store.create_folder(&store.root, None).unwrap();
         let keys = (RootKey::new([1; 32]), RepositoryId::new([2; 16]));
         let mut starts = Vec::new();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -138,8 +139,8 @@ impl Script {
             let reader = Reader::with_keys(readable, Keys::derive(&keys.0, keys.1));
             for number in 0..POINTS {
                 starts.push(disk.events().len());
-                let slot = ObjectName::Slot(SlotId::new([u8::try_from(number).unwrap(); 8]));
-                told.create(slot, format!("slot {number}").into()).await.unwrap();
+                let probe = ObjectName::Probe(ObjectId::new([u8::try_from(number).unwrap(); 16]));
+                told.create(probe, format!("probe {number}").into()).await.unwrap();
                 let writer = Writer::register(Arc::clone(&shared), &reader, "host").await.unwrap();
                 let mut packs = Vec::new();
                 for _ in 0..2 {
@@ -150,7 +151,7 @@ impl Script {
                 let manifest = manifest(writer.point());
                 let standing = writer.stand(u64::MAX).await.unwrap();
                 standing.commit(manifest).await.unwrap();
-                told.delete(slot).await.unwrap();
+                told.delete(probe).await.unwrap();
             }
         });
         let events = disk.events();
