@@ -52,7 +52,8 @@ async fn inspect(path: &Path) -> Result<(), CatalogError> {
         return Ok(());
     }
     // After a power cut the end of the file may still be in the log alone.
-    let length = std::fs::metadata(log(path)).is_err().then_some(length);
+    let has_log = std::fs::metadata(log(path)).is_ok_and(|log| log.len() > 0);
+    let length = (!has_log).then_some(length);
     let finding = examine(path, length).await;
     match finding.map_err(|source| CatalogError::of(path, "check the file", source))? {
         Finding::Sound => Ok(()),

@@ -3,7 +3,8 @@
 //! [`store`] is the port to where the objects lie. [`create`](unlock::create) makes a repository;
 //! a [`Reader`](reader::Reader) reads one and cannot do more; a [`Writer`](writer::Writer) adds
 //! packs and one restore point in one session; a [`Maintainer`](maintainer::Maintainer) may delete,
-//! and manages the key slots. What they do next is decided in [`protocol`]. [`check`] says whether what is there is whole.
+//! and manages the key slots. What they do next is decided in [`protocol`]. [`check`] says whether
+//! what is there is whole.
 
 pub mod blocking;
 pub mod check;

@@ -3,6 +3,7 @@ mod world;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
 
+use format::descriptor::Descriptor;
 use format::names::{Folder, ObjectName};
 use repository::check::check;
 
@@ -236,6 +237,8 @@ async fn hosts_that_do_not_know_of_each_other_may_write_at_once() {
             assert_eq!(world.files(&point).await, wanted(&roots[host].1));
         }
     }
+    let descriptor = Descriptor::new(world.reader.id()).to_bytes();
+    world.store.create(ObjectName::Descriptor, descriptor.into()).await.unwrap();
     let report = check(&world.reader, true).await.unwrap();
     assert_eq!((report.points, report.findings), (2 * HOSTS, Vec::new()));
 }

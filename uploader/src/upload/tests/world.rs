@@ -14,7 +14,7 @@ use format::control;
 use format::ids::{ObjectId, PointId, RepositoryId};
 use format::keys::{Keys, RootKey};
 use format::manifest::{Level, Manifest, VolumeRecord};
-use format::names::{Folder, ObjectName};
+use format::names::{Folder, ObjectName, PackName};
 use format::prune::{Condemned, Generation};
 use format::raw::RawPath;
 use format::session::{Outcome, SessionEnd};
@@ -135,7 +135,8 @@ impl Scripted {
     pub(super) async fn condemn(&self, number: u64, sessions: &[PointId]) -> Vec<ObjectName> {
         let listed = self.inner.list(Folder::Packs).await.unwrap();
         let names = listed.into_iter().map(|listed| listed.name);
-        let of = |name: &ObjectName| matches!(name, ObjectName::Pack(pack) if sessions.contains(&pack.session));
+        let is_of = |pack: PackName| sessions.contains(&pack.session);
+        let of = |name: &ObjectName| matches!(name, ObjectName::Pack(pack) if is_of(*pack));
         let objects: Vec<_> = names.filter(of).collect();
         let nonce = ObjectId::new([0; 16]);
         let list = Condemned { nonce, objects: objects.clone(), previous: None };

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use format::descriptor::Descriptor;
 use format::ids::{ObjectId, RepositoryId};
 use format::keys::{Keys, RootKey};
 use format::manifest::{Level, Manifest, Statistics};
@@ -20,7 +21,7 @@ use format::names::ObjectName;
 /// How many restore points are made.
 const POINTS: usize = 4;
 /// In how many orders the points that come after the first are made at the same time.
-const ORDERS: u64 = 24;
+const ORDERS: u64 = 36;
 /// How often chance decides what is left at each moment.
 const SAMPLES: u64 = 12;
 const STATES_MIN: usize = 2000;
@@ -149,7 +150,8 @@ impl Script {
                 }
                 writer.store_index(packs).await.unwrap();
                 let manifest = manifest(writer.point());
-                let standing = writer.stand(u64::MAX).await.unwrap();
+                let generation = writer.generation();
+                let standing = writer.stand(generation).await.unwrap();
                 standing.commit(manifest).await.unwrap();
                 told.delete(probe).await.unwrap();
             }
@@ -244,6 +246,8 @@ impl Script {
                 let is_point = matches!(name, ObjectName::Outcome(_));
                 committed += usize::from(is_point && promised.there.contains(path));
             }
+            let descriptor = Descriptor::new(self.keys.1).to_bytes();
+            store.create(ObjectName::Descriptor, descriptor.into()).await.unwrap();
             let keys = Keys::derive(&self.keys.0, self.keys.1);
             let reader = Reader::with_keys(Arc::new(store), keys);
             let report = check::check(&reader, true).await.map_err(|e| e.to_string())?;
