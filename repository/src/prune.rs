@@ -2,8 +2,8 @@
 //! other prunes.
 //!
 //! Nothing is deleted before everybody could know that it is condemned, and nobody can rely on it
-//! any more; see docs/format.md#prune. [`survey`] looks, [`choose`] and [`plan`] decide, [`repack`]
-//! and [`publish`] write, [`wait`] and [`delete`] do what their names say. A prune may be cut off
+//! any more; see docs/format.md#prune. `survey` looks, `choose` and `plan` decide, `repack`
+//! and `publish` write, `wait` and `delete` do what their names say. A prune may be cut off
 //! anywhere: what it has left is what the next one goes on from.
 
 mod choose;
