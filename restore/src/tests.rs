@@ -7,6 +7,7 @@ mod moved;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::Range;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
@@ -91,10 +92,13 @@ fn damage_in_one_frame_loses_only_its_files() {
     assert_eq!(lost, gone);
     let verified = world.verify(&manifest);
     assert_eq!((verified.files, verified.bytes), (report.files, report.bytes));
-    assert_eq!((verified.read, verified.lost), (report.written, report.lost));
+    assert_eq!(verified.lost, report.lost);
     assert!(gone.iter().all(|path| !target.join("volume").join(path).exists()));
     models.retain(|path, _| !gone.contains(path));
     assert_models(&target, &models);
+    // How much of a file was read before it was known to be lost is a matter of timing.
+    let whole: usize = models.values().flat_map(|model| &model.data).map(Range::len).sum();
+    assert!(verified.read.min(report.written) >= whole as u64);
 }
 
 #[test]
