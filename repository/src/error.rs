@@ -52,9 +52,6 @@ pub enum RepositoryError {
     /// The list of a file's extents makes no sense.
     #[error("the list of the file's extents is damaged")]
     Extents,
-    /// The compressor cannot be set up.
-    #[error("cannot set up the compressor")]
-    Encoder(#[source] std::io::Error),
     /// A directory's listing makes no sense.
     #[error(transparent)]
     Listing(#[from] ListingError),

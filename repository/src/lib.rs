@@ -28,5 +28,6 @@ pub mod unlock;
 pub mod writer;
 
 mod frames;
+mod packer;
 mod random;
 mod salvage;

@@ -13,7 +13,7 @@ use crate::writer::Writer;
 const PACKS_IN_FLIGHT: usize = 2;
 
 /// Makes packs of chunks. Data and trees lie in packs of their own.
-pub(super) struct Packer {
+pub(crate) struct Packer {
     writer: Writer,
     encoder: Encoder,
     data: Open,
@@ -32,14 +32,14 @@ struct Open {
 }
 
 impl Packer {
-    pub(super) fn new(writer: Writer) -> Result<Self, RepositoryError> {
+    pub(crate) fn new(writer: Writer) -> Result<Self, RepositoryError> {
         let encoder = Encoder::new().map_err(RepositoryError::Compressor)?;
         let (data, tree) = (Open::default(), Open::default());
         Ok(Self { writer, encoder, data, tree, full: Vec::new(), in_flight: JoinSet::new() })
     }
 
     /// Adds a chunk. Encodes, and so takes its time.
-    pub(super) fn add(&mut self, kind: ChunkKind, chunk: ChunkRecord, bytes: &[u8]) {
+    pub(crate) fn add(&mut self, kind: ChunkKind, chunk: ChunkRecord, bytes: &[u8]) {
         if bytes.len() >= CHUNK_BYTES_MIN {
             let frame = self.encoder.encode(kind, vec![chunk], bytes);
             return self.push(frame);
@@ -53,7 +53,7 @@ impl Packer {
     }
 
     /// Sends the packs that are full on their way; returns those that have arrived.
-    pub(super) async fn store_full(&mut self) -> Result<Vec<PackRecord>, RepositoryError> {
+    pub(crate) async fn store_full(&mut self) -> Result<Vec<PackRecord>, RepositoryError> {
         let mut stored = Vec::new();
         for frames in std::mem::take(&mut self.full) {
             if self.in_flight.len() >= PACKS_IN_FLIGHT {
@@ -70,7 +70,7 @@ impl Packer {
     }
 
     /// Stores what is left; returns the packs that were not returned before.
-    pub(super) async fn finish(mut self) -> Result<Vec<PackRecord>, RepositoryError> {
+    pub(crate) async fn finish(mut self) -> Result<Vec<PackRecord>, RepositoryError> {
         let mut packer = blocking::run(move || {
             for kind in [ChunkKind::Data, ChunkKind::Tree] {
                 self.close_frame(kind);

@@ -9,7 +9,6 @@
 mod choose;
 mod delete;
 mod mark;
-mod packer;
 mod plan;
 mod progress;
 pub(crate) mod publish;

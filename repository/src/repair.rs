@@ -6,7 +6,6 @@
 //! interrupted at, all that could be restored before can be restored after. See docs/check.md#repair.
 
 mod mend;
-mod packing;
 mod plan;
 #[cfg(test)]
 mod tests;
@@ -17,11 +16,12 @@ use std::sync::Arc;
 use format::frame::{ChunkKind, ChunkRecord};
 use format::ids::ChunkId;
 use format::names::ObjectName;
+use format::pack::PackRecord;
 use serde::Serialize;
 
-use self::packing::Packing;
 pub use self::plan::{Plan, plan};
 use crate::error::RepositoryError;
+use crate::packer::Packer;
 use crate::reader::Reader;
 use crate::store::Store;
 use crate::writer::Writer;
@@ -61,7 +61,8 @@ pub async fn execute(
 /// Stores lost chunks again that were found elsewhere.
 pub struct Healing {
     writer: Writer,
-    packing: Packing,
+    packer: Packer,
+    packs: Vec<PackRecord>,
     wanted: BTreeSet<ChunkId>,
     healed: u64,
 }
@@ -75,7 +76,8 @@ impl Healing {
         host: &str,
     ) -> Result<Self, RepositoryError> {
         let writer = Writer::register(store, reader, host).await?;
-        Ok(Self { writer, packing: Packing::new()?, wanted, healed: 0 })
+        let packer = Packer::new(writer.clone())?;
+        Ok(Self { writer, packer, packs: Vec::new(), wanted, healed: 0 })
     }
 
     /// The key that decides where content is cut.
@@ -97,13 +99,15 @@ impl Healing {
             return Ok(());
         }
         self.healed += 1;
-        self.packing.add(&self.writer, ChunkKind::Data, ChunkRecord { id, length }, bytes).await
+        self.packer.add(ChunkKind::Data, ChunkRecord { id, length }, bytes);
+        self.packs.extend(self.packer.store_full().await?);
+        Ok(())
     }
 
     /// Stores what was found; returns how many chunks that are.
-    pub async fn finish(self) -> Result<u64, RepositoryError> {
-        let packs = self.packing.finish(&self.writer).await?;
-        self.writer.store_index(packs).await?;
+    pub async fn finish(mut self) -> Result<u64, RepositoryError> {
+        self.packs.extend(self.packer.finish().await?);
+        self.writer.store_index(self.packs).await?;
         self.writer.resolve().await?;
         Ok(self.healed)
     }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use format::ids::Digest;
+use format::keys::Keys;
 use format::listing::{self, ListingError};
 use format::stream;
 use format::tree::{Content, Entry, Extent, Extents, Slice};
@@ -10,6 +12,17 @@ use tokio::runtime::Handle;
 
 use crate::chunks::Chunks;
 use crate::error::RepositoryError;
+
+/// Stands for a stream of any length: which slices it lies in.
+pub(crate) fn digest(keys: &Keys, stream: &[Slice]) -> Digest {
+    let mut digester = keys.digester();
+    for slice in stream {
+        digester.update(slice.chunk.as_bytes());
+        digester.update(&slice.offset.to_le_bytes());
+        digester.update(&slice.length.to_le_bytes());
+    }
+    digester.finish()
+}
 
 /// The entries of a stored directory, in the order of their names.
 #[derive(Debug)]

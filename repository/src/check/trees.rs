@@ -101,17 +101,6 @@ impl<'a> Trees<'a> {
     fn lost_so_far(&self) -> u64 {
         (self.losses.files.len() as u64).saturating_add(self.losses.unnamed)
     }
-
-    // Stands for a listing of any length.
-    fn digest(&self, listing: &[Slice]) -> Digest {
-        let mut digester = self.chunks.keys().digester();
-        for slice in listing {
-            digester.update(slice.chunk.as_bytes());
-            digester.update(&slice.offset.to_le_bytes());
-            digester.update(&slice.length.to_le_bytes());
-        }
-        digester.finish()
-    }
 }
 
 /// One volume of one point, from its root down.
@@ -160,7 +149,7 @@ impl Walk<'_, '_> {
                 None
             }
             Kind::Directory { listing: slices } => {
-                let listing = self.trees.digest(&slices);
+                let listing = tree::digest(self.trees.chunks.keys(), &slices);
                 // A damaged tree must not lead in circles.
                 let known = self.trees.whole.contains(&listing)
                     || open.iter().any(|outer| outer.listing == listing);

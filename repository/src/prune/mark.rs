@@ -198,13 +198,8 @@ impl Visits {
                 return Ok(self.chunks.set(row));
             }
         }
-        let mut digester = mark.chunks.keys().digester();
-        for slice in stream {
-            digester.update(slice.chunk.as_bytes());
-            digester.update(&slice.offset.to_le_bytes());
-            digester.update(&slice.length.to_le_bytes());
-        }
+        let digest = tree::digest(mark.chunks.keys(), stream);
         let digests = self.digests.lock();
-        Ok(digests.unwrap_or_else(PoisonError::into_inner).insert(digester.finish()))
+        Ok(digests.unwrap_or_else(PoisonError::into_inner).insert(digest))
     }
 }

@@ -12,13 +12,13 @@ use format::pack::PackRecord;
 use futures::{StreamExt as _, stream};
 
 use super::choose::home_of;
-use super::packer::Packer;
 use super::plan::Orders;
 use super::progress::Progress;
 use super::survey::Survey;
 use crate::blocking;
 use crate::chunks::open_frame;
 use crate::error::RepositoryError;
+use crate::packer::Packer;
 use crate::protocol::choice::Home;
 use crate::reader::Reader;
 use crate::writer::Writer;

@@ -50,17 +50,7 @@ pub(super) async fn generations(
     reader: &Reader,
     newest: u64,
 ) -> Result<Generations, RepositoryError> {
-    let mut lists = stream::iter(1..=newest)
-        .map(|n| async move {
-            let list = reader.control::<prune::Condemned>(ObjectName::Condemned(n)).await;
-            list.map(|list| (n, list.objects))
-        })
-        .buffered(FETCHES);
-    let mut condemned = Condemned::default();
-    while let Some((number, objects)) = lists.try_next().await? {
-        condemned.add(number, objects);
-    }
-    Ok(Generations { newest, condemned })
+    Ok(Generations { newest, condemned: reader.condemned(newest).await? })
 }
 
 /// Looks at the points: those that are forgotten, then the pins, then the outcomes. A point that
@@ -73,7 +63,7 @@ pub(super) async fn points(reader: &Reader) -> Result<Points, RepositoryError> {
     let pins: Vec<Option<Pin>> = pins.buffer_unordered(FETCHES).try_collect().await?;
     let roots = forgotten.with_pins(pins.into_iter().flatten().flat_map(|pin| pin.points));
     let (mut live, mut forgotten) = (Vec::new(), Vec::new());
-    for point in reader.ended().await? {
+    for point in reader.outcomes().await? {
         if roots.is_live(point) { live.push(point) } else { forgotten.push(point) }
     }
     // A record that somebody without the key put there must not cost a point.

@@ -8,11 +8,11 @@ use format::ids::ChunkId;
 use format::names::{ObjectName, PackName};
 use format::pack::PackRecord;
 
-use super::packing::Packing;
 use super::{Plan, Repaired};
 use crate::blocking;
 use crate::error::RepositoryError;
 use crate::index::Index;
+use crate::packer::Packer;
 use crate::prune::publish;
 use crate::reader::Reader;
 use crate::salvage;
@@ -73,8 +73,8 @@ async fn salvage(
 ) -> Result<Vec<PackRecord>, RepositoryError> {
     let good = good_index(reader, plan).await?;
     let records = salvage::records_of(reader, &plan.packs).await?;
-    let mut packing = Packing::new()?;
-    let mut stored = BTreeSet::new();
+    let mut packer = Packer::new(writer.clone())?;
+    let (mut packs, mut stored) = (Vec::new(), BTreeSet::new());
     for pack in &plan.packs {
         let records = records.iter().filter(|record| record.name == *pack).cloned().collect();
         for (id, (kind, bytes)) in readable(reader, *pack, records).await? {
@@ -83,11 +83,13 @@ async fn salvage(
             }
             // No chunk is longer than a frame, so its length fits.
             let Ok(length) = u32::try_from(bytes.len()) else { continue };
-            packing.add(writer, kind, ChunkRecord { id, length }, &bytes).await?;
+            packer.add(kind, ChunkRecord { id, length }, &bytes);
+            packs.extend(packer.store_full().await?);
             repaired.salvaged += 1;
         }
     }
-    packing.finish(writer).await
+    packs.extend(packer.finish().await?);
+    Ok(packs)
 }
 
 // The chunks that lie in packs which nothing speaks against.
