@@ -10,7 +10,7 @@ use repository::protocol::generation::{Opening, opening};
 use crate::rules::Rule;
 use crate::search::Actor;
 use crate::state::{
-    Chunks, GENERATIONS, List, SLOTS, SessionSet, Set, State, each, object, pack_name,
+    Chunks, GENERATIONS, List, Out, SLOTS, SessionSet, Set, State, each, object, pack_name,
 };
 use crate::world::{Steps, World};
 
@@ -28,6 +28,7 @@ pub(crate) enum At {
     StoreSegment,
     StoreList,
     StoreGeneration,
+    Resolve,
     Wait,
     DeletePacks,
     DeleteSegments,
@@ -119,11 +120,18 @@ pub(crate) fn steps(world: &World, state: &State, number: usize, steps: &mut Ste
         At::StoreList => store_list(world, state, number, session, steps),
         At::StoreGeneration => then("stores the generation", &|state, prune| {
             state.store.generation = state.store.generation.max(prune.generation);
-            if world.has(Rule::ListBeforeGeneration) {
-                begin_wait(world, state, prune, session);
-            } else {
+            if !world.has(Rule::ListBeforeGeneration) {
                 prune.at = At::StoreList;
+            } else if prune.is_registered {
+                prune.at = At::Resolve;
+            } else {
+                begin_wait(world, state, prune, session);
             }
+        }),
+        // What it has written is like what any other session has written from now on.
+        At::Resolve => then("ends its session", &|state, prune| {
+            resolve(state, session);
+            begin_wait(world, state, prune, session);
         }),
         At::Wait => wait::steps(world, state, number, session, steps),
         At::DeletePacks => then("deletes a pack", &|state, prune| {
@@ -138,7 +146,7 @@ pub(crate) fn steps(world: &World, state: &State, number: usize, steps: &mut Ste
             prune.doomed.segments &= segments - 1;
             prune.go_on_deleting();
         }),
-        At::Clear => then("ends its session and clears away", &|state, prune| {
+        At::Clear => then("clears away", &|state, prune| {
             mark::clear(world, state, prune, session);
         }),
         At::Done => {}
@@ -261,6 +269,13 @@ fn store_list(world: &World, state: &State, number: usize, session: usize, steps
         next.prunes[number] = changed;
     }
     steps.push(actor, "stores what it condemns", next);
+}
+
+// It may have been ended for it.
+fn resolve(state: &mut State, session: usize) {
+    if state.store.outs[session] == Out::Open {
+        state.store.outs[session] = Out::Repacked;
+    }
 }
 
 fn begin_wait(world: &World, state: &mut State, prune: &mut Prune, session: usize) {

@@ -7,7 +7,7 @@ use repository::protocol::deletion::{NamedPack, may_delete_pack, may_delete_segm
 use repository::protocol::roots::{Forgotten, Roots};
 use repository::protocol::sessions::Sessions;
 
-use super::{At, List, Mark, Prune, condemned, condemned_packs};
+use super::{At, List, Mark, Prune, condemned, condemned_packs, resolve};
 use crate::rules::Rule;
 use crate::search::Actor;
 use crate::state::{Out, SESSIONS, SLOTS, Set, State, Store, each, point, segment_name};
@@ -171,10 +171,10 @@ fn may_go_segment(
 
 /// What is done at the end: the prune's own outcome, and what nobody needs.
 pub(super) fn clear(world: &World, state: &mut State, prune: &mut Prune, session: usize) {
-    let store = &mut state.store;
-    if prune.is_registered && store.outs[session] == Out::Open {
-        store.outs[session] = Out::Repacked;
+    if prune.is_registered {
+        resolve(state, session);
     }
+    let store = &mut state.store;
     let roots = roots(&prune.mark);
     for session in 0..SESSIONS {
         let is_cleared = roots.is_cleared(point(session));
