@@ -28,7 +28,7 @@ use format::tree::{Content, Entry, Extent, Extents, Kind, Metadata, Slice};
 use format::{listing, pack, stream};
 use tests::compare::assert_same;
 use tests::world::{Output, PASSPHRASE, World};
-use tests::{every_kind, lab, sources};
+use tests::{every_kind, golden, lab, sources};
 
 #[test]
 fn the_reader_restores_what_the_program_saved() {
@@ -57,6 +57,27 @@ fn the_reader_restores_what_the_program_saved() {
     read(&world, &["verify", &first]).succeeded();
     let verified = read(&world, &["verify", "all"]).succeeded().stdout.clone();
     assert!(verified.starts_with("2 points, "), "{verified}");
+}
+
+#[test]
+fn the_reader_reads_golden_repositories() {
+    let world = World::empty();
+    golden::unpack(include_str!("golden/v1/repository.txt"), &world.repository());
+    let listed = read(&world, &["list"]).succeeded().stdout.clone();
+    let ids: Vec<&str> = listed.lines().filter_map(|line| line.split(' ').next()).collect();
+    let [first, second, _] = ids[..] else { panic!("{listed}") };
+    let tree = world.path("tree");
+    golden::make_tree(&tree);
+    for point in [first, second] {
+        if point == second {
+            golden::change_tree(&tree);
+        }
+        let shown = read(&world, &["show", point]).succeeded().json();
+        let source = shown["volumes"][0]["name"].as_str().unwrap().trim_start_matches('/');
+        read(&world, &["restore", point, point]).succeeded();
+        assert_same(&tree, &world.path(point).join(source));
+    }
+    read(&world, &["verify", "all"]).succeeded();
 }
 
 #[test]

@@ -19,6 +19,7 @@ use service::check::{CheckRequest, ReadData};
 use service::engine::{Engine, FREEZE_DEADLINE, Settings};
 use service::key::{KeySource, NewKey};
 use service::keys;
+use service::pins::Pinning;
 use service::platforms::Platforms;
 use service::points::PointName;
 use service::secret::SecretSource;
@@ -135,7 +136,7 @@ async fn restore_and_check(
     let manifest = engine.manifest(&point, None).await.unwrap();
     let plan = engine.plan_restore(&manifest, target).await.unwrap();
     let progress = Arc::new(RestoreProgress::default());
-    let restored = engine.restore(manifest, plan, progress).await.unwrap();
+    let restored = engine.restore(manifest, plan, Pinning::Pin, progress).await.unwrap();
     assert!(restored.lost.is_empty() && restored.unset.is_empty(), "{restored:?}");
     let found = sequence::check(&application.restored(target));
     fs::remove_dir_all(target).unwrap();

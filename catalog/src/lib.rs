@@ -1,14 +1,16 @@
 //! The local database of applications, restore points and runs.
 //!
-//! It is a cache of the repositories (points) and the state of this host (runs, applications
-//! seen). Deleting the file loses nothing that is in a repository: [`Catalog::insert_point`] for
-//! every manifest brings the points back. Nothing secret is stored, and nothing here reads a
-//! clock.
+//! It is a cache of the repositories (points and what is said about them) and the state of this
+//! host (runs, pins, applications seen). Deleting the file loses nothing that is in a repository:
+//! [`Catalog::insert_point`] for every manifest brings the points back. Nothing secret is stored,
+//! and nothing here reads a clock.
 
+mod annotation;
 mod application;
 mod column;
 mod error;
 mod open;
+mod pin;
 mod point;
 mod run;
 mod seen;
@@ -20,12 +22,13 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use format::ids::{PointId, RepositoryId};
+use format::ids::{ObjectId, PointId, RepositoryId};
 use format::manifest::Manifest;
 use format::names::ObjectName;
 use jiff::Timestamp;
 use sqlx::SqlitePool;
 
+pub use crate::annotation::Numbered;
 pub use crate::application::ApplicationRow;
 pub use crate::error::CatalogError;
 pub use crate::point::{PointFilter, PointRow, VolumeRow};
@@ -96,6 +99,61 @@ impl Catalog {
     ) -> Result<BTreeSet<PointId>, CatalogError> {
         let points = point::known(&self.readers, repository).await;
         points.map_err(|source| self.failed("list known restore points", source))
+    }
+
+    /// Remembers what is said about restore points. What is known stays as it is; what is about a
+    /// point that is not known is passed over.
+    pub async fn insert_annotations(
+        &self,
+        repository: RepositoryId,
+        annotations: Vec<Numbered>,
+    ) -> Result<(), CatalogError> {
+        if !annotations.is_empty() {
+            let change = Change::InsertAnnotations { repository, annotations };
+            self.write("insert annotations", change).await?;
+        }
+        Ok(())
+    }
+
+    /// The points and numbers of all annotations of a repository that are known.
+    pub async fn known_annotations(
+        &self,
+        repository: RepositoryId,
+    ) -> Result<BTreeSet<(PointId, u64)>, CatalogError> {
+        let known = annotation::known(&self.readers, repository).await;
+        known.map_err(|source| self.failed("list known annotations", source))
+    }
+
+    /// Remembers a pin that a process of this host is about to make, until
+    /// [`Catalog::forget_pin`].
+    pub async fn record_pin(
+        &self,
+        repository: RepositoryId,
+        pin: ObjectId,
+        process: Process,
+    ) -> Result<(), CatalogError> {
+        let change = Change::RecordPin { repository, pin, process };
+        self.write("record a pin", change).await?;
+        Ok(())
+    }
+
+    /// Drops a pin that is no longer in the repository.
+    pub async fn forget_pin(
+        &self,
+        repository: RepositoryId,
+        pin: ObjectId,
+    ) -> Result<(), CatalogError> {
+        self.write("forget a pin", Change::ForgetPin { repository, pin }).await?;
+        Ok(())
+    }
+
+    /// The pins that processes of this host have made and not taken away.
+    pub async fn pins(
+        &self,
+        repository: RepositoryId,
+    ) -> Result<Vec<(ObjectId, Process)>, CatalogError> {
+        let pins = pin::list(&self.readers, repository).await;
+        pins.map_err(|source| self.failed("list pins", source))
     }
 
     /// Everything that was [remembered](Catalog::remember_seen) of a repository.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use format::annotation::Summary;
 use format::ids::{PointId, RepositoryId};
 use format::manifest::{Level, Manifest, Statistics};
 use format::raw::RawPath;
@@ -10,7 +11,7 @@ use serde::Serialize;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection, SqlitePool};
 
-use crate::column;
+use crate::{annotation, column};
 
 /// One restore point, without anything secret.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
@@ -35,6 +36,9 @@ pub struct PointRow {
     pub statistics: Statistics,
     /// How many files could not be saved.
     pub omissions: u64,
+    /// What was said about it afterwards.
+    #[serde(flatten)]
+    pub annotations: Summary,
 }
 
 /// One volume of a restore point.
@@ -80,6 +84,7 @@ impl PointRow {
             statistics: manifest.statistics,
             // A `usize` is never wider than 64 bits.
             omissions: manifest.omissions.len() as u64,
+            annotations: Summary::default(),
         }
     }
 
@@ -102,6 +107,7 @@ impl PointRow {
                 sent: column::unsigned(row, "sent")?,
             },
             omissions: column::unsigned(row, "omissions")?,
+            annotations: Summary::default(),
         })
     }
 }
@@ -208,9 +214,10 @@ pub(crate) async fn list(
     readers: &SqlitePool,
     filter: &PointFilter,
 ) -> sqlx::Result<Vec<PointRow>> {
-    // One transaction, so that both queries see the same points.
+    // One transaction, so that all queries see the same points.
     let mut transaction = readers.begin().await?;
     let mut volumes = volumes(&mut transaction, filter).await?;
+    let mut annotations = annotation::summaries(&mut transaction, filter).await?;
     let rows = sqlx::query(
         "SELECT * FROM points
          WHERE (?1 IS NULL OR repository = ?1) AND (?2 IS NULL OR application = ?2)
@@ -224,7 +231,9 @@ pub(crate) async fn list(
     rows.iter()
         .map(|row| {
             let mut point = PointRow::read(row)?;
-            point.volumes = volumes.remove(&(point.repository, point.point)).unwrap_or_default();
+            let id = (point.repository, point.point);
+            point.volumes = volumes.remove(&id).unwrap_or_default();
+            point.annotations = annotations.remove(&id).unwrap_or_default();
             Ok(point)
         })
         .collect()

@@ -36,6 +36,13 @@ pub struct Process {
     pub start_ticks: u64,
 }
 
+impl Process {
+    /// The columns `pid` and `start_ticks`.
+    pub(crate) fn read(row: &SqliteRow) -> sqlx::Result<Self> {
+        Ok(Self { pid: row.try_get("pid")?, start_ticks: column::unsigned(row, "start_ticks")? })
+    }
+}
+
 /// How a run ended.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct RunEnd {
@@ -137,10 +144,7 @@ impl RunRow {
             application: row.try_get("application")?,
             repository: column::parsed_option(row, "repository")?,
             started: column::parsed(row, "started")?,
-            process: Process {
-                pid: row.try_get("pid")?,
-                start_ticks: column::unsigned(row, "start_ticks")?,
-            },
+            process: Process::read(row)?,
             end,
         })
     }

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use format::annotation::{Annotation, Note, Summary};
 use format::ids::{Digest, ObjectId};
 use format::manifest::{Level, Omission, Statistics, VolumeRecord};
 use format::names::PackName;
@@ -357,4 +358,53 @@ async fn a_closed_catalog_says_so() {
     assert!(matches!(refused, Err(CatalogError::Closed { .. })));
     let refused = catalog.points(&PointFilter::default()).await;
     assert!(matches!(refused, Err(CatalogError::Closed { .. })));
+}
+
+fn said(number: u64, second: u32, note: Note) -> Numbered {
+    let (who, when) = ("me".into(), at(second));
+    ((point_id(1), number), Annotation { who, when, note, previous: None })
+}
+
+#[tokio::test]
+async fn what_is_said_comes_back_with_its_point_and_goes_with_it() {
+    let world = World::new();
+    let catalog = world.open().await;
+    catalog.insert_point(REPOSITORY, &manifest(1)).await.unwrap();
+    catalog.insert_point(REPOSITORY, &manifest(2)).await.unwrap();
+    let tag = |tag: &str| Note::Tag { tag: tag.into() };
+    let mut unknown = said(0, 1, tag("nobody's"));
+    unknown.0.0 = point_id(9);
+    let hold = Note::Hold { reason: "'law'".into() };
+    // By number, not by text or by the order of arrival.
+    let annotations = vec![
+        said(10, 4, Note::Untag { tag: "a".into() }),
+        said(9, 3, tag("a")),
+        said(0, 1, hold),
+        said(1, 2, Note::Verified { bytes: 5 }),
+        unknown,
+    ];
+    catalog.insert_annotations(REPOSITORY, annotations.clone()).await.unwrap();
+    catalog.insert_annotations(REPOSITORY, annotations).await.unwrap();
+    let known = catalog.known_annotations(REPOSITORY).await.unwrap();
+    assert_eq!(known, [0, 1, 9, 10].map(|number| (point_id(1), number)).into());
+    let points = everything(&catalog).await;
+    assert_eq!(points[0].annotations, Summary::default());
+    let summary =
+        Summary { held: Some("'law'".into()), verified: Some(at(2)), ..Summary::default() };
+    assert_eq!(points[1].annotations, summary);
+    catalog.forget_points(REPOSITORY, &[point_id(1)]).await.unwrap();
+    assert_eq!(catalog.known_annotations(REPOSITORY).await.unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn a_pin_is_known_until_it_is_forgotten() {
+    let world = World::new();
+    let catalog = world.open().await;
+    let [first, second] = [1, 2].map(|id| ObjectId::new([id; 16]));
+    let process = Process { pid: u32::MAX, start_ticks: u64::MAX };
+    catalog.record_pin(REPOSITORY, first, process).await.unwrap();
+    catalog.record_pin(REPOSITORY, second, process).await.unwrap();
+    catalog.forget_pin(REPOSITORY, first).await.unwrap();
+    assert_eq!(catalog.pins(REPOSITORY).await.unwrap(), [(second, process)]);
+    assert_eq!(catalog.pins(RepositoryId::new([1; 16])).await.unwrap(), []);
 }

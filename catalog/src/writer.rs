@@ -8,17 +8,18 @@
 //!   up half-way because another process wrote first.
 //! - No transaction is open while the task waits for the next change.
 
-use format::ids::{PointId, RepositoryId};
+use format::ids::{ObjectId, PointId, RepositoryId};
 use format::names::ObjectName;
 use jiff::Timestamp;
 use sqlx::{Connection, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
+use crate::annotation::Numbered;
 use crate::point::PointRow;
-use crate::run::{NewRun, RunEnd, RunId};
+use crate::run::{NewRun, Process, RunEnd, RunId};
 use crate::seen::Seen;
-use crate::{application, point, run, seen};
+use crate::{annotation, application, pin, point, run, seen};
 
 /// Something to write.
 #[derive(Debug)]
@@ -27,6 +28,19 @@ pub(crate) enum Change {
     ForgetPoints {
         repository: RepositoryId,
         points: Vec<PointId>,
+    },
+    InsertAnnotations {
+        repository: RepositoryId,
+        annotations: Vec<Numbered>,
+    },
+    RecordPin {
+        repository: RepositoryId,
+        pin: ObjectId,
+        process: Process,
+    },
+    ForgetPin {
+        repository: RepositoryId,
+        pin: ObjectId,
     },
     BeginRun(NewRun),
     FinishRun(RunId, RunEnd),
@@ -125,6 +139,15 @@ async fn apply(connection: &mut SqliteConnection, change: &Change) -> sqlx::Resu
         Change::RecordReadings { repository, packs, read, gone } => {
             let packs = (packs.as_slice(), *read);
             seen::record_readings(&mut transaction, *repository, packs, gone).await?.cast_signed()
+        }
+        Change::InsertAnnotations { repository, annotations } => {
+            annotation::insert(&mut transaction, *repository, annotations).await?.cast_signed()
+        }
+        Change::RecordPin { repository, pin, process } => {
+            pin::record(&mut transaction, *repository, *pin, *process).await?.cast_signed()
+        }
+        Change::ForgetPin { repository, pin } => {
+            pin::forget(&mut transaction, *repository, *pin).await?.cast_signed()
         }
         Change::BeginRun(new) => run::begin(&mut transaction, new).await?,
         Change::FinishRun(id, end) => run::finish(&mut transaction, *id, end).await?.cast_signed(),

@@ -3,6 +3,7 @@
 
 mod check;
 mod key;
+mod note;
 mod upkeep;
 
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use service::points::PointName;
 
 pub(crate) use self::check::{CheckArguments, RepairArguments};
 pub(crate) use self::key::{InitArguments, KeyVerb};
+pub(crate) use self::note::{HoldArguments, ReleaseArguments, TagArguments};
 pub(crate) use self::upkeep::{ForgetArguments, PruneArguments};
 
 /// Backs up applications in containers: every container frozen at one instant, all volumes
@@ -74,6 +76,9 @@ pub(crate) enum Verb {
     Backup(BackupArguments),
     /// List the restore points
     Points {
+        /// Only those with this tag
+        #[arg(long)]
+        tag: Option<String>,
         /// Only those of this application
         #[arg(long, value_name = "NAME")]
         app: Option<String>,
@@ -98,6 +103,12 @@ pub(crate) enum Verb {
         #[arg(long, value_name = "NAME")]
         app: Option<String>,
     },
+    /// Give restore points tags, or take them away
+    Tag(TagArguments),
+    /// Keep a restore point from being forgotten
+    Hold(HoldArguments),
+    /// End the hold of a restore point
+    Release(ReleaseArguments),
     /// Forget restore points; the plan is shown first
     Forget(ForgetArguments),
     /// Delete what no restore point needs; the plan is shown first
@@ -145,6 +156,9 @@ impl Verb {
             }
             Self::Check(_) => "check the repository".into(),
             Self::Verify { point, .. } => format!("verify `{point}`"),
+            Self::Tag(_) => "tag the restore points".into(),
+            Self::Hold(hold) => format!("hold restore point `{}`", hold.point),
+            Self::Release(release) => format!("release restore point `{}`", release.point),
             Self::Forget(_) => "forget restore points".into(),
             Self::Prune(_) => "prune the repository".into(),
             Self::Repair(_) => "repair the repository".into(),
@@ -203,6 +217,9 @@ pub(crate) struct BackupArguments {
     pub(crate) dry_run: bool,
     #[command(flatten)]
     pub(crate) selection: SelectionArguments,
+    /// Give the restore point a tag
+    #[arg(long, value_name = "TAG", conflicts_with = "dry_run")]
+    pub(crate) tag: Vec<String>,
     /// After how many seconds the application runs again, whatever happens
     #[arg(long, value_name = "SECONDS", default_value_t = service::engine::FREEZE_DEADLINE.as_secs(),
           value_parser = clap::value_parser!(u64).range(1..=300))]
@@ -242,6 +259,9 @@ pub(crate) struct RestoreArguments {
     /// The application whose latest point is meant
     #[arg(long, value_name = "NAME")]
     pub(crate) app: Option<String>,
+    /// Write nothing to the repository; the point must not be forgotten before the end
+    #[arg(long, alias = "no-lock")]
+    pub(crate) no_pin: bool,
     /// Begin even if the target seems to lack space, as one that compresses may
     #[arg(long)]
     pub(crate) no_space_check: bool,

@@ -1,5 +1,6 @@
 //! Each verb, done through the service.
 
+mod note;
 mod upkeep;
 
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use service::engine::{Engine, Settings};
 use service::error::ServiceError;
 use service::key::{KeySource, NewKey};
 use service::keys::{self, Keyring};
+use service::pins::Pinning;
 use service::platforms::Platforms;
 use service::points::PointName;
 use service::secret::SecretError;
@@ -45,10 +47,13 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, ServiceError> {
             Ok(context.answer(&render::Applications(overview), Exit::Success))
         }
         Verb::Backup(backup) => context.backup(backup).await,
-        Verb::Points { app } => {
+        Verb::Points { app, tag } => {
             let engine = context.open().await?;
-            let rows = engine.points(app.as_deref()).await?;
+            let mut rows = engine.points(app.as_deref()).await?;
             engine.close().await;
+            if let Some(tag) = tag {
+                rows.retain(|row| row.annotations.tags.contains(tag));
+            }
             Ok(context.answer(&rows, Exit::Success))
         }
         Verb::Show { point, app } => {
@@ -61,6 +66,9 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, ServiceError> {
         Verb::Restore(restore) => context.restore(restore).await,
         Verb::Check(check) => context.check(check).await,
         Verb::Verify { point, app } => context.verify(point, app.as_deref()).await,
+        Verb::Tag(tag) => context.tag(tag).await,
+        Verb::Hold(hold) => context.hold(hold).await,
+        Verb::Release(release) => context.release(release).await,
         Verb::Forget(forget) => context.forget(forget).await,
         Verb::Prune(prune) => context.prune(prune).await,
         Verb::Repair(repair) => context.repair(repair).await,
@@ -219,7 +227,8 @@ impl Context {
             },
         };
         let selection = selection(&backup.selection)?;
-        let request = BackupRequest { subject, selection, full: backup.full };
+        let (full, tags) = (backup.full, backup.tag.clone());
+        let request = BackupRequest { subject, selection, full, tags };
         let engine = self.open().await?;
         let progress = BackupProgress::default();
         let display = Display::new(self.shows_progress());
@@ -257,7 +266,8 @@ impl Context {
         }
         let progress = Arc::new(RestoreProgress::default());
         let display = Display::new(self.shows_progress());
-        let restoring = engine.restore(manifest, plan.clone(), Arc::clone(&progress));
+        let pinning = if restore.no_pin { Pinning::Without } else { Pinning::Pin };
+        let restoring = engine.restore(manifest, plan.clone(), pinning, Arc::clone(&progress));
         let report = display.during_restore(restoring, &progress, plan.bytes).await?;
         engine.close().await;
         let whole = report.lost.is_empty() && report.unset.is_empty() && plan.omissions == 0;

@@ -2,6 +2,8 @@
 //!
 //! See docs/format.md#annotations.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -58,13 +60,53 @@ pub enum Note {
     Other,
 }
 
-/// Why the point must not be forgotten, by its notes in their order; `None` when it may be.
-pub fn held<'a>(notes: impl IntoIterator<Item = &'a Note>) -> Option<&'a str> {
-    notes.into_iter().fold(None, |held, note| match note {
-        Note::Hold { reason } => Some(reason),
-        Note::Release => None,
-        _ => held,
-    })
+/// What the annotations of a restore point come to.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
+pub struct Summary {
+    /// Why the point must not be forgotten; absent when it may be.
+    pub held: Option<String>,
+    /// Its tags.
+    pub tags: BTreeSet<String>,
+    /// When it was last read whole.
+    pub verified: Option<Timestamp>,
+    /// The last restore on trial.
+    pub drill: Option<Drill>,
+}
+
+/// How a restore on trial ended.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Drill {
+    /// When.
+    pub when: Timestamp,
+    /// Whether the application ran.
+    pub passed: bool,
+}
+
+impl Summary {
+    /// What these annotations, in the order of their numbers, come to.
+    pub fn of<'a>(annotations: impl IntoIterator<Item = &'a Annotation>) -> Self {
+        let mut summary = Self::default();
+        annotations.into_iter().for_each(|annotation| summary.add(annotation));
+        summary
+    }
+
+    /// Adds the next annotation.
+    pub fn add(&mut self, annotation: &Annotation) {
+        let when = annotation.when;
+        match &annotation.note {
+            Note::Drill { passed, .. } => self.drill = Some(Drill { when, passed: *passed }),
+            Note::Hold { reason } => self.held = Some(reason.clone()),
+            Note::Release => self.held = None,
+            Note::Tag { tag } => {
+                self.tags.insert(tag.clone());
+            }
+            Note::Untag { tag } => {
+                self.tags.remove(tag);
+            }
+            Note::Verified { .. } => self.verified = Some(when),
+            Note::Other => {}
+        }
+    }
 }
 
 #[cfg(test)]
@@ -92,14 +134,38 @@ mod tests {
         }
     }
 
+    fn summary<const N: usize>(notes: [Note; N]) -> Summary {
+        let annotation = |(second, note)| Annotation {
+            who: "me".into(),
+            when: Timestamp::from_second(second).unwrap(),
+            note,
+            previous: None,
+        };
+        Summary::of((0..).zip(notes).map(annotation).collect::<Vec<_>>().iter())
+    }
+
     #[test]
     fn the_last_hold_counts_until_it_is_released() {
         let hold = |reason: &str| Note::Hold { reason: reason.into() };
-        let (tag, release) = (Note::Tag { tag: "a".into() }, Note::Release);
-        assert_eq!(held([]), None);
-        assert_eq!(held([&tag, &hold("audit"), &tag]), Some("audit"));
-        assert_eq!(held([&hold("audit"), &release]), None);
-        assert_eq!(held([&release, &hold("audit"), &release, &hold("law")]), Some("law"));
+        let (tag, release) = (|| Note::Tag { tag: "a".into() }, || Note::Release);
+        assert_eq!(summary([]), Summary::default());
+        assert_eq!(summary([tag(), hold("audit"), tag()]).held.unwrap(), "audit");
+        assert_eq!(summary([hold("audit"), release()]).held, None);
+        let law = summary([release(), hold("audit"), release(), hold("law")]);
+        assert_eq!(law.held.unwrap(), "law");
+    }
+
+    #[test]
+    fn tags_come_and_go_and_the_last_look_counts() {
+        let tag = |tag: &str| Note::Tag { tag: tag.into() };
+        let tags = summary([tag("a"), tag("b"), Note::Untag { tag: "a".into() }, tag("b")]).tags;
+        assert_eq!(tags.into_iter().collect::<Vec<_>>(), ["b"]);
+        let drill = |passed| Note::Drill { passed, detail: String::new() };
+        let verified = Note::Verified { bytes: 1 };
+        let summary = summary([verified.clone(), drill(false), verified, drill(true), Note::Other]);
+        assert_eq!(summary.verified.unwrap().as_second(), 2);
+        let drill = summary.drill.unwrap();
+        assert_eq!((drill.when.as_second(), drill.passed), (3, true));
     }
 
     #[test]

@@ -7,9 +7,8 @@ use thiserror::Error;
 
 use crate::ids::RepositoryId;
 
-/// The version of the format that this program writes. It stays 0, which promises nothing, until
-/// the protocol of writers and prune has been model-checked.
-pub const FORMAT_VERSION: u32 = 0;
+/// The newest version of the format that this program knows, and the one of new repositories.
+pub const FORMAT_VERSION: u32 = 1;
 
 const FORMAT_NAME: &str = "stillpoint";
 
@@ -34,6 +33,9 @@ pub enum DescriptorError {
         /// The repository's version.
         found: u32,
     },
+    /// The repository was written while the format was being made.
+    #[error("the repository has format version 0, of a program that was not finished")]
+    Unfinished,
     /// The repository uses something that this program does not know.
     #[error("the repository needs the feature `{0}`, which this program does not know")]
     UnknownFeature(String),
@@ -71,6 +73,9 @@ impl Descriptor {
         if descriptor.version > FORMAT_VERSION {
             return Err(DescriptorError::Newer { found: descriptor.version });
         }
+        if descriptor.version == 0 {
+            return Err(DescriptorError::Unfinished);
+        }
         match descriptor.features.first() {
             Some(feature) => Err(DescriptorError::UnknownFeature(feature.clone())),
             None => Ok(descriptor),
@@ -95,10 +100,9 @@ mod tests {
                 String::from_utf8(Descriptor::new(RepositoryId::new([1; 16])).to_bytes()).unwrap();
             Descriptor::parse(text.replace(from, to).as_bytes())
         };
-        assert!(matches!(
-            with("\"version\": 0", "\"version\": 9"),
-            Err(DescriptorError::Newer { found: 9 })
-        ));
+        let version = |version| with("\"version\": 1", &format!("\"version\": {version}"));
+        assert!(matches!(version(9), Err(DescriptorError::Newer { found: 9 })));
+        assert!(matches!(version(0), Err(DescriptorError::Unfinished)));
         assert!(matches!(with("stillpoint", "restic"), Err(DescriptorError::Foreign(None))));
         assert!(matches!(with("[]", "[\"x\"]"), Err(DescriptorError::UnknownFeature(_))));
         assert!(matches!(Descriptor::parse(b"{"), Err(DescriptorError::Foreign(Some(_)))));

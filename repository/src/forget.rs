@@ -2,11 +2,11 @@
 //! space of what no other point needs.
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::BTreeMap;
 
-use format::annotation::{self, Annotation};
+use format::annotation::{Annotation, Summary};
 use format::control::{self, Link};
 use format::ids::PointId;
 use format::names::{Folder, ObjectName};
@@ -106,16 +106,16 @@ async fn not_held(
     point: PointId,
     numbers: Vec<u64>,
 ) -> Result<Option<Link>, RepositoryError> {
-    let (mut notes, mut newest) = (Vec::new(), None);
+    let (mut summary, mut newest) = (Summary::default(), None);
     for number in numbers {
         let name = ObjectName::Annotation(point, number);
         let bytes = reader.store().get(name).await?;
         let annotation: Annotation = reader.open_control(name, &bytes)?;
-        notes.push(annotation.note);
+        summary.add(&annotation);
         newest = Some(control::link(reader.keys(), name, &bytes));
     }
-    match annotation::held(&notes) {
-        Some(reason) => Err(RepositoryError::Held { point, reason: reason.to_owned() }),
+    match summary.held {
+        Some(reason) => Err(RepositoryError::Held { point, reason }),
         None => Ok(newest),
     }
 }

@@ -6,6 +6,7 @@
 //! and manages the key slots. What they do next is decided in [`protocol`]. [`check`] says whether
 //! what is there is whole.
 
+pub mod annotate;
 pub mod blocking;
 pub mod check;
 pub mod chunks;
@@ -15,6 +16,7 @@ pub mod forget;
 pub mod index;
 pub mod location;
 pub mod maintainer;
+pub mod pin;
 pub mod protocol;
 pub mod prune;
 pub mod reader;

@@ -47,7 +47,8 @@ impl Maintainer {
         Arc::<dyn MaintainStore>::clone(&self.store)
     }
 
-    pub(crate) fn store(&self) -> &dyn MaintainStore {
+    /// Where the objects lie, for whoever removes some.
+    pub fn store(&self) -> &dyn MaintainStore {
         self.store.as_ref()
     }
 

@@ -29,7 +29,7 @@ use format::ids::PointId;
 use serde::Serialize;
 
 pub use self::choose::{Reason, Unused};
-pub use self::plan::{Decision, Plan, Segments, Share};
+pub use self::plan::{Decision, Plan, Reading, Segments, Share};
 use self::plan::{Orders, decide, summary};
 pub use self::progress::{Phase, Progress};
 use self::survey::Survey;

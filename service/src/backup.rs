@@ -10,15 +10,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use catalog::{CatalogError, NewRun, Process, RunEnd, RunOutcome};
+use catalog::{CatalogError, NewRun, RunEnd, RunOutcome};
 use consistency::{GroupSnapshot, Request};
+use format::annotation::Note;
 use format::evidence::Evidence;
 use format::ids::PointId;
 use format::manifest::{Level, Manifest, MountRecord, Omission, VolumeRecord};
 use format::raw::RawPath;
 use jiff::Timestamp;
 use platform::application::{Application, FileTree, MissingVolume, Mount};
-use platform::process::ProcessIdentity;
 use repository::blocking;
 use repository::location::Location;
 use uploader::rehearsal::StoredVolume;
@@ -32,7 +32,7 @@ pub use self::progress::{BackupProgress, Stage};
 pub use self::rehearse::RehearsalReport;
 pub use self::report::{BackupReport, VolumeReport};
 use crate::clock;
-use crate::engine::Engine;
+use crate::engine::{Engine, this_process};
 use crate::error::ServiceError;
 
 /// What to back up, and how.
@@ -44,12 +44,14 @@ pub struct BackupRequest {
     pub selection: Selection,
     /// Whether to read every file, whatever its time of change.
     pub full: bool,
+    /// The tags that the restore point gets.
+    pub tags: Vec<String>,
 }
 
 impl BackupRequest {
     /// All files of this, those that changed read.
     pub fn of(subject: Subject) -> Self {
-        Self { subject, selection: Selection::default(), full: false }
+        Self { subject, selection: Selection::default(), full: false, tags: Vec::new() }
     }
 }
 
@@ -146,13 +148,11 @@ impl Engine {
         request: BackupRequest,
         progress: &BackupProgress,
     ) -> Result<BackupReport, ServiceError> {
-        let process = ProcessIdentity::current()
-            .map_err(|source| ServiceError::System { action: "look at processes", source })?;
         let run = NewRun {
             application: request.subject.name().to_owned(),
             repository: Some(self.reader.id()),
             started: clock::now(),
-            process: Process { pid: process.pid, start_ticks: process.start_ticks },
+            process: this_process()?,
         };
         let run = self.catalog.begin_run(run).await?;
         let result = self.make_point(request, progress).await;
@@ -175,7 +175,7 @@ impl Engine {
         request: BackupRequest,
         progress: &BackupProgress,
     ) -> Result<BackupReport, ServiceError> {
-        let BackupRequest { subject, selection, full } = request;
+        let BackupRequest { subject, selection, full, tags } = request;
         // All that is slow comes before the freeze: registering, loading the index, and looking
         // for what was saved last time.
         let warnings = self.attach().await?.warning().into_iter().collect();
@@ -201,6 +201,9 @@ impl Engine {
         // The point exists; the next command adds it to a catalog that does not know it.
         if let Err(error) = self.record(&manifest).await {
             warn(&error, "the catalog does not know the new point yet");
+        }
+        for tag in tags {
+            self.note_if_possible(manifest.point, Note::Tag { tag }).await;
         }
         Ok(BackupReport::of(&manifest, warnings))
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use catalog::Seen;
+use format::annotation::Note;
 use format::manifest::Manifest;
 use format::names::{ObjectName, PackName};
 use jiff::Timestamp;
@@ -99,14 +100,20 @@ impl Engine {
         Ok(report)
     }
 
-    /// Reads every byte of a point as a restore would, and writes nothing.
+    /// Reads every byte of a point as a restore would, and restores nothing. When nothing of it is
+    /// lost, an annotation says that it was verified.
     pub async fn verify(
         &self,
         manifest: Manifest,
         progress: Arc<RestoreProgress>,
     ) -> Result<Verification, ServiceError> {
         let chunks = Arc::new(Chunks::load(&self.reader, self.cache.as_deref()).await?);
-        Ok(verify::verify(manifest, chunks, progress).await?)
+        let point = manifest.point;
+        let verification = verify::verify(manifest, chunks, progress).await?;
+        if verification.lost.is_empty() {
+            self.note_if_possible(point, Note::Verified { bytes: verification.bytes }).await;
+        }
+        Ok(verification)
     }
 
     async fn read_data(

@@ -26,6 +26,7 @@ use crate::engine::{Engine, FREEZE_DEADLINE, Settings};
 use crate::error::ServiceError;
 use crate::key::{KeySource, NewKey};
 use crate::keys;
+use crate::pins::Pinning;
 use crate::platforms::Platforms;
 use crate::points::PointName;
 use crate::secret::SecretSource;
@@ -134,7 +135,7 @@ async fn restore_newest(
     let manifest = engine.manifest(&PointName::Latest, Some(NAME)).await?;
     let plan = engine.plan_restore(&manifest, target).await?;
     let progress = Arc::new(RestoreProgress::default());
-    let report = engine.restore(manifest.clone(), plan, progress).await?;
+    let report = engine.restore(manifest.clone(), plan, Pinning::Pin, progress).await?;
     if report.lost.is_empty() { Ok((manifest, report)) } else { Err(DemoError::Incomplete.into()) }
 }
 

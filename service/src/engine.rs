@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use catalog::{Catalog, RunEnd, RunOutcome, Seen};
+use catalog::{Catalog, Process, RunEnd, RunOutcome, Seen};
 use consistency::warden::WardenProgram;
 use format::ids::PointId;
 use format::names::{Folder, ObjectName};
 use platform::process::ProcessIdentity;
+use repository::annotate;
 use repository::check::Finding;
 use repository::error::RepositoryError;
 use repository::location::Location;
@@ -119,9 +120,8 @@ impl Engine {
         let repository = self.reader.id();
         let known = self.catalog.known_points(repository).await?;
         let mut seen = self.catalog.seen(repository).await?;
-        // Outcomes first: who forgets a point says so before a prune removes it.
-        let found = self.reader.listed(&[Folder::Outcomes, Folder::Forgotten, Folder::Generations]);
-        let found: BTreeMap<_, _> = found.await?.into_iter().map(sight).collect();
+        let found = self.reader.listed(&LOOKED_FOR).await?;
+        let found: BTreeMap<_, _> = found.into_iter().map(sight).collect();
         let is_forgotten = |point| found.contains_key(&ObjectName::Forgotten(point));
         let present = found.keys().filter_map(|name| match name {
             ObjectName::Outcome(point) => Some(*point),
@@ -140,6 +140,7 @@ impl Engine {
                 Err(error) => return Err(error.into()),
             }
         }
+        self.learn_annotations(&found, is_forgotten).await?;
         // Whatever else is known of a point, it was there.
         let gone = known.iter().map(|point| ObjectName::Outcome(*point));
         for name in gone.filter(|name| !found.contains_key(name)) {
@@ -156,15 +157,28 @@ impl Engine {
         Ok(())
     }
 
+    // Adds what was said about points since the last time.
+    async fn learn_annotations(
+        &self,
+        found: &BTreeMap<ObjectName, Seen>,
+        is_forgotten: impl Fn(PointId) -> bool,
+    ) -> Result<(), ServiceError> {
+        let repository = self.reader.id();
+        let known = self.catalog.known_annotations(repository).await?;
+        let present = found.keys().filter_map(|name| match name {
+            ObjectName::Annotation(point, number) => Some((*point, *number)),
+            _ => None,
+        });
+        let is_news = |name: &(PointId, u64)| !known.contains(name) && !is_forgotten(name.0);
+        let news = present.filter(is_news).collect();
+        let news = annotate::read(&self.reader, news).await?;
+        Ok(self.catalog.insert_annotations(repository, news).await?)
+    }
+
     // A run whose process is gone will never say how it ended.
     async fn close_abandoned_runs(&self) -> Result<(), ServiceError> {
         for run in self.catalog.unfinished_runs().await? {
-            let process =
-                ProcessIdentity { pid: run.process.pid, start_ticks: run.process.start_ticks };
-            let alive = process
-                .is_alive()
-                .map_err(|source| ServiceError::System { action: "look at processes", source })?;
-            if !alive {
+            if !is_alive(run.process)? {
                 let (ended, outcome) = (clock::now(), RunOutcome::Abandoned);
                 self.catalog.finish_run(run.id, RunEnd { ended, outcome, point: None }).await?;
             }
@@ -173,8 +187,26 @@ impl Engine {
     }
 }
 
+/// Whether a process of this host that the catalog remembers is still at work.
+pub(crate) fn is_alive(process: Process) -> Result<bool, ServiceError> {
+    let Process { pid, start_ticks } = process;
+    let alive = ProcessIdentity { pid, start_ticks }.is_alive();
+    alive.map_err(|source| ServiceError::System { action: "look at processes", source })
+}
+
+/// This process, as the catalog remembers it.
+pub(crate) fn this_process() -> Result<Process, ServiceError> {
+    let ProcessIdentity { pid, start_ticks } = ProcessIdentity::current()
+        .map_err(|source| ServiceError::System { action: "look at processes", source })?;
+    Ok(Process { pid, start_ticks })
+}
+
 /// A point of which a catalog of an earlier version knows, and no more than that.
 const UNREAD: Seen = Seen { size: 0, digest: None };
+/// What every command looks at. Outcomes first: who forgets a point says so before a prune removes
+/// it, and annotations go before the outcome.
+const LOOKED_FOR: [Folder; 4] =
+    [Folder::Annotations, Folder::Outcomes, Folder::Forgotten, Folder::Generations];
 /// How many warnings a command begins with at the most.
 const WARNINGS_MAX: usize = 5;
 
@@ -183,7 +215,13 @@ fn sight((name, size): (ObjectName, u64)) -> (ObjectName, Seen) {
 }
 
 fn is_looked_for(name: ObjectName) -> bool {
-    matches!(name, ObjectName::Outcome(_) | ObjectName::Forgotten(_) | ObjectName::Generation(_))
+    matches!(
+        name,
+        ObjectName::Annotation(..)
+            | ObjectName::Outcome(_)
+            | ObjectName::Forgotten(_)
+            | ObjectName::Generation(_)
+    )
 }
 
 fn warn_of(findings: &[Finding]) {

@@ -3,6 +3,7 @@
 //! [`Engine`](engine::Engine) is an opened repository with its catalog and platforms, and does
 //! what the verbs of the command line ask for. This is the only crate that knows all stages.
 
+mod annotate;
 pub mod applications;
 mod attach;
 pub mod backup;
@@ -15,6 +16,7 @@ pub mod error;
 mod evidence;
 pub mod key;
 pub mod keys;
+pub mod pins;
 pub mod platforms;
 pub mod points;
 pub mod policy;
@@ -29,6 +31,8 @@ pub use ::restore::progress::Progress as RestoreProgress;
 pub use ::restore::report::RestoreReport;
 pub use ::restore::verify::Verification;
 pub use consistency::warden;
+pub use format::annotation::Note;
+pub use format::ids::ObjectId;
 pub use repository::check::{
     CheckReport, Class, Finding, ParseSubsetError, Progress as CheckProgress, Subset,
 };

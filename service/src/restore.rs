@@ -14,6 +14,7 @@ use tokio::runtime::Handle;
 
 use crate::engine::Engine;
 use crate::error::ServiceError;
+use crate::pins::Pinning;
 
 impl Engine {
     /// What restoring this point to `target` would do; nothing is written.
@@ -42,14 +43,25 @@ impl Engine {
     }
 
     /// Carries out a plan that was made for this point.
+    ///
+    /// # Cancellation
+    /// A dropped future leaves the threads that write at work until their volume is done, and its
+    /// pin in the repository until this host restores or prunes there again.
     pub async fn restore(
         &self,
         manifest: Manifest,
         plan: Plan,
+        pinning: Pinning,
         progress: Arc<Progress>,
     ) -> Result<RestoreReport, ServiceError> {
         let plan = plan.clear()?;
-        let chunks = Arc::new(Chunks::load(&self.reader, self.cache.as_deref()).await?);
-        Ok(execute::execute(plan, manifest, chunks, progress).await?)
+        let pinned = self.pin(manifest.point, pinning).await?;
+        let restored = async {
+            let chunks = Arc::new(Chunks::load(&self.reader, self.cache.as_deref()).await?);
+            Ok(execute::execute(plan, manifest, chunks, progress).await?)
+        }
+        .await;
+        self.unpin(pinned).await;
+        restored
     }
 }

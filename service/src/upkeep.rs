@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use catalog::PointRow;
-use format::ids::PointId;
+use format::ids::{ObjectId, PointId};
+use repository::error::RepositoryError;
 use repository::forget;
 use repository::maintainer::Maintainer;
+use repository::pin;
 use repository::prune::{Options, Progress, Prune};
 use serde::Serialize;
 
@@ -41,13 +43,22 @@ impl Upkeep {
         Options::usual(&self.engine.host, self.engine.cache.clone())
     }
 
-    /// Looks for what no point needs; nothing is written before the prune is executed.
+    /// Looks for what no point needs. Nothing is written before the prune is executed, but the pins
+    /// of this host's restores that were cut off are removed.
     pub async fn plan_prune(
         &self,
         options: Options,
         progress: Arc<Progress>,
     ) -> Result<Prune<'_>, ServiceError> {
+        self.engine.release_abandoned(self.maintainer.store()).await?;
         Ok(Prune::plan(&self.maintainer, options, progress).await?)
+    }
+
+    /// Removes the pin of a restore that was cut off on some other host.
+    pub async fn unpin(&self, pin: ObjectId) -> Result<(), ServiceError> {
+        let removed = pin::remove(self.maintainer.store(), pin).await;
+        removed.map_err(RepositoryError::from)?;
+        Ok(self.engine.catalog.forget_pin(self.engine.reader.id(), pin).await?)
     }
 
     /// What forgetting these points means; nothing is written.

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 import postcard
 
-VERSION = 0
+VERSION = 1
 FEATURES = set()
 CONTROL_BYTES_MAX = 1 << 30
 FRAME_BYTES_MAX = 8 << 20
@@ -130,6 +130,8 @@ def unlock(root, held):
         raise Refused("config: this is no Stillpoint repository")
     if descriptor.get("version", VERSION + 1) > VERSION:
         raise Refused(f"config: version {descriptor.get('version')} is newer than {VERSION}")
+    if descriptor["version"] < 1:
+        raise Refused("config: version 0 was written while the format was being made")
     unknown = set(descriptor.get("features", [])) - FEATURES
     if unknown:
         raise Refused(f"config: it needs {', '.join(sorted(unknown))}")

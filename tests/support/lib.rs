@@ -19,6 +19,7 @@ pub mod containers;
 pub mod cost;
 pub mod directory;
 pub mod every_kind;
+pub mod golden;
 pub mod lab;
 pub mod markdown;
 pub mod sequence;

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use service::ObjectId;
 use service::points::PointName;
 use service::prune::Unused;
 
@@ -40,6 +41,9 @@ pub(crate) struct PruneArguments {
     /// Do not wait for backups at work: what they may need is deleted by the next prune
     #[arg(long)]
     pub(crate) no_wait: bool,
+    /// First remove this pin, which the plan names, of a restore that was cut off
+    #[arg(long, value_name = "PIN", conflicts_with = "dry_run")]
+    pub(crate) unpin: Vec<ObjectId>,
 }
 
 /// A share, a size or no limit, as restic writes them.

@@ -50,6 +50,9 @@ impl Context {
             upkeep.close().await;
             return Ok(self.answer(&plan, Exit::Success));
         }
+        for pin in &prune.unpin {
+            upkeep.unpin(*pin).await?;
+        }
         let pruned = self.prune_now(&upkeep, options).await?;
         upkeep.close().await;
         Ok(self.answer(&pruned, Exit::Success))

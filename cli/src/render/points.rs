@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use format::annotation::{Drill, Summary};
 use format::evidence::{Evidence, MemberEvidence};
 use format::manifest::Manifest;
 use serde::{Serialize, Serializer};
@@ -21,17 +22,28 @@ impl Answer for Vec<PointRow> {
                 point.volumes.len().to_string(),
                 bytes(size),
                 bytes(point.statistics.stored),
-                if point.omissions == 0 {
-                    String::new()
-                } else {
-                    format!("{} missing", point.omissions)
-                },
+                remarks(point),
             ]
         };
         let headings =
             ["POINT", "TAKEN (UTC)", "APPLICATION", "LEVEL", "VOLUMES", "SIZE", "STORED", ""];
         table::write(out, headings, &self.iter().map(row).collect::<Vec<_>>())
     }
+}
+
+// What sets a point apart, in a few words.
+fn remarks(point: &PointRow) -> String {
+    let Summary { held, tags, verified, drill } = &point.annotations;
+    let mut remarks = Vec::new();
+    if point.omissions > 0 {
+        remarks.push(format!("{} missing", point.omissions));
+    }
+    remarks.extend(held.as_ref().map(|reason| format!("held: {reason}")));
+    remarks.extend(verified.map(|when| format!("verified {}", moment(when))));
+    let passed = |drill: &Drill| if drill.passed { "passed" } else { "FAILED" };
+    remarks.extend(drill.as_ref().map(|d| format!("drill {} {}", passed(d), moment(d.when))));
+    remarks.extend(tags.iter().map(|tag| format!("#{tag}")));
+    remarks.join(", ")
 }
 
 /// A point: as JSON without its secrets, and the manifest for the text.

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use serde::Serialize;
-use service::prune::{Plan, Reason, Report, Share, Waiting};
+use service::prune::{Plan, Reading, Reason, Report, Share, Waiting};
 use service::upkeep::ForgetPlan;
 
 use super::{Answer, bytes, moment};
@@ -77,6 +77,15 @@ impl Answer for Plan {
         writeln!(out, "  the repository becomes {} smaller", bytes(self.freed))?;
         if self.at_work.packs > 0 {
             writeln!(out, "  {} of sessions that have not ended stay", share(&self.at_work))?;
+        }
+        for reading in &self.readings {
+            let Reading { pin, who, since, points } = reading;
+            let since = moment(*since);
+            writeln!(
+                out,
+                "  {} forgotten points stay: {who} has read them since {since} UTC; if that was cut off: --unpin {pin}",
+                points.len()
+            )?;
         }
         for session in &self.sessions {
             writeln!(out, "  not ended: session {}{}", session.session, on(session))?;

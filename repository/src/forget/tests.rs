@@ -8,20 +8,23 @@ use format::session::{Outcome, SessionEnd};
 use format::slot::Key;
 
 use super::*;
+use crate::annotate::annotate;
 use crate::store::remote::RemoteStore;
 use crate::store::{MaintainStore, Store};
 use crate::unlock::tests::{file, new};
 use crate::unlock::{self};
 use crate::writer::Writer;
 
-async fn repository() -> Maintainer {
+/// An empty repository, and where it lies.
+pub(crate) async fn repository() -> (Maintainer, Arc<dyn MaintainStore>) {
     let store: Arc<dyn MaintainStore> = Arc::new(RemoteStore::in_memory());
     let key: Key = file(1);
     unlock::create(store.as_ref(), new(key.clone()), Vec::new()).await.unwrap();
-    Maintainer::open(store, &key).await.unwrap()
+    (Maintainer::open(Arc::clone(&store), &key).await.unwrap(), store)
 }
 
-async fn point(maintainer: &Maintainer) -> PointId {
+/// A restore point without volumes.
+pub(crate) async fn point(maintainer: &Maintainer) -> PointId {
     let reader = maintainer.reader();
     let writer = Writer::register(maintainer.writable(), &reader, "here").await.unwrap();
     let point = writer.point();
@@ -49,10 +52,14 @@ async fn put<T: serde::Serialize>(maintainer: &Maintainer, name: ObjectName, con
     Store::create(maintainer.store(), name, bytes.into()).await.unwrap();
 }
 
-async fn note(maintainer: &Maintainer, point: PointId, number: u64, note: Note) {
-    let (who, when) = ("me".into(), Timestamp::UNIX_EPOCH);
-    let annotation = Annotation { who, when, note, previous: None };
-    put(maintainer, ObjectName::Annotation(point, number), &annotation).await;
+async fn note(maintainer: &Maintainer, point: PointId, note: Note) {
+    let (reader, who) = (maintainer.reader(), ("me", Timestamp::UNIX_EPOCH));
+    annotate(maintainer.store(), &reader, point, who, note).await.unwrap();
+}
+
+/// Forgets a point.
+pub(crate) async fn forgotten(maintainer: &Maintainer, point: PointId) {
+    forget(maintainer, &[point], &request()).await.unwrap();
 }
 
 fn request() -> Request {
@@ -62,7 +69,7 @@ fn request() -> Request {
 
 #[tokio::test]
 async fn a_forgotten_point_is_seen_by_nobody_and_stays_forgotten() {
-    let maintainer = repository().await;
+    let (maintainer, _) = repository().await;
     let (gone, stays) = (point(&maintainer).await, point(&maintainer).await);
     forget(&maintainer, &[gone], &request()).await.unwrap();
     let reader = maintainer.reader();
@@ -79,10 +86,10 @@ async fn a_forgotten_point_is_seen_by_nobody_and_stays_forgotten() {
 
 #[tokio::test]
 async fn the_record_says_who_and_why_and_links_to_what_was_said_last() {
-    let maintainer = repository().await;
+    let (maintainer, _) = repository().await;
     let (plain, tagged) = (point(&maintainer).await, point(&maintainer).await);
-    note(&maintainer, tagged, 0, Note::Tag { tag: "t".into() }).await;
-    note(&maintainer, tagged, 1, Note::Untag { tag: "t".into() }).await;
+    note(&maintainer, tagged, Note::Tag { tag: "t".into() }).await;
+    note(&maintainer, tagged, Note::Untag { tag: "t".into() }).await;
     forget(&maintainer, &[plain, tagged], &request()).await.unwrap();
     let reader = maintainer.reader();
     for (point, newest) in
@@ -99,10 +106,10 @@ async fn the_record_says_who_and_why_and_links_to_what_was_said_last() {
 
 #[tokio::test]
 async fn a_held_point_stays_and_so_does_every_other_that_was_named_with_it() {
-    let maintainer = repository().await;
+    let (maintainer, _) = repository().await;
     let (held, free) = (point(&maintainer).await, point(&maintainer).await);
-    for number in 0..11 {
-        note(&maintainer, held, number, Note::Hold { reason: "audit".into() }).await;
+    for _ in 0..11 {
+        note(&maintainer, held, Note::Hold { reason: "audit".into() }).await;
     }
     let refused = forget(&maintainer, &[free, held], &request()).await;
     assert!(matches!(
@@ -111,14 +118,14 @@ async fn a_held_point_stays_and_so_does_every_other_that_was_named_with_it() {
     ));
     assert_eq!(maintainer.reader().sessions().await.unwrap().len(), 2);
     // By number, not by text: 11 comes after 2.
-    note(&maintainer, held, 11, Note::Release).await;
+    note(&maintainer, held, Note::Release).await;
     forget(&maintainer, &[free, held], &request()).await.unwrap();
     assert_eq!(maintainer.reader().sessions().await.unwrap(), []);
 }
 
 #[tokio::test]
 async fn what_is_no_point_cannot_be_forgotten() {
-    let maintainer = repository().await;
+    let (maintainer, _) = repository().await;
     let fenced = Writer::unused_point();
     let outcome = Outcome { nonce: random::object_id(), end: SessionEnd::Fenced, previous: None };
     put(&maintainer, ObjectName::Outcome(fenced), &outcome).await;

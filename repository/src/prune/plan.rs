@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use format::ids::PointId;
+use format::ids::{ObjectId, PointId};
 use format::names::ObjectName;
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::choose::{Reason, Unused, choose};
@@ -47,6 +48,19 @@ pub struct Decision {
     pub reason: Reason,
 }
 
+/// A pin that keeps forgotten points: a restore reads them, or was cut off.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Reading {
+    /// The pin.
+    pub pin: ObjectId,
+    /// Who reads.
+    pub who: String,
+    /// Since when, by the reader's clock.
+    pub since: Timestamp,
+    /// The forgotten points that it reads.
+    pub points: Vec<PointId>,
+}
+
 /// What a prune would do.
 #[derive(Clone, Debug, Serialize)]
 pub struct Plan {
@@ -56,6 +70,8 @@ pub struct Plan {
     pub points: u64,
     /// Forgotten points of which something is still there.
     pub forgotten: Vec<PointId>,
+    /// Pins that keep forgotten points from that.
+    pub readings: Vec<Reading>,
     /// Everything that is stored in packs.
     pub stored: Share,
     /// The bytes that points need, as they are stored.
@@ -166,6 +182,7 @@ pub(super) async fn summary(
         generation: survey.generations.newest,
         points: survey.committed,
         forgotten: survey.points.forgotten.clone(),
+        readings: survey.points.readings.clone(),
         stored: Share::default(),
         used: 0,
         delete: Share::default(),

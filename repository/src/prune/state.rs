@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use format::ids::PointId;
 use format::names::{Folder, ObjectName};
-use format::prune::{self, Pin};
+use format::prune;
 use format::session::{Heartbeat, Registration};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
+use super::plan::Reading;
 use crate::error::RepositoryError;
+use crate::pin;
 use crate::protocol::condemned::Condemned;
 use crate::protocol::generation::{self, Opening};
 use crate::protocol::roots::{Forgotten, Roots};
@@ -36,6 +38,8 @@ pub(super) struct Points {
     pub(super) live: Vec<PointId>,
     /// Forgotten points of which something is still there to clear away.
     pub(super) forgotten: Vec<PointId>,
+    /// Pins that keep forgotten points.
+    pub(super) readings: Vec<Reading>,
 }
 
 /// Looks at the generations, and completes one that another prune has begun.
@@ -58,10 +62,15 @@ pub(super) async fn generations(
 pub(super) async fn points(reader: &Reader) -> Result<Points, RepositoryError> {
     let forgotten: Vec<ObjectName> = names(reader, Folder::Forgotten).await?;
     let forgotten = Forgotten::listed(forgotten);
-    let pins = stream::iter(names(reader, Folder::Pins).await?)
-        .map(|name| async move { gone_is_none(reader.control::<Pin>(name).await) });
-    let pins: Vec<Option<Pin>> = pins.buffer_unordered(FETCHES).try_collect().await?;
-    let roots = forgotten.with_pins(pins.into_iter().flatten().flat_map(|pin| pin.points));
+    let pins = pin::list(reader).await?;
+    let is_forgotten = |point: &PointId| forgotten.contains(*point);
+    let readings = pins.iter().filter_map(|(id, pin)| {
+        let points: Vec<_> = pin.points.iter().copied().filter(is_forgotten).collect();
+        let (who, since) = (pin.who.clone(), pin.when);
+        (!points.is_empty()).then_some(Reading { pin: *id, who, since, points })
+    });
+    let readings = readings.collect();
+    let roots = forgotten.with_pins(pins.into_iter().flat_map(|(_, pin)| pin.points));
     let (mut live, mut forgotten) = (Vec::new(), Vec::new());
     for point in reader.outcomes().await? {
         if roots.is_live(point) { live.push(point) } else { forgotten.push(point) }
@@ -70,7 +79,7 @@ pub(super) async fn points(reader: &Reader) -> Result<Points, RepositoryError> {
     let records = stream::iter(&forgotten)
         .map(|point| reader.control::<prune::Forgotten>(ObjectName::Forgotten(*point)));
     records.buffer_unordered(FETCHES).try_for_each(|_| async { Ok(()) }).await?;
-    Ok(Points { roots, live, forgotten })
+    Ok(Points { roots, live, forgotten, readings })
 }
 
 /// Looks at the sessions, and reads what they have promised.

@@ -8,10 +8,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use format::frame::{ChunkKind, ChunkRecord};
-use format::ids::{ObjectId, PointId};
+use format::ids::PointId;
 use format::names::{Folder, ObjectName};
-use format::prune::Pin;
-use jiff::Timestamp;
 
 use self::world::{CHUNK, Dice, Files, World, hasty, prune, strict};
 use super::{Options, Reason, Share, Unused};
@@ -224,16 +222,18 @@ async fn a_chunk_that_is_nowhere_stops_everything() {
 async fn a_forgotten_point_stays_as_long_as_it_is_read() {
     let world = World::new().await;
     let made = points(&world, &mut Dice(4), 2).await;
+    let pinned = world.pin(made[0].0).await;
     world.forget(made[0].0).await;
-    let name = ObjectName::Pin(ObjectId::new([5; 16]));
-    let (who, when, points) = ("reader".into(), Timestamp::UNIX_EPOCH, vec![made[0].0]);
-    world.put(name, &Pin { who, when, generation: 0, points, previous: None }).await;
     let before = world.pack_bytes().await;
     let options = Options { max_unused: Unused::Unlimited, ..strict() };
+    let plan = world.plan(options.clone()).await;
+    assert_eq!((plan.readings.len(), plan.readings[0].who.as_str()), (1, "reader"));
+    assert_eq!(plan.readings[0].points, [made[0].0]);
     world.prune(options.clone()).await;
     assert_eq!(world.pack_bytes().await, before);
     assert!(world.names().await.contains(&ObjectName::Outcome(made[0].0)));
-    crate::store::MaintainStore::delete(world.maintainer.store(), name).await.unwrap();
+    pinned.release().await.unwrap();
+    assert_eq!(world.plan(options.clone()).await.readings, []);
     world.prune(options).await;
     assert!(world.pack_bytes().await < before);
     world.holds(&known(&made[1..])).await;

@@ -22,6 +22,7 @@ use crate::chunks::Chunks;
 use crate::error::RepositoryError;
 use crate::forget;
 use crate::maintainer::Maintainer;
+use crate::pin::{self, Pinned};
 use crate::prune::{Options, Plan, Progress, Prune, Report, Unused};
 use crate::store::remote::RemoteStore;
 use crate::store::{Listed, MaintainStore, ReadStore, Store, StoreError};
@@ -174,12 +175,6 @@ impl World {
         self.store.list(Folder::Packs).await.unwrap().iter().map(|listed| listed.size).sum()
     }
 
-    pub(super) async fn put<T: serde::Serialize>(&self, name: ObjectName, content: &T) {
-        let keys = self.maintainer.reader();
-        let bytes = format::control::seal(keys.keys(), name, content, [0; 16]).unwrap();
-        self.store.create(name, bytes.into()).await.unwrap();
-    }
-
     /// Changes the bytes of an object.
     pub(super) async fn spoil(&self, name: ObjectName) {
         let mut bytes = self.store.get(name).await.unwrap().to_vec();
@@ -214,6 +209,13 @@ impl World {
         let (who, why) = ("me".into(), "old".into());
         let request = forget::Request { who, when: Timestamp::UNIX_EPOCH, why };
         forget::forget(&self.maintainer, &[point], &request).await.unwrap();
+    }
+
+    pub(super) async fn pin(&self, point: PointId) -> Pinned {
+        let (store, reader) = (Arc::clone(&self.store), self.maintainer.reader());
+        Pinned::new(store, &reader, (pin::new_id(), &[point]), ("reader", Timestamp::UNIX_EPOCH))
+            .await
+            .unwrap()
     }
 
     pub(super) async fn prune(&self, options: Options) -> Report {
