@@ -73,6 +73,9 @@ pub enum FrameError {
         /// What zstd said, where it said something.
         source: Option<std::io::Error>,
     },
+    /// The decompressor cannot be set up.
+    #[error("cannot set up the decompressor")]
+    Decompressor(#[source] std::io::Error),
     /// The frame says that it is longer than any may be.
     #[error("the frame claims {0} bytes, more than the {FRAME_BYTES_MAX} allowed")]
     TooLong(u32),
@@ -124,19 +127,51 @@ impl Encoder {
     }
 }
 
+/// Decodes one frame after another in the same memory.
+pub(crate) struct Decoder {
+    zstd: zstd::bulk::Decompressor<'static>,
+    buffer: Vec<u8>,
+}
+
+impl Decoder {
+    pub(crate) fn new() -> Result<Self, FrameError> {
+        let zstd = zstd::bulk::Decompressor::new().map_err(FrameError::Decompressor)?;
+        Ok(Self { zstd, buffer: Vec::new() })
+    }
+
+    /// The plaintext of a frame of `raw_length` bytes, of which these are the encoded bytes.
+    pub(crate) fn decode<'a>(
+        &'a mut self,
+        codec: Codec,
+        raw_length: u32,
+        encoded: &'a [u8],
+    ) -> Result<&'a [u8], FrameError> {
+        if raw_length > FRAME_BYTES_MAX {
+            return Err(FrameError::TooLong(raw_length));
+        }
+        let wrong = |source| FrameError::Decompress { expected: raw_length, source };
+        let plaintext = match codec {
+            Codec::Plain => encoded,
+            Codec::Zstd => {
+                self.buffer.clear();
+                self.buffer.reserve(raw_length as usize);
+                let decompressed = self.zstd.decompress_to_buffer(encoded, &mut self.buffer);
+                decompressed.map_err(|e| wrong(Some(e)))?;
+                self.buffer.as_slice()
+            }
+        };
+        if plaintext.len() == raw_length as usize { Ok(plaintext) } else { Err(wrong(None)) }
+    }
+}
+
 /// The plaintext of a frame of `raw_length` bytes.
 pub fn decode(codec: Codec, raw_length: u32, bytes: Vec<u8>) -> Result<Vec<u8>, FrameError> {
-    if raw_length > FRAME_BYTES_MAX {
-        return Err(FrameError::TooLong(raw_length));
-    }
-    let wrong = |source| FrameError::Decompress { expected: raw_length, source };
-    let plaintext = match codec {
+    let mut decoder = Decoder::new()?;
+    decoder.decode(codec, raw_length, &bytes)?;
+    Ok(match codec {
         Codec::Plain => bytes,
-        Codec::Zstd => {
-            zstd::bulk::decompress(&bytes, raw_length as usize).map_err(|e| wrong(Some(e)))?
-        }
-    };
-    if plaintext.len() == raw_length as usize { Ok(plaintext) } else { Err(wrong(None)) }
+        Codec::Zstd => decoder.buffer,
+    })
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use self::record::Description;
-use crate::frame::{self, ChunkKind, ChunkRecord, Codec, Frame, FrameError};
+use crate::frame::{self, ChunkKind, ChunkRecord, Codec, Decoder, Frame, FrameError};
 use crate::ids::ChunkId;
 use crate::keys::Keys;
 use crate::names::PackName;
@@ -189,9 +189,7 @@ impl OpenedFrame {
         offset: u32,
         length: u32,
     ) -> Result<&[u8], PackError> {
-        let end = (offset as usize).checked_add(length as usize).ok_or(PackError::Malformed)?;
-        let bytes = self.0.get(offset as usize..end).ok_or(PackError::Malformed)?;
-        if keys.chunk_id(bytes) == id { Ok(bytes) } else { Err(PackError::ChunkMismatch(id)) }
+        chunk_in(&self.0, keys, id, (offset, length))
     }
 
     /// How many bytes it takes in memory.
@@ -219,22 +217,41 @@ pub fn open_frame(
         .map_err(|source| PackError::Frame { number: frame.number, source })
 }
 
-/// Reads a whole pack again: footer, every frame, every chunk.
+/// Reads a whole pack again: footer, every frame, every chunk. All frames share the same memory.
 pub fn verify(keys: &Keys, name: PackName, bytes: &[u8]) -> Result<PackRecord, PackError> {
     let record = read_footer(keys, name, bytes)?;
+    let seal = Seal::new(keys, &record.salt);
+    let count = u32::try_from(record.frames.len()).map_err(|_| PackError::Malformed)?;
+    let in_frame = |number, source| PackError::Frame { number, source };
+    let mut decoder = Decoder::new().map_err(|source| in_frame(0, source))?;
+    let mut encoded = Vec::new();
     for (number, frame) in (0..).zip(&record.frames) {
         let start = usize::try_from(frame.offset).map_err(|_| PackError::Malformed)?;
         let end = start.checked_add(frame.length as usize).ok_or(PackError::Malformed)?;
         let sealed = bytes.get(start..end).ok_or(PackError::Malformed)?;
-        let address = record.address(number).ok_or(PackError::Malformed)?;
-        let opened = open_frame(keys, &address, sealed)?;
+        let bound = binding(keys, name, number, count, Some(frame.description()));
+        seal.open_to(number, &bound, sealed, &mut encoded)?;
+        let plaintext = decoder.decode(frame.codec, frame.raw_length, &encoded);
+        let plaintext = plaintext.map_err(|source| in_frame(number, source))?;
         let mut offset: u32 = 0;
         for chunk in &frame.chunks {
-            opened.chunk(keys, chunk.id, offset, chunk.length)?;
+            chunk_in(plaintext, keys, chunk.id, (offset, chunk.length))?;
             offset = offset.checked_add(chunk.length).ok_or(PackError::Malformed)?;
         }
     }
     Ok(record)
+}
+
+// The bytes of a chunk in a frame's plaintext, if they are those that its name promises.
+fn chunk_in<'a>(
+    plaintext: &'a [u8],
+    keys: &Keys,
+    id: ChunkId,
+    (offset, length): (u32, u32),
+) -> Result<&'a [u8], PackError> {
+    let end = (offset as usize).checked_add(length as usize).ok_or(PackError::Malformed)?;
+    let bytes = plaintext.get(offset as usize..end).ok_or(PackError::Malformed)?;
+    if keys.chunk_id(bytes) == id { Ok(bytes) } else { Err(PackError::ChunkMismatch(id)) }
 }
 
 // What a sealed text is bound to: it opens in no other place, and under no other description.

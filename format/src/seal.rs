@@ -47,11 +47,13 @@ impl Seal {
     /// Appends the sealed form of `plaintext` to `output`. A number is used once an object.
     pub(crate) fn seal(&self, number: u32, bound: &[u8], plaintext: &[u8], output: &mut Vec<u8>) {
         let start = output.len();
-        output.extend_from_slice(plaintext);
+        output.resize(start.saturating_add(plaintext.len()), 0);
         let text = output.get_mut(start..).unwrap_or_default();
-        let tag = self.cipher.encrypt_inout_detached(&nonce(number), bound, InOutBuf::from(text));
         // Fails for texts of 64 GiB and more only; ours have a bound of a few MiB.
-        debug_assert!(tag.is_ok());
+        let tag = InOutBuf::new(plaintext, text)
+            .ok()
+            .and_then(|text| self.cipher.encrypt_inout_detached(&nonce(number), bound, text).ok());
+        debug_assert!(tag.is_some());
         output.extend_from_slice(&tag.unwrap_or_default());
     }
 
@@ -62,14 +64,27 @@ impl Seal {
         bound: &[u8],
         sealed: &[u8],
     ) -> Result<Vec<u8>, BrokenSeal> {
+        let mut plaintext = Vec::new();
+        self.open_to(number, bound, sealed, &mut plaintext)?;
+        Ok(plaintext)
+    }
+
+    /// The same, into memory that is at hand. What it holds when this fails means nothing.
+    pub(crate) fn open_to(
+        &self,
+        number: u32,
+        bound: &[u8],
+        sealed: &[u8],
+        plaintext: &mut Vec<u8>,
+    ) -> Result<(), BrokenSeal> {
         let length = sealed.len().checked_sub(TAG_BYTES).ok_or(BrokenSeal)?;
         let (text, tag) = sealed.split_at_checked(length).ok_or(BrokenSeal)?;
         let tag = tag.try_into().map_err(|_| BrokenSeal)?;
-        let mut text = text.to_vec();
+        plaintext.resize(length, 0);
+        let opened = InOutBuf::new(text, plaintext.as_mut_slice()).map_err(|_| BrokenSeal)?;
         self.cipher
-            .decrypt_inout_detached(&nonce(number), bound, text.as_mut_slice().into(), &tag)
-            .map_err(|_| BrokenSeal)?;
-        Ok(text)
+            .decrypt_inout_detached(&nonce(number), bound, opened, &tag)
+            .map_err(|_| BrokenSeal)
     }
 }
 
