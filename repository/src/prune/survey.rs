@@ -111,7 +111,7 @@ impl Survey {
         let (reading, live) = (reader.clone(), points.live.clone());
         let marked_index = Arc::clone(&index);
         let (progress, runtime) = (Arc::clone(progress), Handle::current());
-        let marked = blocking::run(move || {
+        let marked = blocking::run_with_store(move || {
             mark((&reading, &chunks, marked_index), live, &progress, &runtime)
         });
         let (live, committed) = marked.await?;

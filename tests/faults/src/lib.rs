@@ -14,6 +14,7 @@
 
 pub mod fault;
 pub mod files;
+pub mod memory;
 pub mod s3;
 pub mod simulation;
 pub mod store;

@@ -13,7 +13,7 @@ use std::env;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
-use faults::simulation::{Outcome, run};
+use faults::simulation::{Outcome, Setting, run};
 
 /// Of the usual test run.
 const SEEDS: u64 = 240;
@@ -32,7 +32,7 @@ fn nothing_is_lost_whatever_the_seed() {
             if seed >= last {
                 return;
             }
-            let outcome = run(seed, false);
+            let outcome = run(Setting { seed, ..Setting::default() });
             let mut done = done.lock().unwrap();
             outcome.done.iter().for_each(|(what, count)| *done.entry(what).or_default() += count);
             *done.entry("request").or_default() += outcome.requests;
@@ -54,7 +54,8 @@ fn nothing_is_lost_whatever_the_seed() {
 #[test]
 fn a_seed_gives_the_same_trace_each_time() {
     for seed in 1..=8 {
-        let (first, second) = (run(seed, true), run(seed, true));
+        let told = Setting { seed, told: true, ..Setting::default() };
+        let (first, second) = (run(told), run(told));
         let differ = first.lines.iter().zip(&second.lines).position(|(one, other)| one != other);
         if let Some(at) = differ {
             let from = at.saturating_sub(5);
@@ -63,7 +64,8 @@ fn a_seed_gives_the_same_trace_each_time() {
         assert_eq!(first, second);
         assert!(first.requests > 500, "{first:?}");
     }
-    assert_ne!(run(1, false).trace, run(2, false).trace);
+    let trace = |seed| run(Setting { seed, ..Setting::default() }).trace;
+    assert_ne!(trace(1), trace(2));
 }
 
 /// Prints the trace of one seed: `STILLPOINT_SEED=7 cargo test … print_the_trace -- --ignored`.
@@ -71,7 +73,7 @@ fn a_seed_gives_the_same_trace_each_time() {
 #[ignore = "it shows one seed to a person"]
 fn print_the_trace() {
     let seed = env::var("STILLPOINT_SEED").unwrap().parse().unwrap();
-    let outcome = run(seed, true);
+    let outcome = run(Setting { seed, told: true, ..Setting::default() });
     outcome.lines.iter().for_each(|line| println!("{line}"));
     println!("{:?}\n{:?}", outcome.done, outcome.broken);
 }

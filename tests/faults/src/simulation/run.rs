@@ -1,29 +1,31 @@
 //! One simulation: who does what when, and what must hold at the end.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::error::Error;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use format::ids::PointId;
+use format::names::{Folder, ObjectName};
 use jiff::{SignedDuration, Timestamp};
-use repository::check;
-use repository::error::chain;
+use repository::error::{RepositoryError, chain};
 use repository::forget::{self, Request};
-use repository::maintainer::Maintainer;
 use repository::prune::{Options, Prune};
-use repository::reader::Reader;
 use repository::simulation::Simulation;
-use repository::store::remote::RemoteStore;
-use repository::store::{MaintainStore, ReadStore, Store};
+use repository::store::{MaintainStore, ReadStore as _, Store};
 use tokio::runtime::Builder;
+use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::author;
-use super::network::{Link, Network};
+use super::author::{self, Author};
+use super::flaw::Flaw;
+use super::ledger::{Ledger, maintainer, reader, settle};
+use super::link::Link;
+use super::network::{Nature, Network};
 use crate::files::{Dice, Files, noise};
-use crate::world::{Failure, init, key};
+use crate::memory::Memory;
+use crate::world::{Failure, init};
 
 const HOUR: u64 = 3600;
 /// How long everybody works.
@@ -34,6 +36,28 @@ const SETTLING: Duration = Duration::from_secs(4 * 24 * HOUR);
 const SKEW_HOURS: u64 = 25;
 /// How many contents there are that a file can have.
 const CONTENTS: u64 = 40;
+
+/// Which world is simulated.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Setting {
+    /// What everything follows from.
+    pub seed: u64,
+    /// Whether the requests are kept in words.
+    pub told: bool,
+    /// A rule that is broken.
+    pub flaw: Option<Flaw>,
+    /// How old a listing may be, where the store is for one program at a time.
+    pub lag: Option<Lag>,
+}
+
+/// A store that lists late. One program at a time works on it.
+#[derive(Clone, Copy, Debug)]
+pub struct Lag {
+    /// How old a listing may be.
+    pub most: Duration,
+    /// How long nobody does anything after a program has ended.
+    pub pause: Duration,
+}
 
 /// What a simulation came to.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -50,45 +74,41 @@ pub struct Outcome {
     pub lines: Vec<String>,
 }
 
-/// What was promised, by anybody to anybody.
-#[derive(Debug, Default)]
-struct Ledger {
-    committed: BTreeMap<PointId, Files>,
-    given_up: BTreeSet<PointId>,
-    done: BTreeMap<&'static str, u64>,
-    broken: Vec<String>,
-}
-
 /// Somebody who works on the repository.
 struct Actor<'a> {
     name: &'static str,
     network: &'a Arc<Network>,
     ledger: &'a RefCell<Ledger>,
+    /// Held while a program works, where one at a time may.
+    turn: Option<(&'a Mutex<()>, Duration)>,
     dice: Dice,
     began: Instant,
     skew: SignedDuration,
 }
 
 /// Runs the simulation of this seed. The same seed gives the same outcome.
-pub fn run(seed: u64, told: bool) -> Outcome {
-    let _chance = Simulation::begin(seed);
+pub fn run(setting: Setting) -> Outcome {
+    let _chance = Simulation::begin(setting.seed);
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    runtime.block_on(simulate(seed, told))
+    runtime.block_on(simulate(setting))
 }
 
-async fn simulate(seed: u64, told: bool) -> Outcome {
-    let mut dice = Dice(seed);
-    let inner: Arc<dyn MaintainStore> = Arc::new(RemoteStore::in_memory());
+async fn simulate(setting: Setting) -> Outcome {
+    let mut dice = Dice(setting.seed);
+    let inner: Arc<dyn MaintainStore> = Arc::new(Memory::default());
     init(inner.as_ref()).await.unwrap();
     // From a quiet day to a bad one.
     let harm = [0, 100, 400, 1_500][usize::try_from(dice.below(4)).unwrap()];
-    let network = Network::new(inner, harm, told);
+    let lag = setting.lag.map_or(Duration::ZERO, |lag| lag.most);
+    let nature = Nature { harm, lag, flaw: setting.flaw, told: setting.told };
+    let network = Network::new(inner, nature);
     let ledger = RefCell::new(Ledger::default());
-    let began = Instant::now();
+    let (began, turn) = (Instant::now(), Mutex::new(()));
     let mut actor = |name| Actor {
         name,
         network: &network,
         ledger: &ledger,
+        turn: setting.lag.map(|lag| (&turn, lag.pause)),
         dice: Dice(dice.next()),
         began,
         skew: skew(&mut dice),
@@ -106,7 +126,8 @@ async fn simulate(seed: u64, told: bool) -> Outcome {
     network.calm();
     sleep(SETTLING).await;
     let (requests, trace) = network.traced();
-    settle(&network, &ledger).await;
+    let link = network.link("settle", Dice(1));
+    settle(&link, &ledger).await;
     let Ledger { done, broken, .. } = ledger.into_inner();
     Outcome { trace, requests, done, broken, lines: network.lines() }
 }
@@ -124,6 +145,12 @@ impl Actor<'_> {
     async fn live(mut self, pause: u64, task: Task) {
         loop {
             sleep(Duration::from_secs(self.dice.below(pause))).await;
+            // Whoever only reads needs no turn.
+            let turn = self.turn.filter(|_| !matches!(task, Task::Restore));
+            let turn = match turn {
+                Some((turn, pause)) => Some((turn.lock().await, pause)),
+                None => None,
+            };
             let link = self.network.link(self.name, Dice(self.dice.next()));
             let (name, network) = (self.name, Arc::clone(self.network));
             let work = async {
@@ -144,8 +171,25 @@ impl Actor<'_> {
                     network.remark(name, what);
                     *self.ledger.borrow_mut().done.entry(what).or_default() += 1;
                 }
-                Err(error) => network.remark(name, &format!("failed: {}", chain(error.as_ref()))),
+                Err(error) => self.failed(error.as_ref()),
             }
+            if let Some((_turn, pause)) = turn {
+                sleep(pause).await;
+            }
+        }
+    }
+
+    // It may fail, but not where everything works.
+    fn failed(&self, error: &(dyn Error + 'static)) {
+        let what = format!("failed: {}", chain(error));
+        self.network.remark(self.name, &what);
+        let Nature { harm, lag, flaw, .. } = self.network.nature;
+        let mut ledger = self.ledger.borrow_mut();
+        if let Some(RepositoryError::Fenced(point)) = error.downcast_ref() {
+            ledger.fenced.insert(*point);
+        }
+        if harm == 0 && lag.is_zero() && flaw.is_none() {
+            ledger.broken.push(format!("{} {what}", self.name));
         }
     }
 
@@ -155,7 +199,9 @@ impl Actor<'_> {
         let count = 2 + self.dice.below(8);
         let files: Files = (0..count).map(|number| file(number, &mut self.dice)).collect();
         let taken = self.now();
-        let manifest = author::store(store, &reader, (&files, taken), &mut self.dice).await?;
+        let flaw = self.network.nature.flaw;
+        let author = Author { store, reader, flaw };
+        let manifest = author.store((&files, taken), &mut self.dice).await?;
         self.ledger.borrow_mut().committed.insert(manifest.point, files);
         Ok("backup")
     }
@@ -177,6 +223,7 @@ impl Actor<'_> {
         }
         let request = Request { who: "policy".into(), when: self.now(), why: "old".into() };
         forget::forget(&maintainer, &points, &request).await?;
+        self.ledger.borrow_mut().forgotten.extend(points);
         Ok("forget")
     }
 
@@ -184,6 +231,11 @@ impl Actor<'_> {
         let maintainer = maintainer(link).await?;
         let options = Options::usual(self.name, None);
         Prune::plan(&maintainer, options, Arc::default()).await?.execute().await?;
+        match self.network.nature.flaw {
+            Some(Flaw::DeletesFences) => delete_fences(link).await?,
+            Some(Flaw::DeletesForgetRecords) => delete_all(link, Folder::Forgotten).await?,
+            _ => {}
+        }
         Ok("prune")
     }
 
@@ -196,13 +248,21 @@ impl Actor<'_> {
             kept.get(number).map(|(point, files)| (**point, (*files).clone()))
         };
         let Some((point, files)) = chosen else { return Ok("nothing to restore") };
-        let reader = reader(link).await?;
-        let manifest = reader.point(point).await?.ok_or("no such point")?;
-        let found = author::read(&reader, &manifest).await?;
-        if found != files {
-            self.ledger.borrow_mut().broken.push(format!("{point} was restored wrong"));
+        let found = async {
+            let reader = reader(link).await?;
+            let manifest = reader.point(point).await?.ok_or("no such point")?;
+            author::read(&reader, &manifest).await
+        };
+        let found = found.await;
+        let mut ledger = self.ledger.borrow_mut();
+        match found {
+            Err(_) if ledger.given_up.contains(&point) => Ok("restore of what was then forgotten"),
+            Ok(found) if found != files => {
+                ledger.broken.push(format!("{point} was restored wrong"));
+                Ok("wrong restore")
+            }
+            found => found.map(|_| "restore"),
         }
-        Ok("restore")
     }
 
     // What this actor takes for the time of day.
@@ -210,63 +270,6 @@ impl Actor<'_> {
         let elapsed = SignedDuration::try_from(self.began.elapsed()).unwrap_or_default();
         Timestamp::UNIX_EPOCH + SignedDuration::from_hours(24 * 365) + elapsed + self.skew
     }
-}
-
-// What must hold when the network is well: every promised point is there, the check is clean after
-// one prune, and the points are still there.
-async fn settle(network: &Arc<Network>, ledger: &RefCell<Ledger>) {
-    let link = network.link("settle", Dice(1));
-    if let Err(error) = promised(&link, ledger).await {
-        ledger
-            .borrow_mut()
-            .broken
-            .push(format!("before the last prune: {}", chain(error.as_ref())));
-        return;
-    }
-    let pruned = async {
-        let maintainer = maintainer(&link).await?;
-        let options = Options::usual("settle", None);
-        Prune::plan(&maintainer, options, Arc::default()).await?.execute().await?;
-        let report = check::check(&reader(&link).await?, true).await?;
-        match report.findings.as_slice() {
-            [] => promised(&link, ledger).await,
-            findings => Err(format!("the check is not clean: {findings:?}").into()),
-        }
-    };
-    if let Err(error) = pruned.await {
-        ledger.borrow_mut().broken.push(format!("after the last prune: {}", chain(error.as_ref())));
-    }
-}
-
-async fn promised(link: &Arc<Link>, ledger: &RefCell<Ledger>) -> Result<(), Failure> {
-    let reader = reader(link).await?;
-    let promised: Vec<_> = {
-        let ledger = ledger.borrow();
-        let kept = ledger.committed.iter().filter(|(it, _)| !ledger.given_up.contains(*it));
-        kept.map(|(point, files)| (*point, files.clone())).collect()
-    };
-    for (point, files) in promised {
-        let found = async {
-            let manifest = reader.point(point).await?.ok_or("it was fenced")?;
-            author::read(&reader, &manifest).await
-        };
-        let found =
-            found.await.map_err(|error| format!("{point} is lost: {}", chain(error.as_ref())))?;
-        if found != files {
-            return Err(format!("{point} has other files").into());
-        }
-    }
-    Ok(())
-}
-
-async fn reader(link: &Arc<Link>) -> Result<Reader, Failure> {
-    let readable: Arc<dyn ReadStore> = Arc::<Link>::clone(link);
-    Ok(Reader::open(readable, &key()).await?)
-}
-
-async fn maintainer(link: &Arc<Link>) -> Result<Maintainer, Failure> {
-    let store: Arc<dyn MaintainStore> = Arc::<Link>::clone(link);
-    Ok(Maintainer::open(store, &key()).await?)
 }
 
 fn file(number: u64, dice: &mut Dice) -> (String, Vec<u8>) {
@@ -278,4 +281,22 @@ fn file(number: u64, dice: &mut Dice) -> (String, Vec<u8>) {
 fn skew(dice: &mut Dice) -> SignedDuration {
     let hours = i64::try_from(dice.below(2 * SKEW_HOURS + 1)).unwrap();
     SignedDuration::from_hours(hours - i64::try_from(SKEW_HOURS).unwrap())
+}
+
+// What a prune with such a flaw takes for leftovers.
+async fn delete_fences(link: &Arc<Link>) -> Result<(), Failure> {
+    let reader = reader(link).await?;
+    for session in reader.sessions().await? {
+        if reader.point(session).await?.is_none() {
+            link.delete(ObjectName::Outcome(session)).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn delete_all(link: &Arc<Link>, folder: Folder) -> Result<(), Failure> {
+    for listed in link.list(folder).await? {
+        link.delete(listed.name).await?;
+    }
+    Ok(())
 }
