@@ -18,4 +18,5 @@ pub mod memory;
 pub mod s3;
 pub mod simulation;
 pub mod store;
+pub mod trial;
 pub mod world;

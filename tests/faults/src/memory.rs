@@ -17,6 +17,24 @@ const LOCATION: &str = "memory";
 #[derive(Debug, Default)]
 pub struct Memory(Mutex<BTreeMap<&'static str, BTreeMap<ObjectName, Bytes>>>);
 
+impl Memory {
+    /// Another store with the same objects.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        Self(Mutex::new(self.0.lock().unwrap().clone()))
+    }
+
+    /// Changes the bytes of an object, as a bad disk does.
+    pub fn spoil(&self, name: ObjectName, spoil: impl FnOnce(&mut Vec<u8>)) {
+        let mut folders = self.0.lock().unwrap();
+        let object = folders.get_mut(folder(name)).and_then(|objects| objects.get_mut(&name));
+        let object = object.unwrap();
+        let mut bytes = object.to_vec();
+        spoil(&mut bytes);
+        *object = bytes.into();
+    }
+}
+
 #[async_trait]
 impl ReadStore for Memory {
     fn location(&self) -> String {

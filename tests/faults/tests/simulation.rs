@@ -12,11 +12,15 @@ use std::collections::BTreeMap;
 use std::env;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::time::Duration;
 
-use faults::simulation::{Outcome, Setting, run};
+use faults::simulation::flaw::Flaw;
+use faults::simulation::{Lag, Outcome, Setting, run};
 
 /// Of the usual test run.
-const SEEDS: u64 = 240;
+const SEEDS: u64 = 200;
+/// Of a store that lists late, for each lag.
+const SEEDS_LATE: u64 = 8;
 
 #[test]
 fn nothing_is_lost_whatever_the_seed() {
@@ -76,4 +80,42 @@ fn print_the_trace() {
     let outcome = run(Setting { seed, told: true, ..Setting::default() });
     outcome.lines.iter().for_each(|line| println!("{line}"));
     println!("{:?}\n{:?}", outcome.done, outcome.broken);
+}
+
+/// Each flaw, and a seed that finds it. When the simulation changes, others do: so many are tried.
+const FLAWS: [(Flaw, u64); 7] = [
+    (Flaw::ReliesOnCondemned, 24),
+    (Flaw::MovesBlindly, 1),
+    (Flaw::WaitsForNobody, 3),
+    (Flaw::TakesAllForEnded, 3),
+    (Flaw::MarksOnce, 28),
+    (Flaw::DeletesFences, 14),
+    (Flaw::DeletesForgetRecords, 1),
+];
+const SEEDS_A_FLAW: u64 = 60;
+
+#[test]
+fn a_rule_that_is_broken_is_found() {
+    for (flaw, first) in FLAWS {
+        let broken = |seed| {
+            let outcome = run(Setting { seed, flaw: Some(flaw), ..Setting::default() });
+            outcome.broken.first().map(|what| format!("seed {seed}: {what}"))
+        };
+        let found = (first..first + SEEDS_A_FLAW).find_map(broken);
+        println!("{flaw:?}: {}", found.unwrap_or_else(|| panic!("{flaw:?} is not found")));
+    }
+}
+
+#[test]
+fn a_store_that_lists_late_loses_nothing_while_one_program_works() {
+    for hours in [1, 24] {
+        let lag = Some(Lag { most: Duration::from_hours(hours), pause: Duration::ZERO });
+        let mut backups = 0;
+        for seed in 1..=SEEDS_LATE {
+            let outcome = run(Setting { seed, lag, ..Setting::default() });
+            assert!(outcome.broken.is_empty(), "{hours} hours, seed {seed}: {:?}", outcome.broken);
+            backups += outcome.done.get("backup").copied().unwrap_or_default();
+        }
+        assert!(backups > 10 * SEEDS_LATE, "{hours} hours: {backups}");
+    }
 }

@@ -6,8 +6,6 @@
 /// A rule that is broken.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Flaw {
-    /// A session does not look at the generations again after it has registered.
-    LooksOnce,
     /// A session relies on what is condemned.
     ReliesOnCondemned,
     /// A session that has moved does not look everything up again.
@@ -18,8 +16,6 @@ pub enum Flaw {
     TakesAllForEnded,
     /// The second mark of a prune goes by the points of the first.
     MarksOnce,
-    /// An outcome is replaced by a later one.
-    ReplacesOutcomes,
     /// A prune deletes the outcomes of sessions that were ended.
     DeletesFences,
     /// A prune deletes the records of what is forgotten.

@@ -67,21 +67,11 @@ async fn promised(link: &Arc<Link>, ledger: &RefCell<Ledger>) -> Result<(), Fail
     let reader = reader(link).await?;
     let (kept, forgotten, fenced) = {
         let ledger = ledger.borrow();
-        let kept = ledger.committed.iter().filter(|(it, _)| !ledger.given_up.contains(*it));
-        let kept: Vec<_> = kept.map(|(point, files)| (*point, files.clone())).collect();
+        let kept = ledger.committed.keys().filter(|it| !ledger.given_up.contains(*it));
+        let kept: Vec<_> = kept.map(|point| (*point, ledger.committed[point].clone())).collect();
         (kept, ledger.forgotten.clone(), ledger.fenced.clone())
     };
-    for (point, files) in kept {
-        let found = async {
-            let manifest = reader.point(point).await?.ok_or("it was fenced")?;
-            author::read(&reader, &manifest).await
-        };
-        let found =
-            found.await.map_err(|error| format!("{point} is lost: {}", chain(error.as_ref())))?;
-        if found != files {
-            return Err(format!("{point} has other files").into());
-        }
-    }
+    all_there(&reader, &kept).await?;
     for point in forgotten {
         if !matches!(reader.point(point).await, Err(RepositoryError::Forgotten(_))) {
             return Err(format!("{point} was forgotten and is there").into());
@@ -90,6 +80,22 @@ async fn promised(link: &Arc<Link>, ledger: &RefCell<Ledger>) -> Result<(), Fail
     for point in fenced {
         if reader.point(point).await?.is_some() {
             return Err(format!("{point} was reported as failed and is there").into());
+        }
+    }
+    Ok(())
+}
+
+/// Whether these points have these files.
+pub(super) async fn all_there(reader: &Reader, points: &[(PointId, Files)]) -> Result<(), Failure> {
+    for (point, files) in points {
+        let found = async {
+            let manifest = reader.point(*point).await?.ok_or("it was fenced")?;
+            author::read(reader, &manifest).await
+        };
+        let found =
+            found.await.map_err(|error| format!("{point} is lost: {}", chain(error.as_ref())))?;
+        if found != *files {
+            return Err(format!("{point} has other files").into());
         }
     }
     Ok(())

@@ -39,9 +39,6 @@ pub struct Link {
 /// What a process with a flaw goes by.
 #[derive(Debug, Default)]
 struct Seen {
-    /// How often it has looked at the generations, and what it saw first.
-    looks: u32,
-    generations: Vec<Listed>,
     /// Whether it has listed the pins last, as a mark does before it lists the points.
     is_marking: bool,
     /// The points of the first mark.
@@ -71,7 +68,7 @@ impl Link {
     async fn send(&self, operation: &str, name: &str) -> Result<(Fate, String), StoreError> {
         let (fate, pause) = {
             let mut dice = self.dice.lock().unwrap();
-            let fate = self.fate(&mut dice, operation);
+            let fate = self.fate(&mut dice, operation, name);
             let most = if dice.below(20) == 0 { 20_000 } else { 200 };
             let pause = Duration::from_millis(1 + dice.below(most));
             (fate, pause)
@@ -84,12 +81,16 @@ impl Link {
         Ok((fate, what))
     }
 
-    fn fate(&self, dice: &mut Dice, operation: &str) -> Fate {
+    fn fate(&self, dice: &mut Dice, operation: &str, name: &str) -> Fate {
         if self.network.is_calm() {
             return Fate::Done;
         }
         let harm = self.network.nature.harm;
-        if let Some(length) = fate::standstill(dice, harm) {
+        // Where much depends on it, it is likelier.
+        let decides = operation == "create"
+            && ["ses", "gen", "cnd", "out"].iter().any(|folder| name.starts_with(folder));
+        let standstill = if decides { 20 * harm } else { harm };
+        if let Some(length) = fate::standstill(dice, standstill) {
             *self.still.lock().unwrap() = Instant::now() + length;
         }
         fate::of_request(dice, harm, operation)
@@ -150,19 +151,8 @@ impl Link {
         listed: Vec<Listed>,
     ) -> Result<Vec<Listed>, StoreError> {
         let flaw = self.network.nature.flaw;
-        let is_writer = self.process.starts_with("writer");
         let is_prune = self.process.starts_with("prune");
         match (flaw, folder) {
-            (Some(Flaw::LooksOnce), Folder::Generations) if is_writer => {
-                let mut seen = self.seen.lock().unwrap();
-                seen.looks += 1;
-                match seen.looks {
-                    1 => seen.generations.clone_from(&listed),
-                    2 => return Ok(seen.generations.clone()),
-                    _ => {}
-                }
-                Ok(listed)
-            }
             (Some(Flaw::WaitsForNobody), Folder::Sessions | Folder::Heartbeats) if is_prune => {
                 Ok(Vec::new())
             }

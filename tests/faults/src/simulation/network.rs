@@ -134,11 +134,6 @@ impl Network {
     /// Creates an object.
     pub(super) async fn create(&self, name: ObjectName, bytes: Bytes) -> Result<(), StoreError> {
         let size = bytes.len() as u64;
-        if self.nature.flaw == Some(Flaw::ReplacesOutcomes)
-            && matches!(name, ObjectName::Outcome(_))
-        {
-            self.inner.delete(name).await?;
-        }
         self.inner.create(name, bytes).await?;
         if !self.nature.lag.is_zero() {
             let life = Life { size, from: Instant::now(), until: None };

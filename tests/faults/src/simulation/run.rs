@@ -7,35 +7,33 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use format::ids::PointId;
 use format::names::{Folder, ObjectName};
 use jiff::{SignedDuration, Timestamp};
 use repository::error::{RepositoryError, chain};
 use repository::forget::{self, Request};
 use repository::prune::{Options, Prune};
+use repository::reader::Reader;
 use repository::simulation::Simulation;
-use repository::store::{MaintainStore, ReadStore as _, Store};
+use repository::store::{MaintainStore, ReadStore, Store};
 use tokio::runtime::Builder;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::author::{self, Author};
 use super::flaw::Flaw;
-use super::ledger::{Ledger, maintainer, reader, settle};
+use super::ledger::{Ledger, all_there, maintainer, reader, settle};
 use super::link::Link;
 use super::network::{Nature, Network};
 use crate::files::{Dice, Files, noise};
 use crate::memory::Memory;
-use crate::world::{Failure, init};
+use crate::world::{Failure, init, key};
 
 const HOUR: u64 = 3600;
-/// How long everybody works.
-const TERM: Duration = Duration::from_secs(8 * 24 * HOUR);
 /// After that all late requests have arrived.
 const SETTLING: Duration = Duration::from_secs(4 * 24 * HOUR);
 /// How wrong a clock is, at most.
 const SKEW_HOURS: u64 = 25;
-/// How many contents there are that a file can have.
-const CONTENTS: u64 = 40;
 
 /// Which world is simulated.
 #[derive(Clone, Copy, Debug, Default)]
@@ -59,6 +57,36 @@ pub struct Lag {
     pub pause: Duration,
 }
 
+/// How much everybody does.
+#[derive(Clone, Copy, Debug)]
+struct Habits {
+    /// For how many hours.
+    term: u64,
+    /// At most so many hours after the last time.
+    backup: u64,
+    prune: u64,
+    forget: u64,
+    restore: u64,
+    /// Of so many points one is kept when a policy forgets.
+    keep_one_of: u64,
+    /// How many contents there are that a file can have.
+    contents: u64,
+}
+
+/// Much is there, and little of it goes.
+const STEADY: Habits = Habits {
+    term: 8 * 24,
+    backup: 14,
+    prune: 36,
+    forget: 20,
+    restore: 16,
+    keep_one_of: 2,
+    contents: 40,
+};
+/// What is stored was there before, and was about to be deleted.
+const HECTIC: Habits =
+    Habits { term: 48, backup: 3, prune: 2, forget: 2, restore: 6, keep_one_of: 4, contents: 14 };
+
 /// What a simulation came to.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Outcome {
@@ -81,6 +109,7 @@ struct Actor<'a> {
     ledger: &'a RefCell<Ledger>,
     /// Held while a program works, where one at a time may.
     turn: Option<(&'a Mutex<()>, Duration)>,
+    habits: Habits,
     dice: Dice,
     began: Instant,
     skew: SignedDuration,
@@ -99,6 +128,7 @@ async fn simulate(setting: Setting) -> Outcome {
     init(inner.as_ref()).await.unwrap();
     // From a quiet day to a bad one.
     let harm = [0, 100, 400, 1_500][usize::try_from(dice.below(4)).unwrap()];
+    let habits = if dice.below(2) == 0 { STEADY } else { HECTIC };
     let lag = setting.lag.map_or(Duration::ZERO, |lag| lag.most);
     let nature = Nature { harm, lag, flaw: setting.flaw, told: setting.told };
     let network = Network::new(inner, nature);
@@ -109,20 +139,17 @@ async fn simulate(setting: Setting) -> Outcome {
         network: &network,
         ledger: &ledger,
         turn: setting.lag.map(|lag| (&turn, lag.pause)),
+        habits,
         dice: Dice(dice.next()),
         began,
         skew: skew(&mut dice),
     };
     let mut work: Vec<Pin<Box<dyn Future<Output = ()> + '_>>> = Vec::new();
-    for name in ["writer 1", "writer 2"] {
-        work.push(Box::pin(actor(name).live(14 * HOUR, Task::Backup)));
+    for (name, task) in ACTORS {
+        work.push(Box::pin(actor(name).live(task)));
     }
-    for name in ["prune 1", "prune 2"] {
-        work.push(Box::pin(actor(name).live(36 * HOUR, Task::Prune)));
-    }
-    work.push(Box::pin(actor("forget").live(20 * HOUR, Task::Forget)));
-    work.push(Box::pin(actor("restore").live(16 * HOUR, Task::Restore)));
-    let _ = timeout(TERM, futures::future::join_all(work)).await;
+    let term = Duration::from_secs(habits.term * HOUR);
+    let _ = timeout(term, futures::future::join_all(work)).await;
     network.calm();
     sleep(SETTLING).await;
     let (requests, trace) = network.traced();
@@ -140,11 +167,27 @@ enum Task {
     Restore,
 }
 
+/// Who works on the repository.
+const ACTORS: [(&str, Task); 6] = [
+    ("writer 1", Task::Backup),
+    ("writer 2", Task::Backup),
+    ("prune 1", Task::Prune),
+    ("prune 2", Task::Prune),
+    ("forget", Task::Forget),
+    ("restore", Task::Restore),
+];
+
 impl Actor<'_> {
     // One process after another, each with one task. A process may die in the middle of it.
-    async fn live(mut self, pause: u64, task: Task) {
+    async fn live(mut self, task: Task) {
+        let hours = match task {
+            Task::Backup => self.habits.backup,
+            Task::Forget => self.habits.forget,
+            Task::Prune => self.habits.prune,
+            Task::Restore => self.habits.restore,
+        };
         loop {
-            sleep(Duration::from_secs(self.dice.below(pause))).await;
+            sleep(Duration::from_secs(self.dice.below(hours * HOUR))).await;
             // Whoever only reads needs no turn.
             let turn = self.turn.filter(|_| !matches!(task, Task::Restore));
             let turn = match turn {
@@ -197,7 +240,7 @@ impl Actor<'_> {
         let reader = reader(link).await?;
         let store: Arc<dyn Store> = Arc::<Link>::clone(link);
         let count = 2 + self.dice.below(8);
-        let files: Files = (0..count).map(|number| file(number, &mut self.dice)).collect();
+        let files: Files = (0..count).map(|number| self.file(number)).collect();
         let taken = self.now();
         let flaw = self.network.nature.flaw;
         let author = Author { store, reader, flaw };
@@ -210,21 +253,32 @@ impl Actor<'_> {
         let maintainer = maintainer(link).await?;
         let mut points = Vec::new();
         {
-            let mut ledger = self.ledger.borrow_mut();
-            let Ledger { committed, given_up, .. } = &mut *ledger;
-            let kept: Vec<_> = committed.keys().filter(|it| !given_up.contains(*it)).collect();
-            for point in kept {
-                if self.dice.below(3) == 0 {
-                    points.push(*point);
+            let ledger = self.ledger.borrow();
+            for (point, files) in &ledger.committed {
+                let is_kept = ledger.given_up.contains(point)
+                    || self.dice.below(self.habits.keep_one_of) == 0;
+                if !is_kept {
+                    points.push((*point, files.clone()));
                 }
             }
-            // Whatever becomes of the request: nobody counts on them any more.
-            given_up.extend(&points);
         }
+        // Whoever gives them up could have read them until now; nobody looks later.
+        if let Err(error) = self.all_there(&points).await {
+            self.ledger.borrow_mut().broken.push(chain(error.as_ref()));
+        }
+        let points: Vec<_> = points.into_iter().map(|(point, _)| point).collect();
+        // Whatever becomes of the request: nobody counts on them any more.
+        self.ledger.borrow_mut().given_up.extend(&points);
         let request = Request { who: "policy".into(), when: self.now(), why: "old".into() };
         forget::forget(&maintainer, &points, &request).await?;
         self.ledger.borrow_mut().forgotten.extend(points);
         Ok("forget")
+    }
+
+    // In no time: no process asks that, and no request of it is in the trace.
+    async fn all_there(&self, points: &[(PointId, Files)]) -> Result<(), Failure> {
+        let readable: Arc<dyn ReadStore> = Arc::<dyn MaintainStore>::clone(&self.network.inner);
+        all_there(&Reader::open(readable, &key()).await?, points).await
     }
 
     async fn prune(&mut self, link: &Arc<Link>) -> Result<&'static str, Failure> {
@@ -265,17 +319,17 @@ impl Actor<'_> {
         }
     }
 
+    fn file(&mut self, number: u64) -> (String, Vec<u8>) {
+        // Some contents come back after they were gone.
+        let content = self.dice.below(self.habits.contents);
+        (format!("{number}"), noise(content, 100 + usize::try_from(content).unwrap() * 40))
+    }
+
     // What this actor takes for the time of day.
     fn now(&self) -> Timestamp {
         let elapsed = SignedDuration::try_from(self.began.elapsed()).unwrap_or_default();
         Timestamp::UNIX_EPOCH + SignedDuration::from_hours(24 * 365) + elapsed + self.skew
     }
-}
-
-fn file(number: u64, dice: &mut Dice) -> (String, Vec<u8>) {
-    // Some contents come back after they were gone.
-    let content = dice.below(CONTENTS);
-    (format!("{number}"), noise(content, 100 + usize::try_from(content).unwrap() * 40))
 }
 
 fn skew(dice: &mut Dice) -> SignedDuration {
