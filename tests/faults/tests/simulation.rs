@@ -88,7 +88,7 @@ const FLAWS: [(Flaw, u64); 7] = [
     (Flaw::MovesBlindly, 1),
     (Flaw::WaitsForNobody, 3),
     (Flaw::TakesAllForEnded, 3),
-    (Flaw::MarksOnce, 28),
+    (Flaw::MarksOnce, 43),
     (Flaw::DeletesFences, 14),
     (Flaw::DeletesForgetRecords, 1),
 ];
