@@ -1,12 +1,17 @@
 //! Work that blocks or computes for long, on a thread of its own.
 
-/// How many threads may share some work, at most this many: one where nothing is left to chance.
-pub(crate) fn threads(most: usize) -> usize {
+/// Does `work` on so many threads at once, until all are done; on this one alone where nothing is left
+/// to chance.
+pub(crate) fn share(threads: usize, work: impl Fn() + Sync) {
     #[cfg(feature = "simulation")]
     if crate::simulation::is_running() {
-        return 1;
+        return work();
     }
-    most
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(&work);
+        }
+    });
 }
 
 /// Runs `work` where blocking is allowed, and gives its result; a panic goes on here.
@@ -25,4 +30,15 @@ pub async fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -
         // The runtime is going down, and nobody waits for an answer any more.
         Err(Err(_)) => std::future::pending().await,
     }
+}
+
+/// The same for work that also waits for the store.
+pub(crate) async fn run_with_store<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> T {
+    #[cfg(feature = "simulation")]
+    if crate::simulation::is_running() {
+        return crate::simulation::beside(work).await;
+    }
+    run(work).await
 }

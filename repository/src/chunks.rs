@@ -59,7 +59,7 @@ impl Chunks {
         condemned: Condemned,
         follows: bool,
     ) -> Result<Self, RepositoryError> {
-        let index = Index::load(reader, cache, &condemned).await?;
+        let index = current::load(reader, cache, &condemned, follows).await?;
         let again = Again { cache: cache.map(Path::to_owned), condemned, follows };
         let current = Current::new(index, Some(again));
         Ok(Self { reader: reader.clone(), current, frames: Frames::default() })

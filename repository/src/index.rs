@@ -80,6 +80,17 @@ impl Index {
         Ok(opened.index)
     }
 
+    /// The same for whoever writes: only what segments name. While a segment cannot be read, readers
+    /// also look at packs that none names, and those of a session that died are lost to them again
+    /// when it can: nobody may rely on such a pack.
+    pub(crate) async fn load_named(
+        reader: &Reader,
+        cache: Option<&Path>,
+        condemned: &Condemned,
+    ) -> Result<Self, RepositoryError> {
+        Ok(load::open(reader, cache, condemned).await?.index)
+    }
+
     /// Opens the index from its segments alone, however damaged, and keeps nothing.
     pub(crate) async fn read(reader: &Reader) -> Result<Opened, RepositoryError> {
         load::open(reader, None, &Condemned::default()).await

@@ -160,6 +160,8 @@ pub async fn create_own(
             Ok(found) if found == bytes => return Ok(()),
             Err(StoreError::Missing { .. } | StoreError::Failed { passing: true, .. })
                 if may_pass => {}
+            // That the name is taken is only known when somebody else's bytes were read.
+            Err(unread) if matches!(error, StoreError::Exists { .. }) => return Err(unread),
             _ => return Err(error),
         }
         match pauses.next() {

@@ -107,7 +107,7 @@ impl Current {
             }
             Stale::Gone => _ = self.fruitless.fetch_add(1, Ordering::Relaxed),
         }
-        let index = Index::load(reader, cache, condemned).await?;
+        let index = load(reader, cache, condemned, *follows).await?;
         *self.index.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(index);
         Ok(Renewal::Now)
     }
@@ -115,5 +115,19 @@ impl Current {
     /// What was gone was found after the index was loaded again.
     pub(super) fn was_fruitful(&self) {
         self.fruitless.store(0, Ordering::Relaxed);
+    }
+}
+
+/// The index for a reader, which `follows` what prunes move, or for a writer.
+pub(super) async fn load(
+    reader: &Reader,
+    cache: Option<&Path>,
+    condemned: &Condemned,
+    follows: bool,
+) -> Result<Index, RepositoryError> {
+    if follows {
+        Index::load(reader, cache, condemned).await
+    } else {
+        Index::load_named(reader, cache, condemned).await
     }
 }

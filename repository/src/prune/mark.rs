@@ -7,7 +7,6 @@
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 
 use format::ids::{ChunkId, Digest, PointId};
 use format::tree::{Content, Entry, Extents, Kind, Slice};
@@ -72,11 +71,7 @@ pub(super) fn mark(
         progress: Arc::clone(progress),
     };
     let queue = Queue::new(points.into_iter().map(Task::Point).collect());
-    thread::scope(|scope| {
-        for _ in 0..blocking::threads(THREADS) {
-            scope.spawn(|| mark.work(&queue, runtime));
-        }
-    });
+    blocking::share(THREADS, || mark.work(&queue, runtime));
     queue.finish()?;
     Ok((mark.live, mark.committed.into_inner()))
 }

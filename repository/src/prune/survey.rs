@@ -86,8 +86,9 @@ impl Survey {
                 (Opening::Complete(next), Some(maintainer)) => {
                     publish::complete(maintainer.store(), reader, next).await?;
                 }
-                // Nothing of it may be deleted before the generation is there.
-                (Opening::Complete(next), None) => break (next.saturating_sub(1), true),
+                // What it condemns may be damaged, so it counts; nothing of it is deleted before the
+                // generation is there.
+                (Opening::Complete(next), None) => break (next, true),
             }
         };
         let generations = state::generations(reader, newest).await?;
@@ -111,7 +112,7 @@ impl Survey {
         let (reading, live) = (reader.clone(), points.live.clone());
         let marked_index = Arc::clone(&index);
         let (progress, runtime) = (Arc::clone(progress), Handle::current());
-        let marked = blocking::run(move || {
+        let marked = blocking::run_with_store(move || {
             mark((&reading, &chunks, marked_index), live, &progress, &runtime)
         });
         let (live, committed) = marked.await?;

@@ -92,10 +92,14 @@ async fn salvage(
     Ok(packs)
 }
 
-// The chunks that lie in packs which nothing speaks against.
+// The chunks that lie in packs which nothing speaks against. What a session at work has stored, or one
+// that died, is no reason to leave anything where it is damaged: no segment may ever name it.
 async fn good_index(reader: &Reader, plan: &Plan) -> Result<Index, RepositoryError> {
     let mut bad = reader.condemned(plan.generation).await?;
-    bad.add(plan.generation.saturating_add(1), plan.packs.iter().copied().map(ObjectName::Pack));
+    let (packs, ended) = (reader.packs().await?, reader.ended().await?);
+    let names = packs.iter().map(|(pack, _)| pack);
+    let doubtful = names.filter(|pack| plan.packs.contains(pack) || !ended.contains(&pack.session));
+    bad.add(plan.generation.saturating_add(1), doubtful.map(ObjectName::Pack));
     Index::load(reader, None, &bad).await
 }
 

@@ -56,6 +56,39 @@ pub enum Operation {
 }
 
 impl Fault {
+    /// Every kind.
+    pub const ALL: [Self; 16] = [
+        Self::Before,
+        Self::After,
+        Self::Timeout,
+        Self::LateTimeout,
+        Self::Conflict,
+        Self::OwnWrite,
+        Self::Refused,
+        Self::TornPut,
+        Self::ShortGet,
+        Self::WrongRange,
+        Self::FlippedBit,
+        Self::StaleList,
+        Self::DroppedPage,
+        Self::RepeatedPage,
+        Self::Kill,
+        Self::KillAfter,
+    ];
+
+    /// Whether nobody is told that something is wrong.
+    pub fn is_silent(self) -> bool {
+        matches!(
+            self,
+            Self::ShortGet
+                | Self::WrongRange
+                | Self::FlippedBit
+                | Self::StaleList
+                | Self::DroppedPage
+                | Self::RepeatedPage
+        )
+    }
+
     /// Whether this can happen to such an operation.
     pub fn applies_to(self, operation: Operation) -> bool {
         use Operation::{Create, Delete, Get, GetRange, List};

@@ -14,7 +14,9 @@
 
 pub mod fault;
 pub mod files;
+pub mod memory;
 pub mod s3;
 pub mod simulation;
 pub mod store;
+pub mod trial;
 pub mod world;

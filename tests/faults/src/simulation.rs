@@ -6,7 +6,11 @@
 //! [`author`]: the pipeline of the uploader has threads, whose order no seed decides.
 
 pub mod author;
+mod fate;
+pub mod flaw;
+mod ledger;
+pub mod link;
 pub mod network;
 mod run;
 
-pub use self::run::{Outcome, run};
+pub use self::run::{Lag, Outcome, Setting, run};

@@ -14,13 +14,14 @@ use format::tree::{FileTime, Slice};
 use jiff::Timestamp;
 use platform::application::FileTree;
 use repository::blocking;
-use repository::check::{self, CheckReport};
+use repository::check::{self, Check, CheckReport};
 use repository::chunks::Chunks;
 use repository::error::{RepositoryError, chain};
 use repository::forget::{self, Request};
 use repository::maintainer::Maintainer;
 use repository::prune::{Options, Prune, Report, Unused};
 use repository::reader::Reader;
+use repository::repair::{self, Repaired};
 use repository::store::{MaintainStore, ReadStore, Store};
 use repository::unlock::{self, Key, KeyFile, NewSlot};
 use restore::execute::execute;
@@ -210,6 +211,17 @@ impl Process<'_> {
     /// Whether all is well, every byte read.
     pub async fn check(&self) -> Result<CheckReport, Failure> {
         Ok(check::check(&self.reader().await?, true).await?)
+    }
+
+    /// Plans a repair of what a check finds, every byte read, and carries it out.
+    pub async fn repair(&self) -> Result<Repaired, Failure> {
+        let reader = self.reader().await?;
+        let mut check = Check::begin(&reader).await?;
+        let packs = check.packs().to_vec();
+        check.read(packs, &check::Progress::default()).await?;
+        let plan = repair::plan(&reader, check).await?;
+        let store: Arc<dyn Store> = Arc::<dyn MaintainStore>::clone(&self.store);
+        Ok(repair::execute(store, &reader, plan, "host").await?)
     }
 
     /// The points that exist and are not forgotten.

@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use faults::files::version;
 use faults::s3::{S3, Trouble};
+use faults::trial::{Trial, all_well, resume};
 use faults::world::{Account, Failure, Process, World};
 use repository::contract;
-use repository::error::chain;
 use tokio::runtime::Builder;
 
 /// No script has as many requests.
@@ -82,16 +82,13 @@ fn sweep(trouble: Trouble, length: u64) {
             server.calm();
             after(&process, &mut account).await
         });
-        let struck = server.struck();
-        if let Err(error) = result {
-            panic!("{struck:?}: {}\nfailures: {:#?}", chain(error.as_ref()), account.failures);
-        }
-        if struck.is_empty() {
-            assert!(number > 0 && account.failures.is_empty(), "{:?}", account.failures);
+        let trial = Trial { struck: server.struck(), account, result };
+        if trial.is_last() {
+            assert!(number > 0);
             println!("{trouble:?} x {length}: {number} requests");
             return;
         }
-        println!("{struck:?}: {:?}", account.failures);
+        println!("{:?}: {:?}", trial.struck, trial.account.failures);
     }
     panic!("the script does not end");
 }
@@ -111,18 +108,9 @@ async fn script(process: &Process<'_>, account: &mut Account) {
 }
 
 async fn after(process: &Process<'_>, account: &mut Account) -> Result<(), Failure> {
-    if process.reader().await.is_err() && account.committed.is_empty() {
-        process.init().await?;
-    }
+    resume(process, account).await?;
     account.settle(process).await?;
-    let files = version(9);
-    let manifest = process.backup(&files, None).await?;
-    account.backup(Ok(manifest), files);
-    account.settle(process).await?;
-    match process.check().await?.findings.as_slice() {
-        [] => Ok(()),
-        findings => Err(format!("the check is not clean: {findings:?}").into()),
-    }
+    all_well(&process.check().await?)
 }
 
 fn in_real_time<T>(work: impl Future<Output = T>) -> T {

@@ -9,21 +9,26 @@
     reason = "a test panics, and says what it did"
 )]
 
+use std::fs;
 use std::sync::Arc;
 
 use faults::fault::Fault;
 use faults::files::version;
 use faults::store::{FaultyStore, Plan};
+use faults::trial::{Trial, all_well, resume};
 use faults::world::{Account, Failure, Process, World, hurried};
 use format::manifest::Manifest;
 use format::names::ObjectName;
 use repository::check::Finding;
-use repository::error::chain;
 use repository::store::MaintainStore;
+use repository::store::local::LocalStore;
 use repository::store::remote::RemoteStore;
 
 /// Longer than anything is tried again.
 const OUTAGE: u64 = 12;
+/// Of so many operations one fails on a directory. What is above a store sees no difference between it
+/// and one in memory, where every operation fails; what is in it is tried by cuts of power.
+const STRIDE: u64 = 23;
 /// No script has as many operations.
 const OPERATIONS_MAX: u64 = 2000;
 
@@ -89,13 +94,35 @@ fn a_process_that_dies_after_an_operation() {
     sweep(Fault::KillAfter, 1);
 }
 
+#[test]
+fn a_directory_that_fails_now_and_then() {
+    let directory = |world: &World| {
+        let path = world.path("repository");
+        fs::create_dir(&path).unwrap();
+        LocalStore::new(path)
+    };
+    for (first, fault) in (0..).zip(Fault::ALL) {
+        sweep_below(fault, 1, (first % STRIDE, STRIDE), directory);
+    }
+}
+
 // Runs the script once for every operation that the fault can hit.
 fn sweep(fault: Fault, length: u64) {
+    sweep_below(fault, length, (0, 1), |_| RemoteStore::in_memory());
+}
+
+// The same for some of the operations, on a store of any kind.
+fn sweep_below<S: MaintainStore + 'static>(
+    fault: Fault,
+    length: u64,
+    (first, stride): (u64, u64),
+    make: impl Fn(&World) -> S,
+) {
     let mut failures = 0;
-    for number in 0..OPERATIONS_MAX {
+    for number in (first..OPERATIONS_MAX).step_by(usize::try_from(stride).unwrap()) {
         let plan = Plan { fault, at: number..number + length };
         let world = World::new();
-        let inner: Arc<dyn MaintainStore> = Arc::new(RemoteStore::in_memory());
+        let inner: Arc<dyn MaintainStore> = Arc::new(make(&world));
         let store = FaultyStore::new(Arc::clone(&inner), Some(plan));
         let mut account = Account::default();
         let result = hurried(async {
@@ -106,16 +133,13 @@ fn sweep(fault: Fault, length: u64) {
             }
             after(&world.process(inner), &mut account).await
         });
-        let struck = store.struck();
-        if let Err(error) = result {
-            panic!("{struck:?}: {}\nfailures: {:#?}", chain(error.as_ref()), account.failures);
-        }
-        if struck.is_empty() {
-            assert!(number > 0 && account.failures.is_empty(), "{:?}", account.failures);
+        let trial = Trial { struck: store.struck(), account, result };
+        if trial.is_last() {
+            assert!(number > 0);
             println!("{fault:?} x {length}: {number} operations, {failures} runs with failures");
             return;
         }
-        failures += u64::from(!account.failures.is_empty());
+        failures += u64::from(!trial.account.failures.is_empty());
     }
     panic!("the script does not end");
 }
@@ -159,14 +183,7 @@ async fn script(process: &Process<'_>, account: &mut Account) {
 
 // What must hold when the store is well again.
 async fn after(process: &Process<'_>, account: &mut Account) -> Result<(), Failure> {
-    let is_new = process.reader().await.is_err() && account.committed.is_empty();
-    if is_new {
-        process.init().await?;
-    }
-    account.settle(process).await?;
-    let files = version(9);
-    let manifest = process.backup(&files, None).await?;
-    account.backup(Ok(manifest), files);
+    let is_new = resume(process, account).await?;
     process.prune().await?;
     account.settle(process).await?;
     let mut report = process.check().await?;
@@ -177,8 +194,5 @@ async fn after(process: &Process<'_>, account: &mut Account) -> Result<(), Failu
     if is_new || account.failures.iter().any(|failure| failure.starts_with("init")) {
         report.findings.retain(|finding| !is_left(finding));
     }
-    match report.findings.as_slice() {
-        [] => Ok(()),
-        findings => Err(format!("the check is not clean: {findings:?}").into()),
-    }
+    all_well(&report)
 }

@@ -15,9 +15,10 @@ use repository::chunks::Chunks;
 use repository::reader::Reader;
 use repository::store::Store;
 use repository::tree::{self, EntryReader, ExtentReader};
-use repository::writer::Writer;
+use repository::writer::{Known, Writer};
 use tokio::time::sleep;
 
+use super::flaw::Flaw;
 use crate::files::{Dice, Files};
 use crate::world::{Failure, manifest};
 
@@ -31,42 +32,64 @@ struct Parts {
     root: Slice,
 }
 
-/// Stores a point with these files, each one chunk, and commits it.
-pub async fn store(
-    store: Arc<dyn Store>,
-    reader: &Reader,
-    (files, taken): (&Files, Timestamp),
-    dice: &mut Dice,
-) -> Result<Manifest, Failure> {
-    let mut writer = Writer::register(store, reader, "host").await?;
-    let (point, parts) = (writer.point(), Parts::of(&writer, files));
-    let mut known = writer.known(None).await?;
-    loop {
-        let missing = missing(&parts, &known.chunks)?;
-        let mut packs = Vec::new();
-        for frames in missing.chunks(PACK_FRAMES) {
-            // As long as a large file takes, now and then.
-            let most = if dice.below(4) == 0 { 3000 } else { 10 };
-            sleep(Duration::from_secs(dice.below(most))).await;
-            packs.push(writer.store_pack(writer.seal(frames.to_vec())?).await?);
-        }
-        if !packs.is_empty() {
-            writer.store_index(packs).await?;
-        }
-        match writer.stand(known.generation).await {
-            Ok(standing) => {
-                let volume = volume(&parts, files);
-                let manifest =
-                    Manifest { taken, ..manifest(point, vec![volume], Statistics::default()) };
-                standing.commit(manifest.clone()).await?;
-                return Ok(manifest);
+/// Somebody who stores points.
+pub struct Author {
+    /// Where to.
+    pub store: Arc<dyn Store>,
+    /// The same, to read from.
+    pub reader: Reader,
+    /// A rule that is not kept.
+    pub flaw: Option<Flaw>,
+}
+
+impl Author {
+    /// Stores a point with these files, each one chunk, and commits it.
+    pub async fn store(
+        self,
+        (files, taken): (&Files, Timestamp),
+        dice: &mut Dice,
+    ) -> Result<Manifest, Failure> {
+        let mut writer = Writer::register(Arc::clone(&self.store), &self.reader, "host").await?;
+        let (point, parts) = (writer.point(), Parts::of(&writer, files));
+        let mut known = self.known(&writer).await?;
+        loop {
+            let missing = missing(&parts, &known.chunks)?;
+            let mut packs = Vec::new();
+            for frames in missing.chunks(PACK_FRAMES) {
+                // As long as a large file takes, now and then.
+                let most = if dice.below(4) == 0 { 3000 } else { 10 };
+                sleep(Duration::from_secs(dice.below(most))).await;
+                packs.push(writer.store_pack(writer.seal(frames.to_vec())?).await?);
             }
-            // What was relied on may be condemned by now: look again at all of it.
-            Err(moved) => {
-                writer = moved;
-                known = writer.known(None).await?;
+            if !packs.is_empty() {
+                writer.store_index(packs).await?;
+            }
+            if self.flaw == Some(Flaw::MovesBlindly) {
+                known.generation = writer.generation();
+            }
+            match writer.stand(known.generation).await {
+                Ok(standing) => {
+                    let volume = volume(&parts, files);
+                    let manifest =
+                        Manifest { taken, ..manifest(point, vec![volume], Statistics::default()) };
+                    standing.commit(manifest.clone()).await?;
+                    return Ok(manifest);
+                }
+                // What was relied on may be condemned by now: look again at all of it.
+                Err(moved) => {
+                    writer = moved;
+                    known = self.known(&writer).await?;
+                }
             }
         }
+    }
+
+    async fn known(&self, writer: &Writer) -> Result<Known, Failure> {
+        let mut known = writer.known(None).await?;
+        if self.flaw == Some(Flaw::ReliesOnCondemned) {
+            known.chunks = Chunks::load(&self.reader, None).await?;
+        }
+        Ok(known)
     }
 }
 
