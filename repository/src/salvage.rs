@@ -66,15 +66,24 @@ pub(crate) async fn bytes_of(
     Ok(Some(bytes.into()))
 }
 
-/// What is said about these packs: by the segments, and by themselves. A pack may come more than
-/// once, and one that nothing describes does not come.
+/// What is said about packs.
+#[derive(Debug, Default)]
+pub(crate) struct Records {
+    /// By the segments, and by the packs themselves. A pack may come more than once, and one that
+    /// nothing describes does not come.
+    pub(crate) packs: Vec<PackRecord>,
+    /// The segments that might say more, and cannot be read.
+    pub(crate) unread: Vec<ObjectName>,
+}
+
+/// What is said about these packs.
 pub(crate) async fn records_of(
     reader: &Reader,
     packs: &BTreeSet<PackName>,
-) -> Result<Vec<PackRecord>, RepositoryError> {
-    let mut records = Vec::new();
+) -> Result<Records, RepositoryError> {
+    let (mut records, mut unread) = (Vec::new(), Vec::new());
     if packs.is_empty() {
-        return Ok(records);
+        return Ok(Records::default());
     }
     let segments = reader.segments().await?;
     let fetched = stream::iter(segments)
@@ -85,9 +94,12 @@ pub(crate) async fn records_of(
             Err(StoreError::Missing { .. }) => continue,
             bytes => bytes?,
         };
-        if let Ok(segment) = IndexSegment::open(reader.keys(), name, &bytes) {
-            let wanted = segment.packs.into_iter().filter(|pack| packs.contains(&pack.name));
-            records.extend(wanted);
+        match IndexSegment::open(reader.keys(), name, &bytes) {
+            Ok(segment) => {
+                let wanted = segment.packs.into_iter().filter(|pack| packs.contains(&pack.name));
+                records.extend(wanted);
+            }
+            Err(_) => unread.push(name),
         }
     }
     let listing = reader.packs().await?;
@@ -97,5 +109,5 @@ pub(crate) async fn records_of(
         let footer = reader.footer(*pack, size).await.ok();
         records.extend(footer.filter(|footer| !records.contains(footer)));
     }
-    Ok(records)
+    Ok(Records { packs: records, unread })
 }

@@ -10,6 +10,7 @@ use format::pack::PackRecord;
 
 use super::{Plan, Repaired};
 use crate::blocking;
+use crate::check::Finding;
 use crate::error::RepositoryError;
 use crate::index::Index;
 use crate::packer::Packer;
@@ -72,7 +73,7 @@ async fn salvage(
     repaired: &mut Repaired,
 ) -> Result<Vec<PackRecord>, RepositoryError> {
     let good = good_index(reader, plan).await?;
-    let records = salvage::records_of(reader, &plan.packs).await?;
+    let records = records_of(reader, plan).await?;
     let mut packer = Packer::new(writer.clone())?;
     let (mut packs, mut stored) = (Vec::new(), BTreeSet::new());
     for pack in &plan.packs {
@@ -90,6 +91,21 @@ async fn salvage(
     }
     packs.extend(packer.finish().await?);
     Ok(packs)
+}
+
+// What is said about the damaged packs. A segment that the check could read must still be readable:
+// it may be all that says what can be saved of them.
+async fn records_of(reader: &Reader, plan: &Plan) -> Result<Vec<PackRecord>, RepositoryError> {
+    let records = salvage::records_of(reader, &plan.packs).await?;
+    let condemned = reader.condemned(plan.generation).await?;
+    let is_known = |name: &ObjectName| {
+        let is_found = |finding: &Finding| matches!(finding, Finding::DamagedIndex { object, .. } if object == name);
+        condemned.contains(*name) || plan.report.findings.iter().any(is_found)
+    };
+    match records.unread.into_iter().find(|name| !is_known(name)) {
+        Some(name) => Err(RepositoryError::damaged(name, "it was readable when this was planned")),
+        None => Ok(records.packs),
+    }
 }
 
 // The chunks that lie in packs which nothing speaks against. What a session at work has stored, or one
