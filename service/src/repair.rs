@@ -37,6 +37,8 @@ pub struct RepairReport {
     pub repaired: Repaired,
     /// How many lost chunks were found elsewhere and stored again.
     pub healed: u64,
+    /// What the user should know about the store.
+    pub warnings: Vec<String>,
     /// What an independent check has found afterwards: what is named here is truly lost.
     pub left: CheckReport,
 }
@@ -66,6 +68,7 @@ impl Engine {
         request: &RepairRequest,
         progress: &Progress,
     ) -> Result<RepairReport, ServiceError> {
+        let warnings = self.attach().await?.warning().into_iter().collect();
         let mut round = 1;
         let mut planned = plan.clone();
         let repaired = loop {
@@ -87,7 +90,7 @@ impl Engine {
         }
         let mut left = Check::begin(&self.reader).await?.finish().await?;
         left.findings.extend(self.evidence.iter().cloned());
-        Ok(RepairReport { plan, repaired, healed, left })
+        Ok(RepairReport { plan, repaired, healed, warnings, left })
     }
 }
 

@@ -8,6 +8,7 @@ use format::ids::PointId;
 use repository::forget;
 use repository::maintainer::Maintainer;
 use repository::prune::{Options, Progress, Prune};
+use repository::store::probe::Probe;
 use serde::Serialize;
 
 use crate::clock;
@@ -34,6 +35,15 @@ impl Upkeep {
     /// Writes down what is pending in the catalog; see [`Engine::close`].
     pub async fn close(self) {
         self.engine.close().await;
+    }
+
+    /// What the store does, as far as this machine knows; with `tries` it finds out first, which
+    /// creates a small object.
+    pub async fn store(&self, tries: bool) -> Result<Probe, ServiceError> {
+        if tries {
+            return self.engine.attach().await;
+        }
+        Ok(self.engine.remembered_store().unwrap_or_default())
     }
 
     /// The usual way to prune, on this machine.

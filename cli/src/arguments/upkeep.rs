@@ -40,6 +40,10 @@ pub(crate) struct PruneArguments {
     /// Do not wait for backups at work: what they may need is deleted by the next prune
     #[arg(long)]
     pub(crate) no_wait: bool,
+    /// Nothing else writes to the repository until this has ended: on a store for a single writer,
+    /// end the backups that were cut off
+    #[arg(long)]
+    pub(crate) sole_writer: bool,
 }
 
 /// A share, a size or no limit, as restic writes them.
