@@ -24,7 +24,10 @@ pub(super) async fn heal(
     let here = Index::load(reader, None, &condemned).await?;
     let mut seen = Seen::default();
     for session in reader.sessions().await? {
-        let has_lost = |finding: &Finding| matches!(finding, Finding::LostFile { point, .. } if *point == session);
+        let has_lost = |finding: &Finding| match finding {
+            Finding::LostFile { point, .. } => *point == session,
+            _ => false,
+        };
         // Not all are named when there are very many.
         if plan.report.unnamed == 0 && !plan.report.findings.iter().any(has_lost) {
             continue;
