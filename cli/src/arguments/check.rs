@@ -83,18 +83,23 @@ pub(crate) struct DonorArguments {
     /// Look for what is lost in this repository too, such as one of the same files. Its key is also
     /// taken from the variables of the usual key with FROM_, such as STILLPOINT_FROM_KEY_FILE, or
     /// from the configuration, and is that of the repaired repository otherwise
-    #[arg(long, alias = "from-repo", value_name = "URL", env = "STILLPOINT_FROM_REPO")]
+    #[arg(long, visible_alias = "from-repo", value_name = "URL", env = "STILLPOINT_FROM_REPO")]
     pub(crate) from_repository: Option<String>,
     /// The key file of that repository
     #[arg(long, value_name = "FILE", requires = "from_repository")]
     from_key_file: Option<PathBuf>,
     /// A file with the passphrase of that repository in its first line
-    #[arg(long, alias = "from-password-file", value_name = "FILE", requires = "from_repository")]
+    #[arg(
+        long,
+        visible_alias = "from-password-file",
+        value_name = "FILE",
+        requires = "from_repository"
+    )]
     from_passphrase_file: Option<PathBuf>,
     /// A command that prints the passphrase of that repository
     #[arg(
         long,
-        alias = "from-password-command",
+        visible_alias = "from-password-command",
         value_name = "COMMAND",
         requires = "from_repository"
     )]
