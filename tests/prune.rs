@@ -149,3 +149,39 @@ fn a_backup_that_was_killed_is_said_and_cleared_away() {
     let after = bytes_of(&world.repository());
     assert!(after < before + (1 << 20), "{before} bytes before it, {after} after the prune");
 }
+
+#[test]
+fn a_store_for_a_single_writer_is_not_pruned_beside_a_session() {
+    let (world, points, copies) = three_points();
+    world.stillpoint(["forget", &points[0]]).succeeded();
+    // As the probe leaves it behind when a second create has succeeded.
+    let stores = fs::read_dir(world.state().join("stores")).unwrap();
+    let known = stores.map(|entry| entry.unwrap().path()).next().unwrap();
+    let mut store: Value = serde_json::from_slice(&fs::read(&known).unwrap()).unwrap();
+    store["shortcomings"] = serde_json::json!(["creates-twice"]);
+    fs::write(&known, store.to_string()).unwrap();
+    // A session without an end.
+    let begun = world.repository().join("out").join(&points[2]);
+    fs::remove_file(&begun).unwrap();
+    let before = bytes_of(&world.repository());
+
+    let single = "one program at a time";
+    let plan = world.json(["prune", "--dry-run"]);
+    assert_eq!(plan["refused"], true);
+    assert!(plan["warnings"][0].as_str().unwrap().contains(single), "{plan}");
+    let told = world.stillpoint(["prune", "--dry-run"]).succeeded().clone();
+    assert!(told.stdout.contains("refused: ") && told.stdout.contains("warning: "), "{told:?}");
+    world.stillpoint(["prune"]).failed(1, "--sole-writer");
+    world.stillpoint(["prune", "--no-wait"]).failed(1, &points[2]);
+    assert_eq!(bytes_of(&world.repository()), before);
+
+    // Whoever knows that it was cut off says so, and it is ended.
+    let report = world.json(["prune", "--sole-writer", "--stalled-after", "1s"]);
+    assert_eq!(report["report"]["ended"], serde_json::json!([points[2]]), "{report}");
+    assert!(report["warnings"][0].as_str().unwrap().contains(single), "{report}");
+    assert!(bytes_of(&world.repository()) < before);
+    restores(&world, &points[1], &copies[1]);
+    // With nobody else at work it needs no word of anybody.
+    let answer = world.json(["forget", &points[1], "--prune"]);
+    assert!(answer["pruned"]["warnings"][0].as_str().unwrap().contains(single), "{answer}");
+}

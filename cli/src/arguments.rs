@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use service::points::PointName;
 
-pub(crate) use self::check::{CheckArguments, RepairArguments};
+pub(crate) use self::check::{CheckArguments, DonorArguments, RepairArguments};
 pub(crate) use self::key::{InitArguments, KeyVerb};
 pub(crate) use self::note::{HoldArguments, ReleaseArguments, TagArguments};
 pub(crate) use self::upkeep::{ForgetArguments, PruneArguments};

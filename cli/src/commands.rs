@@ -16,6 +16,7 @@ use service::keys::{self, Keyring};
 use service::pins::Pinning;
 use service::platforms::Platforms;
 use service::points::PointName;
+use service::repair::{self, Donor};
 use service::secret::SecretError;
 use service::warden::WardenProgram;
 use service::{
@@ -24,8 +25,8 @@ use service::{
 };
 
 use crate::arguments::{
-    Arguments, BackupArguments, CheckArguments, ConfigVerb, InitArguments, KeyVerb, PolicyVerb,
-    RepairArguments, RestoreArguments, SelectionArguments, Verb,
+    Arguments, BackupArguments, CheckArguments, ConfigVerb, DonorArguments, InitArguments, KeyVerb,
+    PolicyVerb, RepairArguments, RestoreArguments, SelectionArguments, Verb,
 };
 use crate::exit::Exit;
 use crate::paths;
@@ -142,11 +143,13 @@ impl Context {
     fn configured_key(&self) -> Option<KeySource> {
         match &self.arguments.repo {
             None => self.config.default_repository()?.key(),
-            Some(url) => {
-                let mut configured = self.config.repositories.values();
-                configured.find(|repository| repository.url == *url)?.key()
-            }
+            Some(url) => self.key_of(url),
         }
+    }
+
+    fn key_of(&self, url: &str) -> Option<KeySource> {
+        let mut configured = self.config.repositories.values();
+        configured.find(|repository| repository.url == url)?.key()
     }
 
     async fn open(&self) -> Result<Engine, ServiceError> {
@@ -287,6 +290,8 @@ impl Context {
     }
 
     async fn repair(&self, repair: &RepairArguments) -> Result<Exit, ServiceError> {
+        // Before all that takes long: its key may be wrong.
+        let donor = Box::pin(self.donor(&repair.donor)).await?;
         let engine = self.open().await?;
         let (request, progress) = (repair.request(), CheckProgress::default());
         let display = Display::new(self.shows_progress());
@@ -300,10 +305,22 @@ impl Context {
         if !self.arguments.json && !self.arguments.quiet {
             render::talk(&plan);
         }
-        let report = Box::pin(engine.repair(plan, &request, &progress)).await?;
+        let report = Box::pin(engine.repair(plan, &request, donor.as_ref(), &progress)).await?;
         engine.close().await;
         let exit = report.left.class().into();
         Ok(self.answer(&report, exit))
+    }
+
+    // The repository that what is lost may be taken from.
+    async fn donor(&self, donor: &DonorArguments) -> Result<Option<Donor>, ServiceError> {
+        let Some(url) = &donor.from_repository else { return Ok(None) };
+        let typed = donor.key().or_else(KeySource::other_from_environment);
+        let key = match typed.or_else(|| self.key_of(url)) {
+            Some(key) => key,
+            // A copy opens with the same key.
+            None => self.key_source()?,
+        };
+        Ok(Some(repair::open_donor(&url.parse()?, &key.read()?).await?))
     }
 
     async fn verify(&self, point: &PointName, app: Option<&str>) -> Result<Exit, ServiceError> {

@@ -31,7 +31,7 @@ pub(crate) use key::Removed;
 pub(crate) use points::Shown;
 pub(crate) use repository::{ConfigChecked, Created};
 pub(crate) use restore::Restored;
-pub(crate) use upkeep::{Forgotten, Pruned, waiting};
+pub(crate) use upkeep::{Forgotten, Planned, Pruned, waiting};
 
 /// Something that a command answers: the same value as text and as JSON.
 pub(crate) trait Answer: Serialize {
@@ -55,6 +55,11 @@ pub(crate) fn deliver(answer: &impl Answer, json: bool) -> io::Result<()> {
         answer.text(&mut out)?;
     }
     out.flush()
+}
+
+/// What the user should know besides, a line for each.
+fn warnings(warnings: &[String], out: &mut dyn Write) -> io::Result<()> {
+    warnings.iter().try_for_each(|warning| writeln!(out, "warning: {warning}"))
 }
 
 /// Prints on standard error, as talk beside the answer.

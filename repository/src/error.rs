@@ -86,6 +86,16 @@ pub enum RepositoryError {
         /// What is wrong with the last slot that was tried; absent where there is none.
         source: Option<SlotError>,
     },
+    /// A prune must not run beside a session, because the store cannot be shared.
+    #[error("session {session} on `{host}` has not ended, and {location} is for a single writer")]
+    SoleWriter {
+        /// Where.
+        location: String,
+        /// The session.
+        session: PointId,
+        /// The machine that it says it runs on; empty when it does not say.
+        host: String,
+    },
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

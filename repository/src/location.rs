@@ -53,10 +53,10 @@ impl Location {
     }
 
     /// The store for a new repository at this location: a directory is made where there is none.
-    pub async fn make(&self) -> Result<Arc<dyn Store>, StoreError> {
+    pub async fn make(&self) -> Result<Arc<dyn MaintainStore>, StoreError> {
         match self {
             Self::Directory(path) => Ok(Arc::new(LocalStore::make(path).await?)),
-            Self::S3 { .. } => self.open(),
+            Self::S3 { .. } => self.open_to_maintain(),
         }
     }
 

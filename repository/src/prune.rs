@@ -55,6 +55,9 @@ pub struct Options {
     /// Whether to wait for sessions at work. Without it, what they may need is left to the next
     /// prune, and no session is ended.
     pub wait: bool,
+    /// Whether sessions may be at work beside it: not on a store that cannot be shared, unless
+    /// somebody knows that those which have not ended were cut off.
+    pub beside_sessions: bool,
     /// The name of this machine.
     pub host: String,
     /// Where parts of the index are kept; see [`crate::chunks::Chunks::load`].
@@ -68,6 +71,7 @@ impl Options {
             max_unused: Unused::Percent(5.0),
             stalled_after: FENCE_AFTER,
             wait: true,
+            beside_sessions: true,
             host: host.to_owned(),
             cache,
         }
@@ -162,6 +166,7 @@ impl<'a> Prune<'a> {
 
     // Condemns, waits, and deletes, by what the survey says.
     async fn round(&mut self, report: &mut Report) -> Result<Round, RepositoryError> {
+        self.refuse_company().await?;
         let (orders, _) = decide(&self.survey, self.options.max_unused);
         let mut newest = self.survey.generations.newest;
         let condemns = !orders.is_empty();
@@ -174,6 +179,7 @@ impl<'a> Prune<'a> {
         let ended = self.wait(newest, condemns).await?;
         if condemns || ended.is_some() {
             self.survey = Arc::new(self.look().await?);
+            self.refuse_company().await?;
         }
         let deleted =
             delete::delete(self.maintainer, &self.reader, &self.survey, &self.progress).await?;
@@ -185,6 +191,18 @@ impl<'a> Prune<'a> {
         report.ended.extend(&ended);
         // What ended sessions have left can be condemned now.
         Ok(if ended.is_empty() { Round::Done } else { Round::Again })
+    }
+
+    // Whom a prune does not see, or cannot end, may rely on what it deletes.
+    async fn refuse_company(&self) -> Result<(), RepositoryError> {
+        let found = self.survey.sessions.unresolved().next();
+        let Some((session, _)) = found.filter(|_| !self.options.beside_sessions) else {
+            return Ok(());
+        };
+        let named = wait::named(&self.reader, vec![(session, Duration::ZERO)]).await?;
+        let host = named.into_iter().find_map(|waiting| waiting.host);
+        let location = self.reader.store().location();
+        Err(RepositoryError::SoleWriter { location, session, host: host.unwrap_or_default() })
     }
 
     // Copies what is to be copied, and condemns what is not needed then; `false` when another

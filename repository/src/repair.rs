@@ -5,6 +5,8 @@
 //! that nobody relies on it any more and a prune removes it in the end. Whatever moment it is
 //! interrupted at, all that could be restored before can be restored after. See docs/check.md#repair.
 
+mod cutter;
+mod donor;
 mod mend;
 mod plan;
 #[cfg(test)]
@@ -19,6 +21,8 @@ use format::names::ObjectName;
 use format::pack::PackRecord;
 use serde::Serialize;
 
+pub use self::cutter::Cutter;
+pub use self::donor::Donor;
 pub use self::plan::{Plan, plan};
 use crate::error::RepositoryError;
 use crate::packer::Packer;
@@ -64,6 +68,8 @@ pub struct Healing {
     packer: Packer,
     packs: Vec<PackRecord>,
     wanted: BTreeSet<ChunkId>,
+    /// What was stored although nobody had asked for it.
+    taken: BTreeSet<ChunkId>,
     healed: u64,
 }
 
@@ -77,7 +83,8 @@ impl Healing {
     ) -> Result<Self, RepositoryError> {
         let writer = Writer::register(store, reader, host).await?;
         let packer = Packer::new(writer.clone())?;
-        Ok(Self { writer, packer, packs: Vec::new(), wanted, healed: 0 })
+        let (packs, taken) = (Vec::new(), BTreeSet::new());
+        Ok(Self { writer, packer, packs, wanted, taken, healed: 0 })
     }
 
     /// The key that decides where content is cut.
@@ -90,16 +97,41 @@ impl Healing {
         self.wanted.is_empty()
     }
 
+    /// Whether this chunk is wanted.
+    pub(crate) fn wants(&self, chunk: ChunkId) -> bool {
+        self.wanted.contains(&chunk)
+    }
+
     /// Takes these bytes if they are a chunk that is wanted.
     pub async fn offer(&mut self, bytes: &[u8]) -> Result<(), RepositoryError> {
         let id = self.writer.keys().chunk_id(bytes);
+        if self.wanted.remove(&id) {
+            self.store(ChunkKind::Data, id, bytes).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes this chunk, once, whether anybody has asked for it or not.
+    pub(crate) async fn take(
+        &mut self,
+        kind: ChunkKind,
+        id: ChunkId,
+        bytes: &[u8],
+    ) -> Result<(), RepositoryError> {
+        self.wanted.remove(&id);
+        if self.taken.insert(id) { self.store(kind, id, bytes).await } else { Ok(()) }
+    }
+
+    async fn store(
+        &mut self,
+        kind: ChunkKind,
+        id: ChunkId,
+        bytes: &[u8],
+    ) -> Result<(), RepositoryError> {
         // No chunk is longer than a frame, so its length fits.
         let Ok(length) = u32::try_from(bytes.len()) else { return Ok(()) };
-        if !self.wanted.remove(&id) {
-            return Ok(());
-        }
         self.healed += 1;
-        self.packer.add(ChunkKind::Data, ChunkRecord { id, length }, bytes);
+        self.packer.add(kind, ChunkRecord { id, length }, bytes);
         self.packs.extend(self.packer.store_full().await?);
         Ok(())
     }

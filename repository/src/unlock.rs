@@ -1,5 +1,7 @@
 //! The door of a repository: made once, unlocked by whoever holds a key.
 
+mod leftovers;
+
 use bytes::Bytes;
 use format::descriptor::Descriptor;
 use format::ids::{RepositoryId, SlotId};
@@ -12,7 +14,7 @@ pub use format::slot::{Key, KeyFile, Kind, Passphrase, RecoveryKey};
 use crate::blocking;
 use crate::error::RepositoryError;
 use crate::random;
-use crate::store::{Listed, ReadStore, Store, StoreError, create_own};
+use crate::store::{Listed, MaintainStore, ReadStore, Store, StoreError, create_own};
 
 /// A key that a slot is to be made for.
 #[derive(Clone, Debug)]
@@ -33,29 +35,40 @@ pub fn new_recovery_key() -> RecoveryKey {
     RecoveryKey::new(random::bytes())
 }
 
-/// Makes a new, empty repository that opens with this key, and with the others.
+/// Makes a new, empty repository that opens with this key, and with the others. Key slots that are
+/// there from an attempt that was cut off are removed: they open for nobody.
 pub async fn create(
-    store: &dyn Store,
+    store: &dyn MaintainStore,
     first: NewSlot,
     others: Vec<NewSlot>,
 ) -> Result<RepositoryId, RepositoryError> {
     let location = store.location();
     match store.get(ObjectName::Descriptor).await {
-        Ok(_) => return Err(RepositoryError::AlreadyExists(location)),
+        Ok(_) => {
+            leftovers::clear_unused(store, &first.key).await;
+            return Err(RepositoryError::AlreadyExists(location));
+        }
         Err(StoreError::Missing { .. }) => {}
         Err(error) => return Err(error.into()),
     }
     let repository = random::repository_id();
     let root = RootKey::new(random::bytes());
+    let mut slots = Vec::new();
     for new in std::iter::once(first).chain(others) {
-        store_slot(store, (&root, repository), new).await?;
+        slots.push(store_slot(store, (&root, repository), new).await?);
     }
     // The descriptor last: without it there is no repository, with it there is one that opens.
     let descriptor = Descriptor::new(repository).to_bytes();
     match create_own(store, ObjectName::Descriptor, descriptor.into()).await {
-        Err(StoreError::Exists { .. }) => Err(RepositoryError::AlreadyExists(location)),
-        result => Ok(result.map(|()| repository)?),
+        Err(StoreError::Exists { .. }) => {
+            leftovers::remove(store, slots).await;
+            return Err(RepositoryError::AlreadyExists(location));
+        }
+        created => created?,
     }
+    // From now on no other attempt can succeed, so what is not of this one is of no use.
+    leftovers::clear(store, &Keys::derive(&root, repository), &slots).await;
+    Ok(repository)
 }
 
 /// A repository that a key has opened. It holds the root key, so it is not for those who only read

@@ -149,7 +149,7 @@ impl Writer {
 
     /// Moves on no more, to commit what relies on chunks that were loaded at `generation`; see
     /// [`Known`]. A writer that has moved since comes back: what it relies on must be looked at
-    /// again.
+    /// again, once, for it moves no more from then on.
     pub async fn stand(self, generation: u64) -> Result<Standing, Self> {
         if self.session.stand(generation).await { Ok(Standing(self)) } else { Err(self) }
     }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use repository::error::RepositoryError;
 use repository::store::probe::{self, Probe};
@@ -23,11 +23,10 @@ impl Engine {
     /// What is known of the store. It is tried where this machine knows nothing of it yet: that
     /// creates one small object, which stays, because who may write need not be allowed to delete.
     pub(crate) async fn attach(&self) -> Result<Probe, ServiceError> {
-        let location = self.location.to_string();
-        let path = self.state_dir.join("stores").join(format!("{}.json", self.reader.id()));
-        if let Some(known) = read(&path).filter(|known| known.location == location) {
-            return Ok(known.probe);
+        if let Some(probe) = self.remembered_store() {
+            return Ok(probe);
         }
+        let (location, path) = (self.location.to_string(), self.store_file());
         let probe = probe::probe(self.store.as_ref()).await.map_err(RepositoryError::from)?;
         if !probe.is_readable() {
             return Err(RepositoryError::UnreadableStore(location).into());
@@ -38,6 +37,16 @@ impl Engine {
             tracing::warn!(%error, path = %path.display(), "cannot remember what the store does");
         }
         Ok(known.probe)
+    }
+
+    /// What this machine remembers of the store; nothing is tried.
+    pub(crate) fn remembered_store(&self) -> Option<Probe> {
+        let known = read(&self.store_file())?;
+        (known.location == self.location.to_string()).then_some(known.probe)
+    }
+
+    fn store_file(&self) -> PathBuf {
+        self.state_dir.join("stores").join(format!("{}.json", self.reader.id()))
     }
 }
 

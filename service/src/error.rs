@@ -227,6 +227,9 @@ fn repository_remedy(error: &RepositoryError) -> &'static str {
         RepositoryError::SlotInUse(_) => {
             "unlock with another key, or give --force when you are sure that you have one"
         }
+        RepositoryError::SoleWriter { .. } => {
+            "let that backup end and prune again; when it was cut off, and nothing else writes, give --sole-writer"
+        }
         RepositoryError::Slots { .. } => "restore the objects below `key/` from a copy",
         RepositoryError::Store(StoreError::Failed { source, .. }) if is_full(source.as_ref()) => {
             "free some space there, and run the command again"

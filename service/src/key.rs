@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 
 pub use self::file::KeyFileError;
 use crate::error::ServiceError;
-use crate::secret::{Secret, SecretSource};
+use crate::secret::{Secret, SecretSource, Whose};
 
 /// Where a key is that exists.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -42,15 +42,31 @@ impl KeySource {
     /// The source that the environment names, if it names one. A recovery key goes first: nobody
     /// sets it unless the others fail.
     pub fn from_environment() -> Option<Self> {
-        let recovery = SecretSource::from_environment(Secret::RecoveryKey).map(Self::Recovery);
-        recovery.or_else(Self::usual_from_environment)
+        Self::recovery(Whose::Own).or_else(Self::usual_from_environment)
+    }
+
+    /// The same for another repository that something is taken from.
+    pub fn other_from_environment() -> Option<Self> {
+        Self::recovery(Whose::Other).or_else(|| Self::usual(Whose::Other))
     }
 
     /// The same without a recovery key.
-    #[allow(clippy::disallowed_methods, reason = "beside the variables of the other keys")]
     pub fn usual_from_environment() -> Option<Self> {
-        let file = std::env::var_os("STILLPOINT_KEY_FILE").map(|path| Self::File(path.into()));
-        let passphrase = || SecretSource::from_environment(Secret::Passphrase);
+        Self::usual(Whose::Own)
+    }
+
+    fn recovery(whose: Whose) -> Option<Self> {
+        SecretSource::from_environment(Secret::RecoveryKey, whose).map(Self::Recovery)
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "beside the variables of the other keys")]
+    fn usual(whose: Whose) -> Option<Self> {
+        let variable = match whose {
+            Whose::Own => "STILLPOINT_KEY_FILE",
+            Whose::Other => "STILLPOINT_FROM_KEY_FILE",
+        };
+        let file = std::env::var_os(variable).map(|path| Self::File(path.into()));
+        let passphrase = || SecretSource::from_environment(Secret::Passphrase, whose);
         file.or_else(|| passphrase().map(Self::Passphrase))
     }
 

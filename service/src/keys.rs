@@ -87,8 +87,9 @@ async fn make(
 
 // What the user should know about a store that is to hold a repository.
 async fn try_store(store: &dyn Store) -> Result<Vec<String>, RepositoryError> {
+    // There is a repository: it is not tried, and not made.
     if store.get(ObjectName::Descriptor).await.is_ok() {
-        return Err(RepositoryError::AlreadyExists(store.location()));
+        return Ok(Vec::new());
     }
     let found = probe::probe(store).await?;
     if !found.is_readable() {

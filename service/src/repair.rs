@@ -8,7 +8,12 @@ use std::sync::Arc;
 use format::names::{ObjectName, PackName};
 use repository::check::{Check, CheckReport, Progress};
 use repository::error::RepositoryError;
+use repository::location::Location;
+use repository::reader::Reader;
+pub use repository::repair::Donor;
 use repository::repair::{self, Healing, Plan, Repaired};
+use repository::store::ReadStore;
+use repository::unlock::Key;
 use serde::Serialize;
 
 use crate::engine::Engine;
@@ -37,6 +42,8 @@ pub struct RepairReport {
     pub repaired: Repaired,
     /// How many lost chunks were found elsewhere and stored again.
     pub healed: u64,
+    /// What the user should know about the store.
+    pub warnings: Vec<String>,
     /// What an independent check has found afterwards: what is named here is truly lost.
     pub left: CheckReport,
 }
@@ -64,8 +71,10 @@ impl Engine {
         &self,
         plan: Plan,
         request: &RepairRequest,
+        donor: Option<&Donor>,
         progress: &Progress,
     ) -> Result<RepairReport, ServiceError> {
+        let warnings = self.attach().await?.warning().into_iter().collect();
         let mut round = 1;
         let mut planned = plan.clone();
         let repaired = loop {
@@ -78,17 +87,36 @@ impl Engine {
                 result => break result?,
             }
         };
-        let mut healed = 0;
-        if !request.from.is_empty() && !plan.wanted.is_empty() {
-            let (store, wanted) = (Arc::clone(&self.store), plan.wanted.clone());
-            let mut healing = Healing::begin(store, &self.reader, wanted, &self.host).await?;
-            heal::look(&mut healing, &request.from).await?;
-            healed = healing.finish().await?;
-        }
+        let healed = self.heal(&plan, &request.from, donor).await?;
         let mut left = Check::begin(&self.reader).await?.finish().await?;
         left.findings.extend(self.evidence.iter().cloned());
-        Ok(RepairReport { plan, repaired, healed, left })
+        Ok(RepairReport { plan, repaired, healed, warnings, left })
     }
+
+    // Looks in files first, because they cost no requests.
+    async fn heal(
+        &self,
+        plan: &Plan,
+        paths: &[PathBuf],
+        donor: Option<&Donor>,
+    ) -> Result<u64, ServiceError> {
+        if !plan.has_lost_files() || paths.is_empty() && donor.is_none() {
+            return Ok(0);
+        }
+        let (store, wanted) = (Arc::clone(&self.store), plan.wanted.clone());
+        let mut healing = Healing::begin(store, &self.reader, wanted, &self.host).await?;
+        heal::look(&mut healing, paths).await?;
+        if let Some(donor) = donor {
+            donor.heal(&mut healing, &self.reader, plan).await?;
+        }
+        Ok(healing.finish().await?)
+    }
+}
+
+/// Opens another repository that may still have what is lost.
+pub async fn open_donor(location: &Location, key: &Key) -> Result<Donor, ServiceError> {
+    let store: Arc<dyn ReadStore> = location.open().map_err(RepositoryError::from)?;
+    Ok(Donor::open(Reader::open(store, key).await?).await?)
 }
 
 /// The pack of this name.

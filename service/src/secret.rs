@@ -20,6 +20,15 @@ pub enum Secret {
     RecoveryKey,
 }
 
+/// Which repository a secret is for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Whose {
+    /// The one that the command is about.
+    Own,
+    /// Another one that something is taken from.
+    Other,
+}
+
 /// Where to find a secret: in TOML `{ file = ".." }`, `{ env = ".." }` or `{ command = ".." }`.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -66,10 +75,12 @@ pub enum SecretError {
 
 impl Secret {
     // The same with `_FILE` and `_COMMAND` say where else it is.
-    fn variable(self) -> &'static str {
-        match self {
-            Self::Passphrase => "STILLPOINT_PASSPHRASE",
-            Self::RecoveryKey => "STILLPOINT_RECOVERY_KEY",
+    fn variable(self, whose: Whose) -> &'static str {
+        match (whose, self) {
+            (Whose::Own, Self::Passphrase) => "STILLPOINT_PASSPHRASE",
+            (Whose::Own, Self::RecoveryKey) => "STILLPOINT_RECOVERY_KEY",
+            (Whose::Other, Self::Passphrase) => "STILLPOINT_FROM_PASSPHRASE",
+            (Whose::Other, Self::RecoveryKey) => "STILLPOINT_FROM_RECOVERY_KEY",
         }
     }
 }
@@ -85,13 +96,14 @@ impl fmt::Display for Secret {
 
 impl SecretSource {
     /// The source that the environment names, if it names one: for a passphrase
-    /// `STILLPOINT_PASSPHRASE`, or the same with `_FILE` or `_COMMAND`.
+    /// `STILLPOINT_PASSPHRASE`, or the same with `_FILE` or `_COMMAND`; `STILLPOINT_FROM_PASSPHRASE`
+    /// for that of the other repository.
     #[allow(
         clippy::disallowed_methods,
         reason = "a secret must not pass through the parser of arguments"
     )]
-    pub fn from_environment(secret: Secret) -> Option<Self> {
-        let name = secret.variable();
+    pub fn from_environment(secret: Secret, whose: Whose) -> Option<Self> {
+        let name = secret.variable(whose);
         let value = |suffix: &str| std::env::var(format!("{name}{suffix}")).ok();
         if std::env::var_os(name).is_some() {
             return Some(Self::Env(name.into()));

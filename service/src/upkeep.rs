@@ -10,6 +10,7 @@ use repository::forget;
 use repository::maintainer::Maintainer;
 use repository::pin;
 use repository::prune::{Options, Progress, Prune};
+use repository::store::probe::Probe;
 use serde::Serialize;
 
 use crate::clock;
@@ -36,6 +37,15 @@ impl Upkeep {
     /// Writes down what is pending in the catalog; see [`Engine::close`].
     pub async fn close(self) {
         self.engine.close().await;
+    }
+
+    /// What the store does, as far as this machine knows; with `tries` it finds out first, which
+    /// creates a small object.
+    pub async fn store(&self, tries: bool) -> Result<Probe, ServiceError> {
+        if tries {
+            return self.engine.attach().await;
+        }
+        Ok(self.engine.remembered_store().unwrap_or_default())
     }
 
     /// The usual way to prune, on this machine.

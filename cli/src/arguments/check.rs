@@ -8,7 +8,9 @@ use clap::{ArgGroup, Args};
 use format::names::PackName;
 use jiff::{Span, SpanRelativeTo};
 use service::check::{CheckRequest, ReadData};
+use service::key::KeySource;
 use service::repair::{self, RepairRequest};
+use service::secret::SecretSource;
 use service::{ParseSubsetError, Subset};
 
 /// What to check.
@@ -66,9 +68,52 @@ pub(crate) struct RepairArguments {
     /// Look for what is lost in this directory or file too, such as where it was backed up from
     #[arg(long, value_name = "PATH")]
     from: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) donor: DonorArguments,
     /// Only show what would be done
     #[arg(long, alias = "dry-run")]
     pub(crate) plan: bool,
+}
+
+/// Another repository that may have what is lost.
+#[derive(Args, Debug)]
+#[command(group = ArgGroup::new("from_key")
+    .args(["from_key_file", "from_passphrase_file", "from_passphrase_command"]))]
+pub(crate) struct DonorArguments {
+    /// Look for what is lost in this repository too, such as one of the same files. Its key is also
+    /// taken from the variables of the usual key with FROM_, such as STILLPOINT_FROM_KEY_FILE, or
+    /// from the configuration, and is that of the repaired repository otherwise
+    #[arg(long, visible_alias = "from-repo", value_name = "URL", env = "STILLPOINT_FROM_REPO")]
+    pub(crate) from_repository: Option<String>,
+    /// The key file of that repository
+    #[arg(long, value_name = "FILE", requires = "from_repository")]
+    from_key_file: Option<PathBuf>,
+    /// A file with the passphrase of that repository in its first line
+    #[arg(
+        long,
+        visible_alias = "from-password-file",
+        value_name = "FILE",
+        requires = "from_repository"
+    )]
+    from_passphrase_file: Option<PathBuf>,
+    /// A command that prints the passphrase of that repository
+    #[arg(
+        long,
+        visible_alias = "from-password-command",
+        value_name = "COMMAND",
+        requires = "from_repository"
+    )]
+    from_passphrase_command: Option<String>,
+}
+
+impl DonorArguments {
+    /// The key that was typed.
+    pub(crate) fn key(&self) -> Option<KeySource> {
+        let key_file = self.from_key_file.clone().map(KeySource::File);
+        let file = self.from_passphrase_file.clone().map(SecretSource::File);
+        let command = || self.from_passphrase_command.clone().map(SecretSource::Command);
+        key_file.or_else(|| file.or_else(command).map(KeySource::Passphrase))
+    }
 }
 
 impl RepairArguments {
@@ -108,6 +153,35 @@ mod tests {
             Verb::Check(check) => Some(check.request()),
             _ => None,
         }
+    }
+
+    fn donor(text: &str) -> Option<Option<KeySource>> {
+        let arguments = Arguments::try_parse_from(text.split(' ')).ok()?;
+        match arguments.verb {
+            Verb::Repair(repair) => Some(repair.donor.key()),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn the_key_of_the_other_repository_is_spelled_as_for_restic_too() {
+        let file = SecretSource::File("secret".into());
+        let wanted = Some(Some(KeySource::Passphrase(file)));
+        assert_eq!(
+            donor("stillpoint repair --from-repository x --from-passphrase-file secret"),
+            wanted
+        );
+        assert_eq!(donor("stillpoint repair --from-repo x --from-password-file secret"), wanted);
+        let command = KeySource::Passphrase(SecretSource::Command("pass".into()));
+        let typed = donor("stillpoint repair --from-repo x --from-password-command pass");
+        assert_eq!(typed, Some(Some(command)));
+        let typed = donor("stillpoint repair --from-repo x --from-key-file key");
+        assert_eq!(typed, Some(Some(KeySource::File("key".into()))));
+        assert_eq!(donor("stillpoint repair --from-repo x"), Some(None));
+        assert_eq!(
+            donor("stillpoint repair --from-repo x --from-key-file k --from-password-file p"),
+            None
+        );
     }
 
     #[test]

@@ -44,6 +44,10 @@ pub(crate) struct PruneArguments {
     /// First remove this pin, which the plan names, of a restore that was cut off
     #[arg(long, value_name = "PIN", conflicts_with = "dry_run")]
     pub(crate) unpin: Vec<ObjectId>,
+    /// Nothing else writes to the repository until this has ended: on a store for a single writer,
+    /// end the backups that were cut off
+    #[arg(long)]
+    pub(crate) sole_writer: bool,
 }
 
 /// A share, a size or no limit, as restic writes them.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use service::Probe;
 use service::engine::Engine;
 use service::error::ServiceError;
 use service::prune::{Options, Progress};
@@ -24,36 +25,45 @@ impl Context {
         if self.shows_progress() {
             render::talk(&plan);
         }
+        let store = upkeep.store(true).await?;
         upkeep.forget(&plan).await?;
-        let pruned = if forget.prune {
-            Some(self.prune_now(&upkeep, upkeep.prune_options()).await?)
+        let (mut pruned, mut warnings) = (None, Vec::new());
+        if forget.prune {
+            let beside_sessions = store.may_be_shared();
+            let options = Options { beside_sessions, ..upkeep.prune_options() };
+            pruned = Some(self.prune_now(&upkeep, options, &store).await?);
         } else {
-            None
-        };
+            warnings.extend(store.warning());
+        }
         upkeep.close().await;
-        Ok(self.answer(&render::Forgotten { plan, pruned }, Exit::Success))
+        Ok(self.answer(&render::Forgotten { plan, pruned, warnings }, Exit::Success))
     }
 
     pub(super) async fn prune(&self, prune: &PruneArguments) -> Result<Exit, ServiceError> {
         let upkeep = Engine::open_to_maintain(self.settings()?).await?;
+        let store = upkeep.store(!prune.dry_run).await?;
         let options = Options {
             max_unused: prune.max_unused,
             stalled_after: prune.stalled_after,
             wait: !prune.no_wait,
+            beside_sessions: store.may_be_shared() || prune.sole_writer,
             ..upkeep.prune_options()
         };
         if prune.dry_run {
             let progress: Arc<Progress> = Arc::default();
-            let planning = upkeep.plan_prune(options, Arc::clone(&progress));
+            let planning = upkeep.plan_prune(options.clone(), Arc::clone(&progress));
             let display = Display::new(self.shows_progress());
             let plan = display.during_prune(planning, &progress).await?.shown().clone();
             upkeep.close().await;
-            return Ok(self.answer(&plan, Exit::Success));
+            let warnings = store.warning().into_iter().collect();
+            let refused = !options.beside_sessions && !plan.sessions.is_empty();
+            let planned = render::Planned { plan, warnings, refused };
+            return Ok(self.answer(&planned, Exit::Success));
         }
         for pin in &prune.unpin {
             upkeep.unpin(*pin).await?;
         }
-        let pruned = self.prune_now(&upkeep, options).await?;
+        let pruned = self.prune_now(&upkeep, options, &store).await?;
         upkeep.close().await;
         Ok(self.answer(&pruned, Exit::Success))
     }
@@ -62,6 +72,7 @@ impl Context {
         &self,
         upkeep: &Upkeep,
         options: Options,
+        store: &Probe,
     ) -> Result<render::Pruned, ServiceError> {
         let progress: Arc<Progress> = Arc::default();
         let display = Display::new(self.shows_progress());
@@ -74,6 +85,6 @@ impl Context {
         let executing = Box::pin(prune.execute());
         let report = display.during_prune(executing, &progress).await;
         let report = report.map_err(ServiceError::from)?;
-        Ok(render::Pruned { plan, report })
+        Ok(render::Pruned { plan, report, warnings: store.warning().into_iter().collect() })
     }
 }

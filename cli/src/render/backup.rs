@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use format::manifest::{Omission, Statistics};
 use service::backup::{BackupReport, RehearsalReport, VolumeReport};
 
-use super::{Answer, bytes, milliseconds};
+use super::{Answer, bytes, milliseconds, warnings};
 
 impl Answer for BackupReport {
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
@@ -19,7 +19,7 @@ impl Answer for BackupReport {
         }
         counts(out, &self.statistics)?;
         details(out, &self.volumes, &self.remarks, &self.omissions)?;
-        self.warnings.iter().try_for_each(|warning| writeln!(out, "warning: {warning}"))
+        warnings(&self.warnings, out)
     }
 }
 

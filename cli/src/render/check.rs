@@ -7,7 +7,7 @@ use serde::Serialize;
 use service::repair::RepairReport;
 use service::{CheckReport, Finding, RepairPlan, Verification};
 
-use super::{Answer, bytes};
+use super::{Answer, bytes, warnings};
 
 impl Answer for CheckReport {
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
@@ -94,6 +94,7 @@ impl Answer for RepairReport {
         if self.healed > 0 {
             writeln!(out, "found {} lost chunks elsewhere and stored them again", self.healed)?;
         }
+        warnings(&self.warnings, out)?;
         writeln!(out, "a check finds now:")?;
         self.left.text(out)
     }

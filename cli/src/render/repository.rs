@@ -11,8 +11,8 @@ use service::key::PrintedKey;
 use service::keys::Initialised;
 use service::policy::Upcoming;
 
-use super::Answer;
 use super::key::recovery_key;
+use super::{Answer, warnings};
 
 /// A new repository.
 #[derive(Serialize)]
@@ -36,9 +36,7 @@ impl Created {
 impl Answer for Created {
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "made repository {} in {}", self.repository, self.location)?;
-        for warning in &self.warnings {
-            writeln!(out, "warning: {warning}")?;
-        }
+        warnings(&self.warnings, out)?;
         if let Some(path) = &self.key_file {
             writeln!(out, "made the key file {}: give it with --key-file", path.display())?;
         }

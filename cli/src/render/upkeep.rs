@@ -6,7 +6,7 @@ use serde::Serialize;
 use service::prune::{Plan, Reading, Reason, Report, Share, Waiting};
 use service::upkeep::ForgetPlan;
 
-use super::{Answer, bytes, moment};
+use super::{Answer, bytes, moment, warnings};
 
 impl Answer for ForgetPlan {
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
@@ -25,11 +25,13 @@ pub(crate) struct Forgotten {
     pub(crate) plan: ForgetPlan,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) pruned: Option<Pruned>,
+    pub(crate) warnings: Vec<String>,
 }
 
 impl Answer for Forgotten {
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "forgot {} restore points", self.plan.points.len())?;
+        warnings(&self.warnings, out)?;
         match &self.pruned {
             Some(pruned) => pruned.text(out),
             None => {
@@ -94,11 +96,33 @@ impl Answer for Plan {
     }
 }
 
+/// A prune that was only planned.
+#[derive(Serialize)]
+pub(crate) struct Planned {
+    #[serde(flatten)]
+    pub(crate) plan: Plan,
+    pub(crate) warnings: Vec<String>,
+    /// Whether it would not be carried out now, because of the sessions.
+    pub(crate) refused: bool,
+}
+
+impl Answer for Planned {
+    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
+        self.plan.text(out)?;
+        warnings(&self.warnings, out)?;
+        if self.refused {
+            writeln!(out, "refused: nothing is pruned here before these sessions have ended")?;
+        }
+        Ok(())
+    }
+}
+
 /// A prune that was carried out.
 #[derive(Serialize)]
 pub(crate) struct Pruned {
     pub(crate) plan: Plan,
     pub(crate) report: Report,
+    pub(crate) warnings: Vec<String>,
 }
 
 impl Answer for Pruned {
@@ -110,6 +134,7 @@ impl Answer for Pruned {
             share(deleted),
             bytes(*copied)
         )?;
+        warnings(&self.warnings, out)?;
         for session in ended {
             writeln!(out, "ended session {session}, which showed no sign of life")?;
         }

@@ -29,14 +29,16 @@ pub struct Progress {
     beaten: Duration,
     loaded: Option<u64>,
     walked: Option<u64>,
-    is_committing: bool,
+    /// Nothing newer is promised any more.
+    is_held: bool,
 }
 
 /// What a session does next.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Next {
     /// Store the segments of its own packs, read the condemned lists up to this generation, and
-    /// load the index without what they name; then tell [`Progress::loaded`].
+    /// load the index without what they name; then tell [`Progress::loaded`]. When everything was
+    /// gone through before, this is the last time: a prune that begins now waits for this session.
     Load(u64),
     /// Go through everything that the point is to have. What the loaded index has not, and the
     /// session itself has not stored, is stored. Then tell [`Progress::walked`].
@@ -68,7 +70,7 @@ impl Progress {
             beaten: now,
             loaded: None,
             walked: None,
-            is_committing: false,
+            is_held: false,
         };
         let beat = (newest > generation).then(|| progress.beat(newest, now));
         (progress, beat)
@@ -82,8 +84,9 @@ impl Progress {
     /// The next heartbeat, given the newest generation just seen. It binds from now on: somebody may
     /// see it even when the store says that it failed.
     pub fn beat(&mut self, newest: u64, now: Duration) -> Beat {
-        // A promise that is made while the outcome is on its way could not be kept any more.
-        if !self.is_committing {
+        // A promise that is made while the outcome is on its way could not be kept any more, and each
+        // that is made during the last pass would need another one.
+        if !self.is_held {
             self.promised = self.promised.max(newest);
         }
         let beat = Beat { number: self.beats, generation: self.promised };
@@ -109,14 +112,18 @@ impl Progress {
     }
 
     /// What to do next. To be asked after each pass, when the segments are stored; what it says is
-    /// to be done. Once it has said [`Next::Commit`], no later generation is promised.
+    /// to be done. Once it has said [`Next::Commit`], or [`Next::Load`] after a pass, no later
+    /// generation is promised: however many prunes begin, everything is gone through twice at most.
     pub fn advance(&mut self) -> Next {
-        if self.loaded.is_none() || self.walked.is_some() && self.walked != Some(self.promised) {
+        if self.loaded.is_none() {
+            Next::Load(self.promised)
+        } else if self.walked.is_some() && self.walked != Some(self.promised) {
+            self.is_held = true;
             Next::Load(self.promised)
         } else if self.walked.is_none() {
             Next::Walk
         } else {
-            self.is_committing = true;
+            self.is_held = true;
             Next::Commit
         }
     }
@@ -153,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_move_makes_another_pass_until_none_happens_during_a_pass() {
+    fn a_move_makes_another_pass_during_which_nothing_newer_is_promised() {
         let (mut progress, beat) = Progress::registered(3, 5, START);
         assert_eq!(beat, Some(Beat { number: 0, generation: 5 }));
         assert_eq!(progress.advance(), Next::Load(5));
@@ -161,16 +168,18 @@ mod tests {
         assert_eq!(progress.beat(6, START), Beat { number: 1, generation: 6 });
         progress.loaded(5);
         assert_eq!(progress.advance(), Next::Walk);
+        assert_eq!(progress.beat(7, START), Beat { number: 2, generation: 7 });
         progress.walked();
-        assert_eq!(progress.advance(), Next::Load(6));
-        progress.loaded(6);
-        progress.beat(7, START);
-        progress.walked();
-        assert_eq!(progress.advance(), Next::Load(7));
-        progress.loaded(7);
-        progress.walked();
-        progress.beat(8, START);
+        assert_eq!(progress.beat(8, START), Beat { number: 3, generation: 8 });
         assert_eq!(progress.advance(), Next::Load(8));
+        assert_eq!(progress.beat(9, START), Beat { number: 4, generation: 8 });
+        assert_eq!(progress.advance(), Next::Load(8));
+        progress.loaded(8);
+        assert_eq!(progress.beat(10, START), Beat { number: 5, generation: 8 });
+        assert_eq!(progress.advance(), Next::Walk);
+        progress.walked();
+        assert_eq!(progress.beat(11, START), Beat { number: 6, generation: 8 });
+        assert_eq!(progress.advance(), Next::Commit);
     }
 
     #[test]

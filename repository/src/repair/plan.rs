@@ -43,6 +43,12 @@ impl Plan {
     pub fn is_empty(&self) -> bool {
         self.packs.is_empty() && self.segments.is_empty() && self.indexed.is_empty()
     }
+
+    /// Whether there is anything to look for elsewhere.
+    pub fn has_lost_files(&self) -> bool {
+        let is_lost = |finding: &Finding| matches!(finding, Finding::LostFile { .. });
+        self.report.findings.iter().any(is_lost)
+    }
 }
 
 /// Plans a repair of what this check has found.

@@ -9,7 +9,7 @@ use format::chunker::{CHUNK_BYTES_MAX, Chunker};
 use format::raw::RawPath;
 use platform::files::{Segment, segments};
 use repository::blocking;
-use repository::repair::Healing;
+use repository::repair::{Cutter, Healing};
 use tokio::sync::mpsc;
 
 use crate::error::ServiceError;
@@ -89,26 +89,22 @@ fn cut_run(
     chunker: &Chunker,
     sender: &mpsc::Sender<Vec<u8>>,
 ) -> io::Result<Result<(), Ended>> {
-    let mut window = Vec::new();
-    loop {
-        let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(WINDOW_BYTES - window.len());
-        let start = window.len();
-        window.resize(start + wanted, 0);
-        file.read_exact_at(window.get_mut(start..).unwrap_or_default(), offset)?;
+    let mut cutter = Cutter::new(chunker);
+    let mut part = vec![0; PART_BYTES];
+    while left > 0 {
+        let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(PART_BYTES);
+        let part = part.get_mut(..wanted).unwrap_or_default();
+        file.read_exact_at(part, offset)?;
+        cutter.push(part);
         offset = offset.saturating_add(wanted as u64);
         left = left.saturating_sub(wanted as u64);
-        // The chunker looks at all that is left, or at the longest chunk there can be.
-        while window.len() >= CHUNK_BYTES_MAX || (left == 0 && !window.is_empty()) {
-            let length = chunker.cut(&window).min(window.len());
-            let chunk = window.drain(..length).collect();
+        while let Some(chunk) = if left == 0 { cutter.end() } else { cutter.cut() } {
             if sender.blocking_send(chunk).is_err() {
                 return Ok(Err(Ended));
             }
         }
-        if left == 0 {
-            return Ok(Ok(()));
-        }
     }
+    Ok(Ok(()))
 }
 
-const WINDOW_BYTES: usize = 2 * CHUNK_BYTES_MAX;
+const PART_BYTES: usize = CHUNK_BYTES_MAX;

@@ -93,7 +93,7 @@ pub fn key() -> Key {
 }
 
 /// Makes a repository in this store.
-pub async fn init(store: &dyn Store) -> Result<(), Failure> {
+pub async fn init(store: &dyn MaintainStore) -> Result<(), Failure> {
     let inscription = Inscription { label: Label::default(), created: Timestamp::UNIX_EPOCH };
     let slot = NewSlot { key: key(), inscription };
     unlock::create(store, slot, Vec::new()).await?;

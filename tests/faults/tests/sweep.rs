@@ -18,8 +18,6 @@ use faults::store::{FaultyStore, Plan};
 use faults::trial::{Trial, all_well, resume};
 use faults::world::{Account, Failure, Process, World, hurried};
 use format::manifest::Manifest;
-use format::names::ObjectName;
-use repository::check::Finding;
 use repository::store::MaintainStore;
 use repository::store::local::LocalStore;
 use repository::store::remote::RemoteStore;
@@ -183,16 +181,8 @@ async fn script(process: &Process<'_>, account: &mut Account) {
 
 // What must hold when the store is well again.
 async fn after(process: &Process<'_>, account: &mut Account) -> Result<(), Failure> {
-    let is_new = resume(process, account).await?;
+    resume(process, account).await?;
     process.prune().await?;
     account.settle(process).await?;
-    let mut report = process.check().await?;
-    // An init that was cut off leaves a slot of keys that nobody has: `key remove` removes it.
-    let is_left = |finding: &Finding| {
-        matches!(finding, Finding::DamagedRecord { object: ObjectName::Slot(_), .. })
-    };
-    if is_new || account.failures.iter().any(|failure| failure.starts_with("init")) {
-        report.findings.retain(|finding| !is_left(finding));
-    }
-    all_well(&report)
+    all_well(&process.check().await?)
 }
