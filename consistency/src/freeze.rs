@@ -6,6 +6,7 @@ mod record;
 mod units;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use format::evidence::{Evidence, MemberEvidence, VolumeEvidence};
@@ -33,6 +34,8 @@ pub struct Request {
     pub deadline: Duration,
     /// How to run the warden.
     pub warden: WardenProgram,
+    /// The sockets of engines that must not be frozen.
+    pub engine_sockets: Vec<PathBuf>,
     /// Whether to freeze. If not, the volumes are read where they are, and the level is `fuzzy`.
     pub freeze: bool,
 }

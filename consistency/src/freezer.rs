@@ -20,7 +20,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use platform::application::FreezeTarget;
-use rustix::process::{getpid, getppid};
 use thiserror::Error;
 
 pub(crate) use self::gauge::{Gauge, gauge};
@@ -28,6 +27,7 @@ pub(crate) use self::process_tree::resume;
 pub(crate) use self::processes::Process;
 pub(crate) use self::reading::Reading;
 pub(crate) use self::trouble::{Act, Trouble};
+use crate::needed::Needed;
 
 /// Told of every process before it is stopped; a process that cannot be noted is left alone.
 pub(crate) type Note<'a> = &'a mut dyn FnMut(Process) -> Result<(), Trouble>;
@@ -35,8 +35,8 @@ pub(crate) type Note<'a> = &'a mut dyn FnMut(Process) -> Result<(), Trouble>;
 /// One target, opened. After that nothing here allocates, and only processes that have no cgroup
 /// are looked for in `/proc`.
 pub(crate) trait Freezer: fmt::Debug + Send {
-    /// Whether this process is among those that would be frozen.
-    fn holds(&self, pid: u32) -> Result<bool, FreezerError>;
+    /// Every process that would be frozen now.
+    fn processes(&self) -> Result<Vec<u32>, FreezerError>;
 
     /// Whether somebody else froze it, so that a thaw is not ours to give.
     fn is_foreign(&mut self) -> Result<bool, Trouble>;
@@ -71,25 +71,31 @@ pub(crate) enum FreezerError {
     /// A file of a cgroup could not be opened or read.
     #[error("cannot {action} `{}`", path.display())]
     Cgroup { action: &'static str, path: PathBuf, source: io::Error },
-    /// The freeze would hit ourselves, and then nobody could end it.
-    #[error("it holds Stillpoint itself")]
-    Ourselves,
+    /// The freeze would hit somebody without whom nobody could end it.
+    #[error("it holds {what}, which must not be frozen")]
+    Needed { what: String },
     /// A process could not be opened.
     #[error("cannot {action} process {pid}")]
     Process { action: &'static str, pid: u32, source: io::Error },
 }
 
 /// Opens a target and everything its thaw will need; nothing is written.
-pub(crate) fn open(target: &FreezeTarget) -> Result<Box<dyn Freezer>, FreezerError> {
+pub(crate) fn open(
+    target: &FreezeTarget,
+    needed: &[Needed],
+) -> Result<Box<dyn Freezer>, FreezerError> {
     let freezer = open_to_thaw(target)?;
-    let parent = getppid().map(|pid| pid.as_raw_nonzero().get().unsigned_abs());
-    let own = getpid().as_raw_nonzero().get().unsigned_abs();
-    for pid in parent.into_iter().chain([own]) {
-        if freezer.holds(pid)? {
-            return Err(FreezerError::Ourselves);
-        }
-    }
+    holds_nobody(&*freezer, needed)?;
     Ok(freezer)
+}
+
+/// Looks whether a freeze would hit somebody whom it must not hit.
+pub(crate) fn holds_nobody(freezer: &dyn Freezer, needed: &[Needed]) -> Result<(), FreezerError> {
+    let processes = freezer.processes()?;
+    let ours = Needed { pid: std::process::id(), what: "Stillpoint's warden".to_owned() };
+    let mut found = needed.iter().chain([&ours]).filter(|needed| processes.contains(&needed.pid));
+    let Some(needed) = found.next() else { return Ok(()) };
+    Err(FreezerError::Needed { what: needed.what.clone() })
 }
 
 /// The same for what was frozen by a warden that is gone, whoever is in it.

@@ -17,6 +17,7 @@ mod freezer;
 mod group;
 pub mod journal;
 mod member;
+mod needed;
 mod outlook;
 mod places;
 mod snapshot;

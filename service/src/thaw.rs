@@ -14,7 +14,7 @@ pub async fn thaw(journals: PathBuf, which: Which) -> Swept {
 pub(crate) async fn thaw_first(journals: PathBuf) {
     let Swept { thawed, failures } = thaw(journals, Which::Abandoned).await;
     for thawed in thawed {
-        tracing::warn!(target = thawed.target, "a backup died and left it frozen; it runs again");
+        tracing::warn!(what = %thawed.target, "a backup died and left it frozen; it runs again");
     }
     for failure in failures {
         tracing::error!("{failure}");

@@ -27,6 +27,7 @@ use crate::drivers::{Failure, Plan, Taken};
 use crate::error::{ConsistencyError, SnapshotError, WardenSaid};
 use crate::group::{Command, Event, Group, MemberIndex, Outcome, Parties, PlaceIndex};
 use crate::journal::{self, Sweep, Swept, Which};
+use crate::needed::needed;
 use crate::warden::{Order, Report, Warden, raw};
 
 /// Starts a warden and has it open every target; nothing is frozen yet.
@@ -40,6 +41,7 @@ pub(super) fn arm(request: &Request, units: &Units) -> Result<Option<Warden>, Co
         run: request.run,
         deadline_micros: micros(request.deadline),
         journals: raw(&request.warden.journals),
+        needed: needed(&request.warden.journals, &request.engine_sockets),
         targets: units.armed(),
     };
     warden.order(&order).map_err(failure("take its orders"))?;

@@ -41,7 +41,7 @@ impl Looks {
             Look::After => self.readings(),
         };
         let traces: Vec<_> = match look {
-            Look::Before => readings.iter().map(not_still).collect(),
+            Look::Before => readings.iter().map(Option::as_ref).map(not_still).collect(),
             Look::After => self.base.iter().zip(&readings).map(moved_since).collect(),
         };
         if look == Look::Before {
@@ -90,7 +90,7 @@ impl Looks {
     }
 }
 
-fn not_still(reading: &Option<Reading>) -> Option<String> {
+fn not_still(reading: Option<&Reading>) -> Option<String> {
     match reading {
         Some(reading) if reading.still => None,
         Some(_) => Some("it does not stand still".to_owned()),
@@ -122,7 +122,7 @@ mod tests {
 
     impl Gauge for Shows {
         fn reading(&mut self) -> Result<Reading, FreezerError> {
-            let usage = self.0.pop().ok_or(FreezerError::Ourselves)?;
+            let usage = self.0.pop().ok_or(FreezerError::Needed { what: String::new() })?;
             let (begin, end) = (Moment::now(), Moment::now());
             Ok(Reading {
                 begin,

@@ -32,8 +32,8 @@ impl CgroupV1 {
 }
 
 impl Freezer for CgroupV1 {
-    fn holds(&self, pid: u32) -> Result<bool, FreezerError> {
-        Ok(cgroup::processes(&self.directory)?.contains(&pid))
+    fn processes(&self) -> Result<Vec<u32>, FreezerError> {
+        cgroup::processes(&self.directory)
     }
 
     fn is_foreign(&mut self) -> Result<bool, Trouble> {

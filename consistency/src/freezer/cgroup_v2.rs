@@ -38,8 +38,8 @@ pub(super) fn is_frozen(events: &Control) -> Result<Option<bool>, Trouble> {
 }
 
 impl Freezer for CgroupV2 {
-    fn holds(&self, pid: u32) -> Result<bool, FreezerError> {
-        Ok(cgroup::processes(&self.directory)?.contains(&pid))
+    fn processes(&self) -> Result<Vec<u32>, FreezerError> {
+        cgroup::processes(&self.directory)
     }
 
     fn is_foreign(&mut self) -> Result<bool, Trouble> {

@@ -96,8 +96,8 @@ impl ProcessTree {
 }
 
 impl Freezer for ProcessTree {
-    fn holds(&self, pid: u32) -> Result<bool, FreezerError> {
-        Ok(processes::family(self.root).contains(&pid))
+    fn processes(&self) -> Result<Vec<u32>, FreezerError> {
+        Ok(processes::family(self.root).into_iter().collect())
     }
 
     fn is_foreign(&mut self) -> Result<bool, Trouble> {
@@ -147,12 +147,13 @@ pub(crate) fn resume(process: Process) -> Result<bool, Trouble> {
     let Some(handle) = open_process(process.pid).map_err(Trouble::system(Act::Look))? else {
         return Ok(true);
     };
-    let stat = || processes::stat(process.pid).filter(|stat| stat.started == process.started);
-    if !stat().is_some_and(Stat::is_stopped) {
+    // Looked at after it was opened: from then on its number is not given away.
+    if !process.lives() {
         return Ok(true);
     }
+    // Also one that does not stand still: its stop may be on the way, and this takes it back.
     send(&handle, Signal::CONT)?;
-    Ok(!stat().is_some_and(Stat::is_stopped))
+    Ok(!processes::stat(process.pid).is_some_and(Stat::is_stopped))
 }
 
 fn open_process(pid: u32) -> Result<Option<OwnedFd>, Errno> {

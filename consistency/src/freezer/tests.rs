@@ -157,7 +157,7 @@ fn thaw(freezer: &mut dyn Freezer) {
 }
 
 fn freeze_and_thaw(target: &FreezeTarget, busy: &Busy) {
-    let (mut freezer, mut gauge) = (open(target).unwrap(), gauge(target).unwrap());
+    let (mut freezer, mut gauge) = (open(target, &[]).unwrap(), gauge(target).unwrap());
     assert!(!freezer.is_foreign().unwrap());
     assert!(!gauge.reading().unwrap().still);
     freeze(&mut *freezer);
@@ -168,7 +168,7 @@ fn freeze_and_thaw(target: &FreezeTarget, busy: &Busy) {
     let after = gauge.reading().unwrap();
     assert_eq!(after.break_since(&before), None, "{before:?} {after:?}");
 
-    assert!(open(target).unwrap().is_foreign().unwrap(), "a second freezer sees the freeze");
+    assert!(open(target, &[]).unwrap().is_foreign().unwrap(), "a second freezer sees the freeze");
     thaw(&mut *freezer);
     assert!(busy.uses_cpu());
     freeze(&mut *freezer);
@@ -202,7 +202,8 @@ fn a_child_that_somebody_stopped_is_not_continued() {
     let child = *processes::family(busy.pid()).iter().find(|pid| **pid != busy.pid()).unwrap();
     let handle = rustix::process::Pid::from_raw(child.cast_signed()).unwrap();
     rustix::process::kill_process(handle, rustix::process::Signal::STOP).unwrap();
-    let mut freezer = open(&FreezeTarget::ProcessTree(busy.pid())).unwrap();
+    while !processes::is_still(child) {}
+    let mut freezer = open(&FreezeTarget::ProcessTree(busy.pid()), &[]).unwrap();
     freeze(&mut *freezer);
     thaw(&mut *freezer);
     assert!(processes::stat(child).unwrap().is_stopped());
@@ -210,24 +211,31 @@ fn a_child_that_somebody_stopped_is_not_continued() {
 }
 
 #[test]
-fn nobody_freezes_the_one_who_must_thaw() {
+fn nobody_freezes_the_one_who_must_thaw_nor_whom_that_one_needs() {
     let own = FreezeTarget::ProcessTree(std::process::id());
-    assert!(matches!(open(&own), Err(FreezerError::Ourselves)));
+    assert!(matches!(open(&own, &[]), Err(FreezerError::Needed { .. })));
+    let busy = Busy::start();
+    let engine = Needed { pid: busy.pid(), what: "the engine".to_owned() };
+    let error = open(&FreezeTarget::ProcessTree(busy.pid()), std::slice::from_ref(&engine));
+    assert_eq!(error.unwrap_err().to_string(), "it holds the engine, which must not be frozen");
+    let Some(cgroup) = Cgroup::v2("needed") else { return };
+    let inside = Needed { pid: cgroup.busy().pid(), ..engine };
+    assert!(open(&FreezeTarget::CgroupV2(cgroup.directory()), &[inside]).is_err());
 }
 
 #[test]
 fn a_target_that_is_gone_is_an_error_that_names_it() {
     let gone = PathBuf::from("/sys/fs/cgroup/unified/no-such");
-    let error = open(&FreezeTarget::CgroupV2(gone)).unwrap_err();
+    let error = open(&FreezeTarget::CgroupV2(gone), &[]).unwrap_err();
     assert!(error.to_string().contains("no-such/cgroup.freeze"), "{error}");
-    assert!(open(&FreezeTarget::ProcessTree(0)).is_err());
-    assert!(open(&FreezeTarget::ProcessTree(u32::MAX)).is_err());
+    assert!(open(&FreezeTarget::ProcessTree(0), &[]).is_err());
+    assert!(open(&FreezeTarget::ProcessTree(u32::MAX), &[]).is_err());
 }
 
 #[test]
 fn a_cgroup_that_ends_while_frozen_is_thawed_at_once() {
     let Some(mut cgroup) = Cgroup::v2("ends") else { return };
-    let mut freezer = open(&FreezeTarget::CgroupV2(cgroup.directory())).unwrap();
+    let mut freezer = open(&FreezeTarget::CgroupV2(cgroup.directory()), &[]).unwrap();
     freezer.freeze(&mut nowhere).unwrap();
     cgroup.busy = None;
     let start = Instant::now();
@@ -244,7 +252,7 @@ fn a_cgroup_that_ends_while_frozen_is_thawed_at_once() {
 fn every_process_is_noted_before_it_is_stopped_and_one_that_is_not_runs_on() {
     let busy = Busy::start();
     let mut noted = Vec::new();
-    let mut freezer = open(&FreezeTarget::ProcessTree(busy.pid())).unwrap();
+    let mut freezer = open(&FreezeTarget::ProcessTree(busy.pid()), &[]).unwrap();
     freezer
         .freeze(&mut |process| {
             assert!(!processes::stat(process.pid).unwrap().is_stopped());
@@ -252,6 +260,7 @@ fn every_process_is_noted_before_it_is_stopped_and_one_that_is_not_runs_on() {
             Ok(())
         })
         .unwrap();
+    while !freezer.settle(&mut nowhere).unwrap() {}
     assert_eq!(noted.len(), 2, "{noted:?}");
     for process in noted {
         let namesake = Process { started: process.started + 1, ..process };
@@ -260,7 +269,7 @@ fn every_process_is_noted_before_it_is_stopped_and_one_that_is_not_runs_on() {
         while !resume(process).unwrap() {}
         assert!(!processes::stat(process.pid).unwrap().is_stopped());
     }
-    let mut freezer = open(&FreezeTarget::ProcessTree(busy.pid())).unwrap();
+    let mut freezer = open(&FreezeTarget::ProcessTree(busy.pid()), &[]).unwrap();
     assert_eq!(freezer.freeze(&mut |_| Err(Trouble::Full)), Err(Trouble::Full));
     assert!(busy.uses_cpu());
 }

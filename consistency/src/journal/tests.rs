@@ -21,7 +21,7 @@ impl Dead {
     fn of(targets: Vec<FreezeTarget>) -> Self {
         let journals = tempfile::tempdir().unwrap();
         let journal = Some(Journal::create(journals.path(), "run", &targets).unwrap());
-        let freezers = targets.iter().map(|target| freezer::open(target).unwrap()).collect();
+        let freezers = targets.iter().map(|target| freezer::open(target, &[]).unwrap()).collect();
         Self { journals, targets, freezers, journal }
     }
 
@@ -34,7 +34,7 @@ impl Dead {
     }
 
     fn is_frozen(&self, target: usize) -> bool {
-        freezer::open(&self.targets[target]).unwrap().is_foreign().unwrap()
+        freezer::open(&self.targets[target], &[]).unwrap().is_foreign().unwrap()
     }
 
     fn die(&mut self) {
@@ -104,6 +104,7 @@ fn what_was_thawed_already_is_not_touched_again() {
     // Somebody else's business.
     let pid = rustix::process::Pid::from_raw(busy.pid().cast_signed()).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
+    while !dead.is_frozen(0) {}
     dead.die();
     assert_eq!(thawed(&dead.sweep(Which::All)), 0);
     assert!(dead.is_frozen(0));

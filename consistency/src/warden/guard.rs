@@ -25,6 +25,7 @@ use crate::error::chain;
 use crate::freezer;
 use crate::journal::Journal;
 use crate::member::{Member, Refusal};
+use crate::needed::Needed;
 
 /// What a warden is connected to.
 #[derive(Clone, Debug)]
@@ -46,6 +47,7 @@ pub(crate) fn run(site: Site<'_>) -> io::Result<Option<String>> {
         watch: Watch::new(site.orders, site.stop)?,
         outbox: Outbox::new(site.reports),
         exposed: site.exposed,
+        needed: Vec::new(),
         holds: Vec::new(),
         journal: None,
         member: Member::default(),
@@ -80,6 +82,8 @@ struct Guard<'a> {
     watch: Watch<'a>,
     outbox: Outbox<'a>,
     exposed: Vec<String>,
+    /// Who must not be frozen.
+    needed: Vec<Needed>,
     holds: Vec<Hold>,
     journal: Option<Journal>,
     member: Member,
@@ -142,7 +146,8 @@ impl Guard<'_> {
 
     fn obey(&mut self, order: Order) {
         let result = match order {
-            Order::Arm { run, deadline_micros, journals, targets } => {
+            Order::Arm { run, deadline_micros, journals, needed, targets } => {
+                self.needed = needed;
                 self.deadline = Duration::from_micros(deadline_micros);
                 self.member.arm(run).map(|()| self.open(run, &path(&journals), &targets))
             }
@@ -158,7 +163,7 @@ impl Guard<'_> {
         let opened: Vec<_> = targets.iter().map(|armed| (&armed.target).into()).collect();
         self.thaw_line = serde_json::to_vec(&Order::Thaw { run }).unwrap_or_default();
         for (line, (armed, target)) in targets.iter().zip(&opened).enumerate() {
-            match freezer::open(target) {
+            match freezer::open(target, &self.needed) {
                 Ok(freezer) => self.holds.push(Hold::new(armed.number, line, freezer)),
                 Err(error) => return self.fail_to_arm(Some(armed.number), chain(&error)),
             }
@@ -187,7 +192,8 @@ impl Guard<'_> {
     fn freeze(&mut self) {
         let Some(journal) = &mut self.journal else { return };
         // All are looked at before the first is frozen: a cgroup may lie in another's.
-        let trouble = |hold: &mut Hold| hold.check().err().map(|trouble| hold.failed(trouble));
+        let needed = &self.needed;
+        let trouble = |hold: &mut Hold| hold.check(needed).err();
         if let Some(report) = self.holds.iter_mut().find_map(trouble) {
             self.member.spend();
             return self.outbox.send(&report);

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use super::protocol::Report;
 use crate::clock::Moment;
-use crate::freezer::{Freezer, Trouble};
+use crate::error::chain;
+use crate::freezer::{Freezer, Trouble, holds_nobody};
 use crate::journal::{Journal, Mark};
+use crate::needed::Needed;
 
 #[derive(Debug)]
 pub(super) struct Hold {
@@ -36,13 +38,21 @@ impl Hold {
         Self { freezer, state: State::Free, number, line, thawed: None }
     }
 
-    /// Whether it is not ours to freeze, having been frozen by somebody else.
-    pub(super) fn check(&mut self) -> Result<(), Trouble> {
-        if self.freezer.is_foreign()? { Err(Trouble::Foreign) } else { Ok(()) }
+    /// Whether it may be frozen: nobody else has done so, and it holds nobody who is needed.
+    pub(super) fn check(&mut self, needed: &[Needed]) -> Result<(), Report> {
+        match self.freezer.is_foreign() {
+            Ok(false) => {}
+            Ok(true) => return Err(self.failed(Trouble::Foreign)),
+            Err(trouble) => return Err(self.failed(trouble)),
+        }
+        holds_nobody(&*self.freezer, needed).map_err(|error| Report::Refused {
+            target: Some(self.number),
+            reason: chain(&error).into(),
+        })
     }
 
     /// The report that it cannot be frozen.
-    pub(super) fn failed(&self, trouble: Trouble) -> Report {
+    fn failed(&self, trouble: Trouble) -> Report {
         Report::FreezeFailed { target: self.number, trouble }
     }
 

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Moment;
 use crate::freezer::Trouble;
+use crate::needed::Needed;
 
 /// From us to the warden. Targets are named by the number that `arm` gives them.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -25,6 +26,8 @@ pub(crate) enum Order {
         deadline_micros: u64,
         /// The directory of the journal.
         journals: RawPath,
+        /// Who must not be frozen.
+        needed: Vec<Needed>,
         /// What to open.
         targets: Vec<Armed>,
     },
@@ -179,7 +182,8 @@ mod tests {
         let target = FreezeTarget::CgroupV2(path);
         let armed = Armed { number: 0, target: WireTarget::from(&target) };
         let (run, journals) = (PointId::new([1; 16]), raw(Path::new("/run/\u{e4}")));
-        let order = Order::Arm { run, deadline_micros: 1, journals, targets: vec![armed] };
+        let (needed, targets) = (Vec::new(), vec![armed]);
+        let order = Order::Arm { run, deadline_micros: 1, journals, needed, targets };
         let line = serde_json::to_vec(&order).unwrap();
         assert!(!line.contains(&b'\n'));
         let Ok(Order::Arm { targets, .. }) = serde_json::from_slice(&line) else { panic!() };

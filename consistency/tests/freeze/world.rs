@@ -129,6 +129,7 @@ impl World {
                 arguments: vec!["--warden".into()],
                 journals: self.journals(),
             },
+            engine_sockets: Vec::new(),
             freeze: true,
         }
     }

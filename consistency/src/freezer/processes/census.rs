@@ -33,9 +33,10 @@ impl Census {
         let mut full = false;
         each_number(proc, |pid| {
             let Some(stat) = stat(proc, pid) else { return };
-            match children.len() < HOST_PROCESSES_MAX {
-                true => children.push((stat.parent, pid)),
-                false => full = true,
+            if children.len() < HOST_PROCESSES_MAX {
+                children.push((stat.parent, pid));
+            } else {
+                full = true;
             }
         })?;
         if full {

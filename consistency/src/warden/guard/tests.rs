@@ -60,7 +60,8 @@ impl World {
         let targets = targets.iter().enumerate().map(armed).collect();
         let (deadline_micros, journals) =
             (crate::clock::micros(deadline), raw(self.journals.path()));
-        self.order(&Order::Arm { run: RUN, deadline_micros, journals, targets });
+        let needed = Vec::new();
+        self.order(&Order::Arm { run: RUN, deadline_micros, journals, needed, targets });
     }
 
     fn order(&mut self, order: &Order) {

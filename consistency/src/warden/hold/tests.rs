@@ -10,8 +10,8 @@ use crate::freezer::{FreezerError, Note};
 struct Stubborn(u32);
 
 impl Freezer for Stubborn {
-    fn holds(&self, _pid: u32) -> Result<bool, FreezerError> {
-        Ok(false)
+    fn processes(&self) -> Result<Vec<u32>, FreezerError> {
+        Ok(Vec::new())
     }
 
     fn is_foreign(&mut self) -> Result<bool, Trouble> {

@@ -18,40 +18,40 @@ pub(super) enum Rule {
     Deadline,
 }
 
-use Rule::*;
-
 impl Rule {
     pub(super) const ALL: [Self; 9] = [
-        SeenBefore,
-        AllTaken,
-        SeenAfter,
-        Continuity,
-        Token,
-        LookNumber,
-        MemberToken,
-        FreezesOnce,
-        Deadline,
+        Self::SeenBefore,
+        Self::AllTaken,
+        Self::SeenAfter,
+        Self::Continuity,
+        Self::Token,
+        Self::LookNumber,
+        Self::MemberToken,
+        Self::FreezesOnce,
+        Self::Deadline,
     ];
 
     /// The rule in words.
     pub(super) fn text(self) -> &'static str {
         match self {
-            SeenBefore => "snapshots begin when every member was seen to stand still",
-            AllTaken => "the second look begins when all snapshots are whole",
-            SeenAfter => "a point is proven when every member was seen after the last snapshot",
-            Continuity => "a member must have stood still from the first look to the second",
-            Token => "what is said of another run is not heard",
-            LookNumber => "an answer counts for the look that asked for it",
-            MemberToken => "a host follows orders of its own run only",
-            FreezesOnce => "a warden freezes once, and after its thaw never again",
-            Deadline => "a warden thaws at the deadline, whoever is silent",
+            Self::SeenBefore => "snapshots begin when every member was seen to stand still",
+            Self::AllTaken => "the second look begins when all snapshots are whole",
+            Self::SeenAfter => {
+                "a point is proven when every member was seen after the last snapshot"
+            }
+            Self::Continuity => "a member must have stood still from the first look to the second",
+            Self::Token => "what is said of another run is not heard",
+            Self::LookNumber => "an answer counts for the look that asked for it",
+            Self::MemberToken => "a host follows orders of its own run only",
+            Self::FreezesOnce => "a warden freezes once, and after its thaw never again",
+            Self::Deadline => "a warden thaws at the deadline, whoever is silent",
         }
     }
 
     /// Where leaving it out does harm.
     pub(super) fn world(self) -> (&'static str, Bounds) {
         match self {
-            Token | MemberToken => Bounds::two_runs(),
+            Self::Token | Self::MemberToken => Bounds::two_runs(),
             _ => Bounds::meddling(),
         }
     }

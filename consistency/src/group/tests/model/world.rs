@@ -24,7 +24,7 @@ impl Bounds {
     }
 
     pub(super) fn two_runs() -> (&'static str, Self) {
-        ("two runs", Self { hosts: 2, runs: 2, meddling: false, without: None })
+        ("two runs", Self { hosts: 1, runs: 2, meddling: false, without: None })
     }
 
     pub(super) fn all() -> [(&'static str, Self); 2] {
