@@ -110,7 +110,11 @@ fn within<F: Future<Output = ()>>(act: impl FnOnce(Arc<Engine>, Arc<Directory>) 
         state_dir: directory.join("state"),
         cache_dir: None,
         platforms: Platforms { docker: Some(lab::docker()), declared: Vec::new() },
-        warden: WardenProgram { program: program(), arguments: vec!["warden".into()] },
+        warden: WardenProgram {
+            program: program(),
+            arguments: vec!["warden".into()],
+            journals: directory.join("freezes"),
+        },
     };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {

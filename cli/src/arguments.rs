@@ -33,6 +33,10 @@ pub(crate) struct Arguments {
     /// The directory of the catalog
     #[arg(long, global = true, value_name = "DIR", env = "STILLPOINT_STATE_DIR")]
     pub(crate) state_dir: Option<PathBuf>,
+    /// The directory of what is being frozen, the same for all commands; it may be in memory
+    /// [default: /run/stillpoint]
+    #[arg(long, global = true, value_name = "DIR", env = "STILLPOINT_RUNTIME_DIR")]
+    pub(crate) runtime_dir: Option<PathBuf>,
     /// The directory of the cache, which may be removed at any time [default: `cache` in a state
     /// directory that was given, or the system's]
     #[arg(long, global = true, value_name = "DIR", env = "STILLPOINT_CACHE_DIR")]
@@ -115,6 +119,12 @@ pub(crate) enum Verb {
     Prune(PruneArguments),
     /// Make the best of a damaged repository; the plan is shown first, and nothing is deleted
     Repair(RepairArguments),
+    /// Thaw what a backup that died has left frozen; every backup does so first
+    Thaw {
+        /// Also end freezes that are going on; their restore points are refused
+        #[arg(long)]
+        all: bool,
+    },
     /// See it all happen: an application backed up while it writes, lost, and restored
     Demo {
         /// A new or empty directory for everything that is made
@@ -162,6 +172,7 @@ impl Verb {
             Self::Forget(_) => "forget restore points".into(),
             Self::Prune(_) => "prune the repository".into(),
             Self::Repair(_) => "repair the repository".into(),
+            Self::Thaw { .. } => "thaw what is frozen".into(),
             Self::Demo { directory } => {
                 format!("run the demonstration in `{}`", directory.display())
             }

@@ -1,6 +1,7 @@
 //! Each verb, done through the service.
 
 mod note;
+mod thaw;
 mod upkeep;
 
 use std::path::{Path, PathBuf};
@@ -35,6 +36,10 @@ use crate::render::{self, Answer};
 
 /// Does what was typed, and prints the answer.
 pub(crate) async fn run(arguments: Arguments) -> Result<Exit, ServiceError> {
+    if let Verb::Thaw { all } = arguments.verb {
+        // Also with a configuration that makes no sense.
+        return Ok(thaw::run(&arguments, all).await);
+    }
     let context = Context::new(arguments)?;
     let Context { arguments, config, .. } = &context;
     match &arguments.verb {
@@ -89,8 +94,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, ServiceError> {
             let file = context.config_file.as_deref();
             Ok(context.answer(&render::ConfigChecked::new(file, config), Exit::Success))
         }
-        // Processes of their own; `main` has seen to them.
-        Verb::Warden | Verb::DemoWriter { .. } => Ok(Exit::Failure),
+        // Seen to above, or by `main`, being processes of their own.
+        Verb::Thaw { .. } | Verb::Warden | Verb::DemoWriter { .. } => Ok(Exit::Failure),
     }
 }
 
@@ -165,7 +170,11 @@ impl Context {
             cache_dir: (!self.arguments.no_cache).then(|| self.cache_dir(state_dir.as_deref())),
             state_dir: state_dir.unwrap_or_else(paths::state_dir),
             platforms: self.platforms(),
-            warden: WardenProgram { program: own_program()?, arguments: vec!["warden".into()] },
+            warden: WardenProgram {
+                program: own_program()?,
+                arguments: vec!["warden".into()],
+                journals: thaw::journals(&self.arguments),
+            },
         })
     }
 

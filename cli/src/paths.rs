@@ -18,6 +18,15 @@ pub(crate) fn state_dir() -> PathBuf {
     }
 }
 
+/// The directory of what is being frozen; like a freeze, it need not outlive the next start of the
+/// machine.
+pub(crate) fn runtime_dir() -> PathBuf {
+    match own("XDG_RUNTIME_DIR", ".local/state") {
+        Some(directory) => directory.join("stillpoint"),
+        None => "/run/stillpoint".into(),
+    }
+}
+
 /// The directory of what can be removed at any time.
 pub(crate) fn cache_dir() -> PathBuf {
     match own("XDG_CACHE_HOME", ".cache") {

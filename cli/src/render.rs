@@ -12,6 +12,7 @@ mod points;
 mod repository;
 mod restore;
 mod table;
+mod thaw;
 mod upkeep;
 
 use std::error::Error;

@@ -18,6 +18,16 @@ impl Moment {
         Self(seconds.saturating_mul(1_000_000).saturating_add(nanoseconds / 1_000))
     }
 
+    /// A moment that [`Moment::micros`] told.
+    pub(crate) fn from_micros(micros: u64) -> Self {
+        Self(micros)
+    }
+
+    /// Microseconds since a moment that is the same until the machine is started again.
+    pub(crate) fn micros(self) -> u64 {
+        self.0
+    }
+
     /// The moment that much later.
     pub(crate) fn after(self, wait: Duration) -> Self {
         Self(self.0.saturating_add(micros(wait)))

@@ -1,22 +1,25 @@
 //! The freeze, done: prepares, drives the [`Group`], and turns its end into a snapshot or an error.
 
 mod course;
+mod looks;
 mod record;
 mod units;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use format::evidence::{Evidence, MemberEvidence, VolumeEvidence};
 use format::ids::PointId;
 use platform::application::{Activity, Application};
 
+use self::looks::Looks;
 use self::record::Record;
 use self::units::Units;
 use crate::clock::{Moment, micros};
 use crate::drivers::{Failure, Plan, Taken, in_place};
 use crate::error::{ConsistencyError, WardenSaid};
-use crate::group::{Cause, Outcome};
+use crate::group::{Cause, MemberIndex, Outcome};
 use crate::snapshot::{GroupSnapshot, VolumeSnapshot};
 use crate::warden::WardenProgram;
 
@@ -31,6 +34,8 @@ pub struct Request {
     pub deadline: Duration,
     /// How to run the warden.
     pub warden: WardenProgram,
+    /// The sockets of engines that must not be frozen.
+    pub engine_sockets: Vec<PathBuf>,
     /// Whether to freeze. If not, the volumes are read where they are, and the level is `fuzzy`.
     pub freeze: bool,
 }
@@ -49,10 +54,12 @@ pub fn take(request: &Request) -> Result<GroupSnapshot, ConsistencyError> {
     let units = Units::of(&request.application)?;
     let plan = Plan::prepare(&request.application.volumes, request.run).map_err(not_taken)?;
     plan.sync();
+    let looks = Looks::open(&units)?;
     let warden = course::arm(request, &units)?;
-    let (outcome, record) = course::run(request, &units, &plan, warden);
+    let (outcome, record) = course::run(request, &units, &plan, looks, warden);
+    tell_of_thaws(&units, &record);
     match outcome {
-        Outcome::Complete => Ok(complete(request, &units, plan, &record)),
+        Outcome::Complete { moved } => Ok(complete(request, &units, plan, &moved, &record)),
         Outcome::Failed(cause) => Err(failed(request, &units, cause, record)),
         Outcome::StillFrozen(members) => {
             Err(ConsistencyError::StillFrozen { members: units.names(&members) })
@@ -73,8 +80,21 @@ fn read_in_place(application: &Application) -> Result<GroupSnapshot, Consistency
     Ok(GroupSnapshot { volumes, evidence: None, remarks, plan: None, breaks })
 }
 
-fn complete(request: &Request, units: &Units, plan: Plan, record: &Record) -> GroupSnapshot {
-    let breaks = units.breaks(record);
+// Not before: a log may lie with somebody who was frozen.
+fn tell_of_thaws(units: &Units, record: &Record) {
+    for (member, trouble) in &record.thaw_failures {
+        tracing::error!(container = units.name(*member), "a thaw failed at first: {trouble}");
+    }
+}
+
+fn complete(
+    request: &Request,
+    units: &Units,
+    plan: Plan,
+    moved: &BTreeSet<MemberIndex>,
+    record: &Record,
+) -> GroupSnapshot {
+    let breaks = units.breaks(moved, record);
     let taken = record.taken();
     let evidence = Evidence {
         window_micros: record.last().micros_since(record.zero()),

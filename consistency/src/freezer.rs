@@ -1,47 +1,54 @@
 //! Ways to make every process of a container stand still, and to see that it did.
 //!
 //! Nothing here waits: whoever drives a [`Freezer`] comes back after [`Freezer::pause`] or when
-//! [`Freezer::events`] has something to say. Everything a thaw needs is opened before the freeze.
+//! [`Freezer::events`] has something to say. Everything a thaw needs is opened and allocated
+//! before the freeze. A [`Gauge`] measures from outside, and freezes nothing.
 
 mod cgroup;
 mod cgroup_v1;
 mod cgroup_v2;
+mod gauge;
 mod process_tree;
 mod processes;
 mod reading;
+mod trouble;
 
 use std::fmt;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
-use std::thread;
 use std::time::Duration;
 
 use platform::application::FreezeTarget;
-use rustix::process::{getpid, getppid};
 use thiserror::Error;
 
+pub(crate) use self::gauge::{Gauge, gauge};
+pub(crate) use self::process_tree::resume;
+pub(crate) use self::processes::Process;
 pub(crate) use self::reading::Reading;
+pub(crate) use self::trouble::{Act, Trouble};
+use crate::needed::Needed;
 
-/// One target, opened.
+/// Told of every process before it is stopped; a process that cannot be noted is left alone.
+pub(crate) type Note<'a> = &'a mut dyn FnMut(Process) -> Result<(), Trouble>;
+
+/// One target, opened. After that nothing here allocates, and only processes that have no cgroup
+/// are looked for in `/proc`.
 pub(crate) trait Freezer: fmt::Debug + Send {
-    /// Whether this process is among those that would be frozen.
-    fn holds(&self, pid: u32) -> Result<bool, FreezerError>;
+    /// Every process that would be frozen now.
+    fn processes(&self) -> Result<Vec<u32>, FreezerError>;
 
     /// Whether somebody else froze it, so that a thaw is not ours to give.
-    fn is_foreign(&mut self) -> Result<bool, FreezerError>;
+    fn is_foreign(&mut self) -> Result<bool, Trouble>;
 
     /// Asks for the freeze and returns at once.
-    fn freeze(&mut self) -> Result<(), FreezerError>;
+    fn freeze(&mut self, note: Note<'_>) -> Result<(), Trouble>;
 
     /// Does what is due after `freeze`; true when every process stands still.
-    fn settle(&mut self) -> Result<bool, FreezerError>;
+    fn settle(&mut self, note: Note<'_>) -> Result<bool, Trouble>;
 
     /// Asks for the thaw and reads it back; true when the processes run again or are gone.
-    fn thaw(&mut self) -> Result<bool, FreezerError>;
-
-    /// What can be measured now.
-    fn reading(&mut self) -> Result<Reading, FreezerError>;
+    fn thaw(&mut self) -> Result<bool, Trouble>;
 
     /// How long to wait before the next `settle`, if there are no events.
     fn pause(&self) -> Duration;
@@ -51,80 +58,54 @@ pub(crate) trait Freezer: fmt::Debug + Send {
         None
     }
 
-    /// Takes note that `events` had something to say, and makes it wait for the next.
-    fn notice(&mut self) {}
+    /// Takes note that `events` had something to say, and makes it wait for the next; false when
+    /// nothing more will come.
+    fn notice(&mut self) -> bool {
+        false
+    }
 }
 
-/// Why a target cannot be frozen, thawed or read.
+/// Why a target cannot be opened.
 #[derive(Debug, Error)]
-pub enum FreezerError {
-    /// A control file of a cgroup did not do as it should.
+pub(crate) enum FreezerError {
+    /// A file of a cgroup could not be opened or read.
     #[error("cannot {action} `{}`", path.display())]
-    Cgroup {
-        /// What was tried.
-        action: &'static str,
-        /// On which file.
-        path: PathBuf,
-        /// What the kernel said.
-        source: io::Error,
-    },
-    /// The freeze would hit ourselves, and then nobody could end it.
-    #[error("it holds Stillpoint itself")]
-    Ourselves,
-    /// A process did not take its signal or could not be read.
+    Cgroup { action: &'static str, path: PathBuf, source: io::Error },
+    /// The freeze would hit somebody without whom nobody could end it.
+    #[error("it holds {what}, which must not be frozen")]
+    Needed { what: String },
+    /// A process could not be opened.
     #[error("cannot {action} process {pid}")]
-    Process {
-        /// What was tried.
-        action: &'static str,
-        /// On which process.
-        pid: u32,
-        /// What the kernel said.
-        source: io::Error,
-    },
-    /// Somebody else stopped it already.
-    #[error("somebody else froze it")]
-    Foreign,
-    /// It ended.
-    #[error("it is gone")]
-    Gone,
+    Process { action: &'static str, pid: u32, source: io::Error },
 }
 
 /// Opens a target and everything its thaw will need; nothing is written.
-pub(crate) fn open(target: &FreezeTarget) -> Result<Box<dyn Freezer>, FreezerError> {
-    let freezer: Box<dyn Freezer> = match target {
-        FreezeTarget::CgroupV1(path) => Box::new(cgroup_v1::CgroupV1::open(path)?),
-        FreezeTarget::CgroupV2(path) => Box::new(cgroup_v2::CgroupV2::open(path)?),
-        FreezeTarget::ProcessTree(root) => Box::new(process_tree::ProcessTree::open(*root)?),
-    };
-    let parent = getppid().map(|pid| pid.as_raw_nonzero().get().unsigned_abs());
-    let own = getpid().as_raw_nonzero().get().unsigned_abs();
-    for pid in parent.into_iter().chain([own]) {
-        if freezer.holds(pid)? {
-            return Err(FreezerError::Ourselves);
-        }
-    }
+pub(crate) fn open(
+    target: &FreezeTarget,
+    needed: &[Needed],
+) -> Result<Box<dyn Freezer>, FreezerError> {
+    let freezer = open_to_thaw(target)?;
+    holds_nobody(&*freezer, needed)?;
     Ok(freezer)
 }
 
-/// Thaws a target without a warden, whoever froze it; the last resort, and harmless.
-///
-/// Gives up after a second; false means that it may be frozen still.
-pub fn thaw(target: &FreezeTarget) -> Result<bool, FreezerError> {
-    let mut freezer: Box<dyn Freezer> = match target {
-        FreezeTarget::ProcessTree(root) => Box::new(process_tree::ProcessTree::adopt(*root)?),
-        cgroup => open(cgroup)?,
-    };
-    for _ in 0..THAW_TRIES {
-        if freezer.thaw()? {
-            return Ok(true);
-        }
-        thread::sleep(THAW_PAUSE);
-    }
-    Ok(false)
+/// Looks whether a freeze would hit somebody whom it must not hit.
+pub(crate) fn holds_nobody(freezer: &dyn Freezer, needed: &[Needed]) -> Result<(), FreezerError> {
+    let processes = freezer.processes()?;
+    let ours = Needed { pid: std::process::id(), what: "Stillpoint's warden".to_owned() };
+    let mut found = needed.iter().chain([&ours]).filter(|needed| processes.contains(&needed.pid));
+    let Some(needed) = found.next() else { return Ok(()) };
+    Err(FreezerError::Needed { what: needed.what.clone() })
 }
 
-const THAW_TRIES: u32 = 10;
-const THAW_PAUSE: Duration = Duration::from_millis(100);
+/// The same for what was frozen by a warden that is gone, whoever is in it.
+pub(crate) fn open_to_thaw(target: &FreezeTarget) -> Result<Box<dyn Freezer>, FreezerError> {
+    Ok(match target {
+        FreezeTarget::CgroupV1(path) => Box::new(cgroup_v1::CgroupV1::open(path)?),
+        FreezeTarget::CgroupV2(path) => Box::new(cgroup_v2::CgroupV2::open(path)?),
+        FreezeTarget::ProcessTree(root) => Box::new(process_tree::ProcessTree::open(*root)?),
+    })
+}
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -1,32 +1,72 @@
-//! The freeze of one application: every member still, one snapshot of all volumes, thaw.
+//! The freeze of one application: every member still, all volumes snapshotted, thaw.
 //!
-//! Pure: [`Group::step`] takes what happened and answers what to do; `freeze.rs` does it in order.
+//! Pure: [`Group::step`] takes what happened and answers what to do; `freeze.rs` does it for one
+//! host. The group knows members, not hosts: what it hears may be late, come twice or never, so
+//! each message names its run and each look its number.
 //!
 //! # Invariants
 //! - No volume is snapshotted while any member still writes.
+//! - No member is thawed by us while a volume is snapshotted, unless the point is given up.
 //! - Every member told to freeze is told to thaw, whatever happens.
 //! - A group is complete only if neither the deadline nor a lost warden nor an early thaw came
-//!   before the members were seen to stand still after the last snapshot.
+//!   before the members were looked at after the last snapshot.
 //! - The end comes once: when nothing is held any more and no snapshot is being made.
 
 use std::collections::BTreeSet;
 
+use format::ids::PointId;
+
 /// A freeze in progress.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(crate) struct Group {
+    run: PointId,
+    parties: Parties,
     // Told to freeze and not known to run again.
     held: BTreeSet<MemberIndex>,
     phase: Phase,
     // Snapshots cannot be taken back once begun, only waited for.
-    snapshotting: bool,
+    taking: BTreeSet<PlaceIndex>,
+}
+
+/// Who takes part.
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
+pub(crate) struct Parties {
+    /// What is frozen and thawed.
+    pub(crate) held: BTreeSet<MemberIndex>,
+    /// What must stand still, frozen by us or not.
+    pub(crate) watched: BTreeSet<MemberIndex>,
+    /// Where snapshots are made.
+    pub(crate) places: BTreeSet<PlaceIndex>,
 }
 
 /// One of the things that are frozen together, counted from 0.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(crate) struct MemberIndex(pub(crate) usize);
 
+/// One of the hosts whose volumes are snapshotted, counted from 0.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub(crate) struct PlaceIndex(pub(crate) usize);
+
+/// Which look at a member.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Look {
+    /// Before the first snapshot; later ones are compared with it.
+    Before,
+    /// After the last snapshot.
+    After,
+}
+
+/// What a look at a member showed.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Sight {
+    /// It stands still, and did so since the first look.
+    Still,
+    /// It moves, or has moved, or nobody knows.
+    Moved,
+}
+
 /// Something that happened.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Event {
     /// The time in which everything must be done is over.
     DeadlinePassed,
@@ -34,12 +74,12 @@ pub(crate) enum Event {
     FreezeFailed(MemberIndex),
     /// All processes of a member stand still.
     Frozen(MemberIndex),
-    /// All members were looked at; `moving` is one that does not stand still.
-    Pulsed { moving: Option<MemberIndex> },
-    /// A snapshot could not be made; no other is being made any more.
-    SnapshotFailed,
-    /// All snapshots are whole.
-    SnapshotsTaken,
+    /// A member was looked at.
+    Looked { look: Look, member: MemberIndex, sight: Sight },
+    /// A snapshot could not be made; no other is being made there any more.
+    SnapshotFailed(PlaceIndex),
+    /// All snapshots of a place are whole.
+    Taken(PlaceIndex),
     /// A member could not be thawed, or nobody knows whether it was.
     ThawFailed(MemberIndex),
     /// All processes of a member run again.
@@ -48,8 +88,8 @@ pub(crate) enum Event {
     WardenLost,
 }
 
-/// Something to do.
-#[derive(Clone, Debug, Eq, PartialEq)]
+/// Something to do, in the name of the group's run.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Command {
     /// Stop making snapshots as soon as possible.
     Abandon,
@@ -57,19 +97,20 @@ pub(crate) enum Command {
     Finish(Outcome),
     /// Freeze these members.
     Freeze(BTreeSet<MemberIndex>),
-    /// Look whether every member stands still.
-    Pulse,
-    /// Make all snapshots.
-    Snapshot,
+    /// Look whether these members stand still.
+    Look(Look, BTreeSet<MemberIndex>),
+    /// Make all snapshots of these places.
+    Snapshot(BTreeSet<PlaceIndex>),
     /// Thaw these members.
     Thaw(BTreeSet<MemberIndex>),
 }
 
 /// How a freeze ended.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Outcome {
-    /// Every snapshot was made between two looks at members that stood still.
-    Complete,
+    /// Every snapshot was made between two looks at members that stood still, but for those that
+    /// `moved`: the volumes are of one instant only if there are none.
+    Complete { moved: BTreeSet<MemberIndex> },
     /// There is no group snapshot.
     Failed(Cause),
     /// These members may be frozen still, whatever became of the snapshots.
@@ -77,7 +118,7 @@ pub(crate) enum Outcome {
 }
 
 /// Why there is no group snapshot.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Cause {
     /// A member could not be frozen.
     Refused(MemberIndex),
@@ -93,51 +134,53 @@ pub(crate) enum Cause {
     Woke(MemberIndex),
 }
 
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 enum Phase {
     /// Waiting for these members to stand still.
     Freezing(BTreeSet<MemberIndex>),
-    /// All are said to be frozen; looking whether it is so.
-    Checking,
+    /// All are said to be frozen; looking whether it is so, at these still.
+    Checking(BTreeSet<MemberIndex>),
+    /// Waiting for the places in `taking`.
     Snapshotting,
-    /// Looking whether all stood still until now.
-    Proving,
+    /// Looking whether all stood still until now, at these still.
+    Proving {
+        unseen: BTreeSet<MemberIndex>,
+        moved: BTreeSet<MemberIndex>,
+    },
     Thawing(Outcome),
     Finished,
 }
 
 impl Group {
     /// Starts a freeze. A group without members stands still already.
-    pub(crate) fn start(members: BTreeSet<MemberIndex>) -> (Self, Vec<Command>) {
-        let (phase, command) = if members.is_empty() {
-            (Phase::Checking, Command::Pulse)
+    pub(crate) fn start(run: PointId, parties: Parties) -> (Self, Vec<Command>) {
+        let phase = Phase::Freezing(parties.held.clone());
+        let held = parties.held.clone();
+        let mut group = Self { run, parties, held, phase, taking: BTreeSet::new() };
+        let commands = if group.held.is_empty() {
+            group.check()
         } else {
-            (Phase::Freezing(members.clone()), Command::Freeze(members.clone()))
+            vec![Command::Freeze(group.held.clone())]
         };
-        (Self { held: members, phase, snapshotting: false }, vec![command])
+        (group, commands)
     }
 
-    /// Takes one event and returns what to do next; events after the end ask for nothing.
-    pub(crate) fn step(&mut self, event: Event) -> Vec<Command> {
-        if self.phase == Phase::Finished {
+    /// Takes one event of a run and returns what to do next. Events of another run and events
+    /// after the end ask for nothing.
+    pub(crate) fn step(&mut self, run: PointId, event: Event) -> Vec<Command> {
+        if run != self.run || self.phase == Phase::Finished {
             return Vec::new();
         }
         match event {
             Event::DeadlinePassed => self.run_out(),
             Event::FreezeFailed(member) => self.fail(Cause::Refused(member)),
             Event::Frozen(member) => self.count_frozen(member),
-            Event::Pulsed { moving } => self.read_pulse(moving),
-            Event::SnapshotFailed => {
-                self.snapshotting = false;
+            Event::Looked { look, member, sight } => self.count_look(look, member, sight),
+            Event::SnapshotFailed(place) => {
+                self.taking.remove(&place);
                 self.fail(Cause::Snapshot)
             }
-            Event::SnapshotsTaken => {
-                self.snapshotting = false;
-                match self.phase {
-                    Phase::Snapshotting => self.enter(Phase::Proving, Command::Pulse),
-                    _ => self.settle(),
-                }
-            }
+            Event::Taken(place) => self.count_taken(place),
             Event::ThawFailed(member) => self.lose(member),
             Event::Thawed(member) => {
                 self.held.remove(&member);
@@ -148,26 +191,67 @@ impl Group {
         }
     }
 
-    fn enter(&mut self, phase: Phase, command: Command) -> Vec<Command> {
-        self.phase = phase;
-        vec![command]
-    }
-
     fn count_frozen(&mut self, member: MemberIndex) -> Vec<Command> {
         let Phase::Freezing(writing) = &mut self.phase else { return Vec::new() };
         writing.remove(&member);
-        if writing.is_empty() { self.enter(Phase::Checking, Command::Pulse) } else { Vec::new() }
+        if writing.is_empty() { self.check() } else { Vec::new() }
     }
 
-    fn read_pulse(&mut self, moving: Option<MemberIndex>) -> Vec<Command> {
-        match (&self.phase, moving) {
-            (Phase::Checking, Some(member)) => self.fail(Cause::Woke(member)),
-            (Phase::Checking, None) => {
-                self.snapshotting = true;
-                self.enter(Phase::Snapshotting, Command::Snapshot)
+    // The first barrier: all are said to stand still.
+    fn check(&mut self) -> Vec<Command> {
+        let unseen = self.parties.watched.clone();
+        if unseen.is_empty() {
+            return self.snapshot();
+        }
+        self.phase = Phase::Checking(unseen.clone());
+        vec![Command::Look(Look::Before, unseen)]
+    }
+
+    // The second barrier: all were seen to stand still.
+    fn snapshot(&mut self) -> Vec<Command> {
+        self.phase = Phase::Snapshotting;
+        self.taking = self.parties.places.clone();
+        vec![Command::Snapshot(self.taking.clone())]
+    }
+
+    fn count_taken(&mut self, place: PlaceIndex) -> Vec<Command> {
+        self.taking.remove(&place);
+        match self.phase {
+            // The third barrier: all snapshots are whole.
+            Phase::Snapshotting if self.taking.is_empty() => self.prove(),
+            _ => self.settle(),
+        }
+    }
+
+    fn prove(&mut self) -> Vec<Command> {
+        let unseen = self.parties.watched.clone();
+        if unseen.is_empty() {
+            return self.thaw(Outcome::Complete { moved: BTreeSet::new() });
+        }
+        self.phase = Phase::Proving { unseen: unseen.clone(), moved: BTreeSet::new() };
+        vec![Command::Look(Look::After, unseen)]
+    }
+
+    fn count_look(&mut self, look: Look, member: MemberIndex, sight: Sight) -> Vec<Command> {
+        match (&mut self.phase, look) {
+            (Phase::Checking(_), Look::Before) if sight == Sight::Moved => {
+                self.fail(Cause::Woke(member))
             }
-            // Whoever moved meanwhile is found by comparing the two readings.
-            (Phase::Proving, _) => self.thaw(Outcome::Complete),
+            (Phase::Checking(unseen), Look::Before) => {
+                unseen.remove(&member);
+                if unseen.is_empty() { self.snapshot() } else { Vec::new() }
+            }
+            (Phase::Proving { unseen, moved }, Look::After) => {
+                if unseen.remove(&member) && sight == Sight::Moved {
+                    moved.insert(member);
+                }
+                if !unseen.is_empty() {
+                    return Vec::new();
+                }
+                // The last barrier: all were seen after the last snapshot.
+                let moved = std::mem::take(moved);
+                self.thaw(Outcome::Complete { moved })
+            }
             _ => Vec::new(),
         }
     }
@@ -178,7 +262,7 @@ impl Group {
                 let slow = writing.clone();
                 self.fail(Cause::SlowFreeze(slow))
             }
-            Phase::Checking | Phase::Snapshotting | Phase::Proving => {
+            Phase::Checking(_) | Phase::Snapshotting | Phase::Proving { .. } => {
                 self.fail(Cause::SlowSnapshot)
             }
             Phase::Thawing(_) | Phase::Finished => Vec::new(),
@@ -196,7 +280,7 @@ impl Group {
     fn thaw(&mut self, outcome: Outcome) -> Vec<Command> {
         self.phase = Phase::Thawing(outcome);
         let mut commands = Vec::new();
-        if self.snapshotting {
+        if !self.taking.is_empty() {
             commands.push(Command::Abandon);
         }
         commands.extend(self.thaw_again());
@@ -225,9 +309,10 @@ impl Group {
 
     fn settle(&mut self) -> Vec<Command> {
         match &self.phase {
-            Phase::Thawing(outcome) if self.held.is_empty() && !self.snapshotting => {
+            Phase::Thawing(outcome) if self.held.is_empty() && self.taking.is_empty() => {
                 let outcome = outcome.clone();
-                self.enter(Phase::Finished, Command::Finish(outcome))
+                self.phase = Phase::Finished;
+                vec![Command::Finish(outcome)]
             }
             _ => Vec::new(),
         }

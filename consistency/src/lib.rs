@@ -7,12 +7,17 @@
 //!
 //! Blocking code on threads: call it from a thread that may wait.
 
+#[cfg(test)]
+mod allocations;
 mod clock;
 mod drivers;
 pub mod error;
 mod freeze;
 mod freezer;
 mod group;
+pub mod journal;
+mod member;
+mod needed;
 mod outlook;
 mod places;
 mod snapshot;
@@ -20,7 +25,6 @@ pub mod warden;
 
 pub use error::ConsistencyError;
 pub use freeze::{DEADLINE_DEFAULT, Request, take};
-pub use freezer::{FreezerError, thaw};
 pub use outlook::likely_driver;
 pub use places::sweep;
 pub use snapshot::{GroupSnapshot, Verdict, VolumeSnapshot};

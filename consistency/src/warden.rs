@@ -8,6 +8,8 @@ mod guard;
 mod hold;
 mod outbox;
 mod protocol;
+mod ring;
+mod shelter;
 mod signals;
 
 use std::ffi::OsString;
@@ -15,15 +17,17 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::thread;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::thread::set_name;
 
-pub use self::guard::run;
+use self::guard::{Site, run};
 use self::protocol::Lines;
-pub(crate) use self::protocol::{Armed, Order, Reason, Report, Role};
+pub(crate) use self::protocol::{Armed, Order, Reason, Report, raw};
+use self::shelter::Shelter;
 use crate::clock::{Moment, timeout};
 
 /// How to run this program as a warden.
@@ -33,6 +37,8 @@ pub struct WardenProgram {
     pub program: PathBuf,
     /// Its arguments, such as the hidden verb `warden`.
     pub arguments: Vec<OsString>,
+    /// The directory of its journals, on a filesystem that needs nothing of what is frozen.
+    pub journals: PathBuf,
 }
 
 /// A warden that runs. Dropping it makes it thaw and end.
@@ -84,9 +90,23 @@ impl Warden {
         self.lines.push(buffer.get(..count).unwrap_or_default());
         let mut reports = Vec::new();
         while let Some(line) = self.lines.next_line()? {
-            reports.push(serde_json::from_slice(&line)?);
+            reports.push(serde_json::from_slice(line)?);
         }
         Ok(reports)
+    }
+}
+
+impl Warden {
+    /// Makes sure that it does nothing any more, whatever it was about to do.
+    pub(crate) fn kill(mut self) {
+        let _ = self.child.kill();
+        // One that is stuck in the kernel does not end, and does nothing either.
+        for _ in 0..KILL_TRIES {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                break;
+            }
+            thread::sleep(KILL_PAUSE);
+        }
     }
 }
 
@@ -128,20 +148,26 @@ pub fn serve() -> io::Result<()> {
     // A leader of a session already: no harm, it has no terminal to lose.
     let _ = rustix::process::setsid();
     let _ = set_name(c"stillpoint-ward");
-    stay_in_memory();
     let stop = signals::end_requested()?;
-    run(io::stdin().as_fd(), io::stdout().as_fd(), Some(stop.as_fd()))
-}
-
-// Best effort: an ordinary user may neither lock memory nor refuse the out-of-memory killer. What
-// is mapped later is not locked, for under a limit that would make it fail.
-fn stay_in_memory() {
-    use rustix::mm::{MlockAllFlags, mlockall};
-    let _ = std::fs::write("/proc/self/oom_score_adj", "-1000");
-    let _ = mlockall(MlockAllFlags::CURRENT | MlockAllFlags::ONFAULT);
+    let shelter = Shelter::take();
+    let (orders, reports) = (io::stdin(), io::stdout());
+    let failures = run(Site {
+        orders: orders.as_fd(),
+        reports: reports.as_fd(),
+        stop: Some(stop.as_fd()),
+        exposed: shelter.exposed.clone(),
+    })?;
+    drop(shelter);
+    // Nobody else is there to tell it, and now nothing is frozen that this could wait for.
+    if let Some(failures) = failures {
+        io::stderr().write_all(failures.as_bytes())?;
+    }
+    Ok(())
 }
 
 const FAREWELL: Duration = Duration::from_secs(2);
+const KILL_TRIES: u32 = 100;
+const KILL_PAUSE: Duration = Duration::from_millis(1);
 
 #[cfg(test)]
 mod tests {
@@ -150,7 +176,11 @@ mod tests {
     #[test]
     fn a_warden_inherits_nothing_from_the_environment() {
         assert!(std::env::vars_os().next().is_some());
-        let program = WardenProgram { program: "/usr/bin/env".into(), arguments: Vec::new() };
+        let program = WardenProgram {
+            program: "/usr/bin/env".into(),
+            arguments: Vec::new(),
+            journals: "/nowhere".into(),
+        };
         let mut warden = Warden::start(&program).unwrap();
         let end = warden.receive().unwrap_err();
         // Had there been anything, it would have been printed.

@@ -225,7 +225,8 @@ impl Engine {
         }
         progress.enter(Stage::Freezing);
         let warden = self.warden.clone();
-        self.take(Request { application, run, deadline, warden, freeze }).await
+        let engine_sockets = self.platforms.engine_sockets();
+        self.take(Request { application, run, deadline, warden, engine_sockets, freeze }).await
     }
 
     async fn record(&self, manifest: &Manifest) -> Result<(), CatalogError> {

@@ -203,7 +203,11 @@ impl Layout {
             state_dir: self.directory.join("state"),
             cache_dir: Some(self.directory.join("cache")),
             platforms: Platforms { docker: None, declared: config.declared() },
-            warden: WardenProgram { program: program.to_owned(), arguments: vec!["warden".into()] },
+            warden: WardenProgram {
+                program: program.to_owned(),
+                arguments: vec!["warden".into()],
+                journals: self.directory.join("freezes"),
+            },
         })
         .await
     }

@@ -22,6 +22,7 @@ use crate::clock;
 use crate::error::ServiceError;
 use crate::evidence;
 use crate::platforms::Platforms;
+use crate::thaw::thaw_first;
 use crate::upkeep::Upkeep;
 
 /// After how long a warden thaws by itself, unless the user says otherwise.
@@ -67,7 +68,10 @@ impl Engine {
     /// Unlocks the repository, opens the catalog, and brings it up to date: points that others
     /// wrote are added, and a catalog that was lost is built anew. When the repository is not as it
     /// was seen before, a warning says so.
+    ///
+    /// Before anything else, what a backup that died has left frozen is thawed.
     pub async fn open(settings: Settings) -> Result<Self, ServiceError> {
+        thaw_first(settings.warden.journals.clone()).await;
         let store = settings.location.open().map_err(RepositoryError::from)?;
         let readable: Arc<dyn repository::store::ReadStore> = Arc::<dyn Store>::clone(&store);
         let reader = Reader::open(readable, &settings.key).await?;
@@ -76,6 +80,7 @@ impl Engine {
 
     /// The same, with the right to delete.
     pub async fn open_to_maintain(settings: Settings) -> Result<Upkeep, ServiceError> {
+        thaw_first(settings.warden.journals.clone()).await;
         let store = settings.location.open_to_maintain().map_err(RepositoryError::from)?;
         let maintainer = Maintainer::open(store, &settings.key).await?;
         let (store, reader) = (maintainer.writable(), maintainer.reader());

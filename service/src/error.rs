@@ -288,7 +288,7 @@ fn consistency_remedy(error: &ConsistencyError) -> &'static str {
             "the application runs on; make the volume's filesystem writable, or move the volume"
         }
         ConsistencyError::StillFrozen { .. } => {
-            "thaw by hand: write 0 to cgroup.freeze or THAWED to freezer.state of its cgroup"
+            "run `stillpoint thaw --all`; if that fails, write 0 to cgroup.freeze of its cgroup by hand"
         }
         _ => "the application runs on; try again",
     }

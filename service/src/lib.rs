@@ -23,6 +23,7 @@ pub mod policy;
 pub mod repair;
 pub mod restore;
 pub mod secret;
+pub mod thaw;
 pub mod upkeep;
 
 pub use ::catalog::PointRow;

@@ -1,10 +1,15 @@
 //! The platforms of this machine, asked for an application by its name.
 
+use std::path::PathBuf;
+
 use platform::Platform;
 use platform::application::Application;
 use platform::docker::Docker;
 use platform::error::PlatformError;
 use platform::host::{Declared, Host};
+
+/// Where the engine listens unless it is said otherwise.
+const DOCKER: &str = "/var/run/docker.sock";
 
 /// Where applications are looked for.
 #[derive(Clone, Debug, Default)]
@@ -47,6 +52,12 @@ impl Platforms {
             return self.host()?.application(name).await;
         }
         Docker::connect(self.docker.as_deref()).await?.application(name).await
+    }
+
+    /// Where the engines listen that this machine's containers need.
+    pub(crate) fn engine_sockets(&self) -> Vec<PathBuf> {
+        let docker = self.docker.as_deref().unwrap_or(DOCKER);
+        vec![docker.strip_prefix("unix://").unwrap_or(docker).into()]
     }
 
     async fn docker_applications(&self) -> Result<Vec<Application>, PlatformError> {

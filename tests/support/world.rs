@@ -68,6 +68,7 @@ impl World {
         world.set("HOME", world.path("home"));
         world.set("STILLPOINT_REPO", world.repository());
         world.set("STILLPOINT_STATE_DIR", world.state());
+        world.set("STILLPOINT_RUNTIME_DIR", world.path("runtime"));
         world.set("STILLPOINT_PASSPHRASE", PASSPHRASE);
         world
     }

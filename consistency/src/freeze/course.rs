@@ -3,45 +3,73 @@
 //! All waiting is in [`Course::wait`]. When anything goes wrong here, a panic included, the warden
 //! is dropped: its pipe closes, and it thaws.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, PipeReader, PipeWriter};
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::Duration;
 
+use format::ids::PointId;
 use format::raw::RawPath;
 use platform::application::Volume;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
+use rustix::process::geteuid;
 
 use super::Request;
+use super::looks::Looks;
 use super::record::Record;
 use super::units::Units;
 use crate::clock::{Moment, micros, timeout};
 use crate::drivers::{Failure, Plan, Taken};
 use crate::error::{ConsistencyError, SnapshotError, WardenSaid};
-use crate::freezer;
-use crate::group::{Command, Event, Group, MemberIndex, Outcome};
-use crate::warden::{Order, Report, Warden};
+use crate::group::{Command, Event, Group, MemberIndex, Outcome, Parties, PlaceIndex};
+use crate::journal::{self, Sweep, Swept, Which};
+use crate::needed::needed;
+use crate::warden::{Order, Report, Warden, raw};
 
 /// Starts a warden and has it open every target; nothing is frozen yet.
 pub(super) fn arm(request: &Request, units: &Units) -> Result<Option<Warden>, ConsistencyError> {
-    if units.count() == 0 {
+    if units.held().is_empty() {
         return Ok(None);
     }
     let failure = |action| move |source| ConsistencyError::Warden { action, source };
     let mut warden = Warden::start(&request.warden).map_err(failure("be started"))?;
-    let order = Order::Arm { deadline_micros: micros(request.deadline), targets: units.armed() };
+    let order = Order::Arm {
+        run: request.run,
+        deadline_micros: micros(request.deadline),
+        journals: raw(&request.warden.journals),
+        needed: needed(&request.warden.journals, &request.engine_sockets),
+        targets: units.armed(),
+    };
     warden.order(&order).map_err(failure("take its orders"))?;
     let answer = first_report(&mut warden).map_err(failure("answer"))?;
     match answer {
-        Report::Armed => Ok(Some(warden)),
+        Report::Armed { exposed } => {
+            tell_of_exposure(&exposed);
+            Ok(Some(warden))
+        }
         Report::Refused { target: Some(target), reason } => Err(ConsistencyError::FreezeFailed {
             member: units.name(MemberIndex(target)),
-            source: WardenSaid(reason),
+            source: WardenSaid(reason.into_owned()),
         }),
+        Report::Refused { target: None, reason } => {
+            Err(failure("be armed")(io::Error::other(reason.into_owned())))
+        }
         _ => Err(failure("answer")(io::ErrorKind::InvalidData.into())),
+    }
+}
+
+// What is refused to every ordinary user is no news.
+fn tell_of_exposure(exposed: &[String]) {
+    for lack in exposed {
+        if geteuid().is_root() {
+            tracing::warn!("{lack}");
+        } else {
+            tracing::info!("{lack}");
+        }
     }
 }
 
@@ -51,15 +79,21 @@ pub(super) fn run(
     request: &Request,
     units: &Units,
     plan: &Plan,
+    looks: Looks,
     warden: Option<Warden>,
 ) -> (Outcome, Record) {
     let abandoned = AtomicBool::new(false);
     let volumes = &request.application.volumes[..];
     thread::scope(|scope| {
         let begin = Moment::now();
-        let (group, commands) = Group::start(units.held());
+        let (held, watched, places) = (units.held(), units.all(), BTreeSet::from([HERE]));
+        let (group, commands) = Group::start(request.run, Parties { held, watched, places });
+        let journals = &request.warden.journals;
         let course = Course {
+            run: request.run,
+            journal: journal::path_of(journals, &request.run.to_string()),
             units,
+            looks,
             plan,
             volumes,
             abandoned: &abandoned,
@@ -76,6 +110,10 @@ pub(super) fn run(
 }
 
 struct Course<'scope, 'env> {
+    run: PointId,
+    /// Where the warden has written down what it freezes.
+    journal: PathBuf,
+    looks: Looks,
     units: &'env Units,
     plan: &'env Plan,
     volumes: &'env [Volume],
@@ -106,12 +144,13 @@ impl<'scope> Course<'scope, '_> {
             while let Some(command) = commands.pop_front() {
                 if let Command::Finish(outcome) = command {
                     self.record.end = Moment::now();
+                    self.record.traces = self.traces();
                     return (outcome, std::mem::take(&mut self.record));
                 }
                 events.extend(self.perform(command));
             }
             match events.pop_front() {
-                Some(event) => commands.extend(self.group.step(event)),
+                Some(event) => commands.extend(self.group.step(self.run, event)),
                 None => events.extend(self.wait()),
             }
         }
@@ -124,10 +163,9 @@ impl<'scope> Course<'scope, '_> {
                 Vec::new()
             }
             Command::Finish(_) => Vec::new(),
-            Command::Freeze(_) => self.order(&Order::Freeze),
-            Command::Pulse if self.units.count() == 0 => vec![Event::Pulsed { moving: None }],
-            Command::Pulse => self.order(&Order::Pulse),
-            Command::Snapshot => match self.begin_snapshots() {
+            Command::Freeze(_) => self.order(&Order::Freeze { run: self.run }),
+            Command::Look(look, members) => self.looks.look(look, &members),
+            Command::Snapshot(_) => match self.begin_snapshots() {
                 Ok(making) => {
                     self.making = Some(making);
                     Vec::new()
@@ -145,24 +183,36 @@ impl<'scope> Course<'scope, '_> {
         }
     }
 
-    // Whatever it still does, it is not listened to any more: dropping it makes it thaw and end.
+    // It is not listened to any more, and must not act late: what it holds is thawed without it.
     fn lose_warden(&mut self) -> Vec<Event> {
-        self.warden = None;
+        if let Some(warden) = self.warden.take() {
+            warden.kill();
+        }
         self.patience = None;
         vec![Event::WardenLost]
     }
 
-    // By the warden, or without it when it is gone: to thaw is never wrong.
+    fn traces(&self) -> BTreeMap<MemberIndex, String> {
+        let all = self.units.all().into_iter();
+        all.filter_map(|member| Some((member, self.looks.trace(member)?.to_owned()))).collect()
+    }
+
+    // By the warden, or without it when it is gone: by what it has written down.
     fn thaw(&mut self, members: &BTreeSet<MemberIndex>) -> Vec<Event> {
         if self.warden.is_some() {
             self.patience = Some(Moment::now().after(THAW_PATIENCE));
-            return self.order(&Order::Thaw);
+            return self.order(&Order::Thaw { run: self.run });
         }
-        let thaw = |member: &MemberIndex| match self.units.target(*member).map(freezer::thaw) {
-            Some(Ok(true)) => Event::Thawed(*member),
-            _ => Event::ThawFailed(*member),
+        let mut swept = Swept::default();
+        let sweep = journal::sweep_one(&self.journal, Which::All, &mut swept);
+        for failure in &swept.failures {
+            tracing::error!("{failure}");
+        }
+        let event = |member: &MemberIndex| match sweep {
+            Sweep::Done => Event::Thawed(*member),
+            Sweep::Busy | Sweep::Failed => Event::ThawFailed(*member),
         };
-        members.iter().map(thaw).collect()
+        members.iter().map(event).collect()
     }
 
     // The one place where anything is waited for.
@@ -233,11 +283,11 @@ impl<'scope> Course<'scope, '_> {
         match self.making.take()?.thread.join() {
             Ok(Ok(taken)) => {
                 self.record.snapshots = Some(Ok(taken));
-                Some(Event::SnapshotsTaken)
+                Some(Event::Taken(HERE))
             }
             Ok(Err(failure)) => {
                 self.record.snapshots = Some(Err(failure));
-                Some(Event::SnapshotFailed)
+                Some(Event::SnapshotFailed(HERE))
             }
             Err(_) => Some(self.fail_snapshots(SnapshotError::Unfinished)),
         }
@@ -248,7 +298,7 @@ impl<'scope> Course<'scope, '_> {
         let first = self.volumes.first();
         let volume = first.map_or_else(RawPath::default, |volume| volume.name.clone());
         self.record.snapshots = Some(Err(Failure { volume, error }));
-        Event::SnapshotFailed
+        Event::SnapshotFailed(HERE)
     }
 }
 
@@ -276,6 +326,8 @@ fn first_report(warden: &mut Warden) -> io::Result<Report> {
     }
 }
 
+// The one place of a freeze on one host.
+const HERE: PlaceIndex = PlaceIndex(0);
 // To start a process and open some files takes milliseconds; this is for a machine that thrashes.
 const ARM_PATIENCE: Duration = Duration::from_secs(5);
 // A thaw takes milliseconds, too. After this it is tried without the warden.

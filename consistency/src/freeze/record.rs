@@ -1,8 +1,10 @@
 //! What was measured in the course of a freeze.
 
+use std::collections::BTreeMap;
+
 use crate::clock::Moment;
 use crate::drivers::{Failure, Taken};
-use crate::freezer::Reading;
+use crate::freezer::Trouble;
 use crate::group::{Event, MemberIndex};
 use crate::warden::{Reason, Report};
 
@@ -13,8 +15,11 @@ pub(super) struct Record {
     pub(super) snapshots: Option<Result<Vec<Taken>, Failure>>,
     /// Why the warden could not freeze, in its words.
     pub(super) reason: Option<String>,
+    /// What showed at the last look that a target moved.
+    pub(super) traces: BTreeMap<MemberIndex, String>,
+    /// Thaws that failed at first.
+    pub(super) thaw_failures: Vec<(MemberIndex, Trouble)>,
     times: Vec<Times>,
-    pulses: Vec<Vec<Option<Reading>>>,
 }
 
 /// The moments of one target.
@@ -47,28 +52,25 @@ impl Record {
                 self.times.get_mut(target).ok_or(Nonsense)?.thawed = Some(done);
                 Some(Event::Thawed(MemberIndex(target)))
             }
-            Report::FreezeFailed { target, reason }
-            | Report::Refused { target: Some(target), reason } => {
+            Report::FreezeFailed { target, trouble } => {
                 self.times.get(target).ok_or(Nonsense)?;
-                self.reason.get_or_insert(reason);
+                self.reason.get_or_insert(trouble.to_string());
                 Some(Event::FreezeFailed(MemberIndex(target)))
             }
-            Report::Pulse { readings } => Some(self.note_pulse(readings)?),
+            Report::Refused { target: Some(target), reason } => {
+                self.times.get(target).ok_or(Nonsense)?;
+                self.reason.get_or_insert(reason.into_owned());
+                Some(Event::FreezeFailed(MemberIndex(target)))
+            }
+            Report::ThawFailed { target, trouble } => {
+                self.thaw_failures.push((MemberIndex(target), trouble));
+                None
+            }
             Report::Thawing { reason: Reason::Deadline } => Some(Event::DeadlinePassed),
             // What it means is told target by target.
             Report::Thawing { .. } => None,
-            Report::Armed | Report::Refused { target: None, .. } => return Err(Nonsense),
+            Report::Armed { .. } | Report::Refused { target: None, .. } => return Err(Nonsense),
         })
-    }
-
-    fn note_pulse(&mut self, readings: Vec<Option<Reading>>) -> Result<Event, Nonsense> {
-        if readings.len() != self.times.len() {
-            return Err(Nonsense);
-        }
-        let still = |reading: &Option<Reading>| reading.as_ref().is_some_and(|r| r.still);
-        let moving = readings.iter().position(|reading| !still(reading)).map(MemberIndex);
-        self.pulses.push(readings);
-        Ok(Event::Pulsed { moving })
     }
 
     /// When the first freeze was asked for; the beginning, if nothing had to be frozen.
@@ -91,66 +93,25 @@ impl Record {
             _ => &[],
         }
     }
-
-    /// What shows that a target moved between the first pulse and the last.
-    pub(super) fn trace(&self, target: usize) -> Option<String> {
-        let reading = |pulse: &Vec<Option<Reading>>| pulse.get(target).cloned().flatten();
-        let (first, last) =
-            (self.pulses.first().and_then(reading), self.pulses.last().and_then(reading));
-        match (first, last) {
-            (Some(first), Some(last)) if self.pulses.len() > 1 => {
-                last.break_since(&first).map(|trace| trace.to_string())
-            }
-            _ => Some("it could not be looked at".to_owned()),
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn reading(usage: u64) -> Reading {
-        let now = Moment::now();
-        let none = None;
-        Reading {
-            begin: now,
-            end: now,
-            still: true,
-            usage: Some(usage),
-            switches: none,
-            processes: none,
-            frozen: none,
-            changes: none,
-        }
-    }
-
-    fn pulse(
-        record: &mut Record,
-        readings: Vec<Option<Reading>>,
-    ) -> Result<Option<Event>, Nonsense> {
-        record.note(Report::Pulse { readings })
-    }
-
-    #[test]
-    fn what_moved_between_the_pulses_leaves_a_trace() {
-        let mut record = Record::new(Moment::now(), 3);
-        pulse(&mut record, vec![Some(reading(1)), Some(reading(1)), Some(reading(1))]).unwrap();
-        assert!(record.trace(0).is_some(), "one pulse proves nothing");
-        let moving = pulse(&mut record, vec![Some(reading(1)), Some(reading(2)), None]).unwrap();
-        assert_eq!(moving, Some(Event::Pulsed { moving: Some(MemberIndex(2)) }));
-        assert_eq!(record.trace(0), None);
-        assert_eq!(record.trace(1).as_deref(), Some("it used CPU time"));
-        assert_eq!(record.trace(2).as_deref(), Some("it could not be looked at"));
-        assert!(record.trace(3).is_some());
-    }
-
     #[test]
     fn reports_about_targets_that_are_not_there_are_nonsense() {
         let mut record = Record::new(Moment::now(), 1);
         let done = Moment::now();
         assert_eq!(record.note(Report::Thawed { target: 1, done }), Err(Nonsense));
-        assert_eq!(pulse(&mut record, vec![]), Err(Nonsense));
-        assert_eq!(record.note(Report::Armed), Err(Nonsense));
+        assert_eq!(record.note(Report::Armed { exposed: Vec::new() }), Err(Nonsense));
+    }
+
+    #[test]
+    fn thaws_that_fail_are_kept() {
+        let mut record = Record::new(Moment::now(), 1);
+        let failed = Report::ThawFailed { target: 0, trouble: Trouble::Stuck };
+        assert_eq!(record.note(failed), Ok(None));
+        assert_eq!(record.thaw_failures, [(MemberIndex(0), Trouble::Stuck)]);
     }
 }

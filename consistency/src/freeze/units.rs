@@ -7,7 +7,7 @@ use platform::application::{Activity, Application, FreezeTarget};
 use super::record::Record;
 use crate::error::ConsistencyError;
 use crate::group::MemberIndex;
-use crate::warden::{Armed, Role};
+use crate::warden::Armed;
 
 #[derive(Debug)]
 pub(super) struct Units {
@@ -19,7 +19,8 @@ pub(super) struct Units {
 #[derive(Debug)]
 struct Unit {
     target: FreezeTarget,
-    role: Role,
+    /// Whether it is frozen by us; somebody else paused it if not.
+    held: bool,
     members: Vec<usize>,
 }
 
@@ -28,13 +29,13 @@ impl Units {
     pub(super) fn of(application: &Application) -> Result<Self, ConsistencyError> {
         let mut units: Vec<Unit> = Vec::new();
         for (number, member) in application.members.iter().enumerate() {
-            let role = match member.activity {
-                Activity::Running => Role::Hold,
-                Activity::Paused => Role::Watch,
+            let held = match member.activity {
+                Activity::Running => true,
+                Activity::Paused => false,
                 Activity::Stopped => continue,
             };
             let Some(target) = &member.freezer else {
-                if role == Role::Hold {
+                if held {
                     return Err(ConsistencyError::NoFreezer { member: member.name.clone() });
                 }
                 // Nothing proves that it stands still, and the verdict will say so.
@@ -42,11 +43,9 @@ impl Units {
             };
             if let Some(unit) = units.iter_mut().find(|unit| unit.target == *target) {
                 unit.members.push(number);
-                if role == Role::Hold {
-                    unit.role = role;
-                }
+                unit.held |= held;
             } else {
-                units.push(Unit { target: target.clone(), role, members: vec![number] });
+                units.push(Unit { target: target.clone(), held, members: vec![number] });
             }
         }
         let members = application.members.iter().map(|member| member.name.clone()).collect();
@@ -57,15 +56,23 @@ impl Units {
         self.units.len()
     }
 
+    /// All of them.
+    pub(super) fn all(&self) -> BTreeSet<MemberIndex> {
+        (0..self.units.len()).map(MemberIndex).collect()
+    }
+
     /// Those that are frozen by us.
     pub(super) fn held(&self) -> BTreeSet<MemberIndex> {
-        let held = self.units.iter().enumerate().filter(|(_, unit)| unit.role == Role::Hold);
+        let held = self.units.iter().enumerate().filter(|(_, unit)| unit.held);
         held.map(|(number, _)| MemberIndex(number)).collect()
     }
 
+    /// What the warden opens.
     pub(super) fn armed(&self) -> Vec<Armed> {
-        let armed = |unit: &Unit| Armed { role: unit.role, target: (&unit.target).into() };
-        self.units.iter().map(armed).collect()
+        let held = self.units.iter().enumerate().filter(|(_, unit)| unit.held);
+        let armed =
+            |(number, unit): (usize, &Unit)| Armed { number, target: (&unit.target).into() };
+        held.map(armed).collect()
     }
 
     pub(super) fn target(&self, index: MemberIndex) -> Option<&FreezeTarget> {
@@ -88,13 +95,17 @@ impl Units {
         self.names(&BTreeSet::from([index])).join(", ")
     }
 
-    /// What shows that a container moved between the two pulses, by the container's name.
-    pub(super) fn breaks(&self, record: &Record) -> BTreeMap<String, String> {
+    /// What shows that a container moved between the two looks, by the container's name.
+    pub(super) fn breaks(
+        &self,
+        moved: &BTreeSet<MemberIndex>,
+        record: &Record,
+    ) -> BTreeMap<String, String> {
         let mut breaks = BTreeMap::new();
-        for (number, unit) in self.units.iter().enumerate() {
-            if let Some(trace) = record.trace(number) {
-                breaks.extend(self.members_of(unit).map(|name| (name.clone(), trace.clone())));
-            }
+        for index in moved {
+            let trace = record.traces.get(index).map_or("it moved", String::as_str);
+            let Some(unit) = self.units.get(index.0) else { continue };
+            breaks.extend(self.members_of(unit).map(|name| (name.clone(), trace.to_owned())));
         }
         breaks
     }
@@ -140,7 +151,8 @@ mod tests {
         assert_eq!((units.count(), units.unit_of(1), units.unit_of(2)), (2, None, Some(0)));
         assert_eq!(units.held(), BTreeSet::from([MemberIndex(0)]));
         assert_eq!(units.names(&units.held()), ["a", "c"]);
-        assert_eq!(units.armed()[1].role, Role::Watch);
+        assert_eq!(units.all().len(), 2);
+        assert_eq!(units.armed().len(), 1, "somebody else paused the other");
     }
 
     #[test]

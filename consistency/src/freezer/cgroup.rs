@@ -7,13 +7,26 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
-use super::FreezerError;
+use super::{Act, FreezerError, Trouble};
 
-/// One control file; reading and writing it again needs no lookup.
+/// One control file; reading and writing it again needs no lookup and no memory.
 #[derive(Debug)]
 pub(super) struct Control {
     file: File,
-    path: PathBuf,
+}
+
+/// What a control file says.
+pub(super) struct Text {
+    buffer: [u8; TEXT_BYTES_MAX],
+    length: usize,
+}
+
+impl Text {
+    /// The whole of it; nothing if it is no text.
+    pub(super) fn as_str(&self) -> &str {
+        let text = self.buffer.get(..self.length).unwrap_or_default();
+        std::str::from_utf8(text).unwrap_or_default()
+    }
 }
 
 impl Control {
@@ -27,42 +40,36 @@ impl Control {
 
     fn open_with(options: &OpenOptions, path: PathBuf) -> Result<Self, FreezerError> {
         match options.open(&path) {
-            Ok(file) => Ok(Self { file, path }),
+            Ok(file) => Ok(Self { file }),
             Err(source) => Err(FreezerError::Cgroup { action: "open", path, source }),
         }
     }
 
     /// The whole text; `None` when the cgroup is gone.
-    pub(super) fn read(&self) -> Result<Option<String>, FreezerError> {
-        let mut buffer = [0; TEXT_BYTES_MAX];
-        let mut length = 0;
-        while let Some(rest) = buffer.get_mut(length..).filter(|rest| !rest.is_empty()) {
-            match rustix::io::pread(&self.file, rest, length as u64) {
+    pub(super) fn read(&self) -> Result<Option<Text>, Trouble> {
+        let mut text = Text { buffer: [0; TEXT_BYTES_MAX], length: 0 };
+        while let Some(rest) = text.buffer.get_mut(text.length..).filter(|rest| !rest.is_empty()) {
+            match rustix::io::pread(&self.file, rest, text.length as u64) {
                 Ok(0) => break,
-                Ok(count) => length += count,
+                Ok(count) => text.length += count,
                 Err(Errno::INTR) => {}
                 Err(Errno::NODEV) => return Ok(None),
-                Err(errno) => return Err(self.error("read", errno)),
+                Err(errno) => return Err(Trouble::system(Act::Read)(errno)),
             }
         }
-        let text = buffer.get(..length).unwrap_or_default();
-        Ok(Some(String::from_utf8_lossy(text).into_owned()))
+        Ok(Some(text))
     }
 
     /// Writes the text in one go; false when the cgroup is gone.
-    pub(super) fn write(&self, text: &str) -> Result<bool, FreezerError> {
+    pub(super) fn write(&self, text: &str) -> Result<bool, Trouble> {
         loop {
             match rustix::io::pwrite(&self.file, text.as_bytes(), 0) {
                 Ok(_) => return Ok(true),
                 Err(Errno::INTR) => {}
                 Err(Errno::NODEV) => return Ok(false),
-                Err(errno) => return Err(self.error("write", errno)),
+                Err(errno) => return Err(Trouble::system(Act::Write)(errno)),
             }
         }
-    }
-
-    fn error(&self, action: &'static str, errno: Errno) -> FreezerError {
-        FreezerError::Cgroup { action, path: self.path.clone(), source: errno.into() }
     }
 }
 

@@ -1,7 +1,16 @@
 //! What `/proc` tells about processes and their threads.
+//!
+//! [`Census`] is for the warden: it looks through a descriptor of `/proc` and needs no memory
+//! that it does not have from the start. The functions are for everybody else.
+
+mod census;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+
+use serde::{Deserialize, Serialize};
+
+pub(super) use self::census::{Census, open_proc};
 
 /// A line of `/proc/<pid>/stat`, as far as it matters here.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -10,6 +19,28 @@ pub(super) struct Stat {
     pub(super) state: char,
     /// Clock ticks since boot; with the pid it names a process for good.
     pub(super) started: u64,
+}
+
+/// One process, and no later one of the same number.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Process {
+    pub(crate) pid: u32,
+    /// Clock ticks since boot.
+    pub(crate) started: u64,
+}
+
+impl Process {
+    /// The process that has this number now.
+    pub(crate) fn of(pid: u32) -> Option<Self> {
+        let stat = stat(pid).filter(|stat| !stat.is_dead())?;
+        Some(Self { pid, started: stat.started })
+    }
+
+    /// Whether it is there still.
+    pub(crate) fn lives(self) -> bool {
+        Self::of(self.pid) == Some(self)
+    }
 }
 
 impl Stat {
@@ -24,15 +55,16 @@ impl Stat {
     }
 }
 
-/// The process or thread at `/proc/<path>`; `None` when there is none.
-pub(super) fn stat(path: &str) -> Option<Stat> {
-    parse_stat(&fs::read(format!("/proc/{path}/stat")).ok()?)
+/// A process; `None` when there is none.
+pub(super) fn stat(pid: u32) -> Option<Stat> {
+    stat_at(&pid.to_string())
 }
 
-/// Every thread of a process, by its path below `/proc`.
-pub(super) fn threads(pid: u32) -> Vec<String> {
-    let names = numbers(&format!("/proc/{pid}/task"));
-    names.into_iter().map(|thread| format!("{pid}/task/{thread}")).collect()
+/// Whether every thread of a process stands still: the leader may be dead or stopped while others
+/// run on.
+pub(super) fn is_still(pid: u32) -> bool {
+    let stats = threads(pid).into_iter().filter_map(|thread| stat_at(&thread));
+    stats.into_iter().all(|stat| stat.is_stopped() || stat.is_dead())
 }
 
 /// How often the threads of a process were switched to or away from, all together.
@@ -48,7 +80,7 @@ pub(super) fn switches(pid: u32) -> u64 {
 pub(super) fn family(root: u32) -> BTreeSet<u32> {
     let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
     for pid in numbers("/proc") {
-        if let Some(stat) = stat(&pid.to_string()) {
+        if let Some(stat) = stat(pid) {
             children.entry(stat.parent).or_default().push(pid);
         }
     }
@@ -60,6 +92,15 @@ pub(super) fn family(root: u32) -> BTreeSet<u32> {
         }
     }
     family
+}
+
+fn stat_at(path: &str) -> Option<Stat> {
+    parse_stat(&fs::read(format!("/proc/{path}/stat")).ok()?)
+}
+
+fn threads(pid: u32) -> Vec<String> {
+    let names = numbers(&format!("/proc/{pid}/task"));
+    names.into_iter().map(|thread| format!("{pid}/task/{thread}")).collect()
 }
 
 fn numbers(directory: &str) -> Vec<u32> {
@@ -116,9 +157,16 @@ mod tests {
     #[test]
     fn we_belong_to_our_parents_family() {
         let own = std::process::id();
-        let parent = stat("self").unwrap().parent;
+        let parent = stat(own).unwrap().parent;
         assert!(family(parent).contains(&own));
         assert!(!family(own).contains(&parent));
         assert!(!threads(own).is_empty());
+    }
+
+    #[test]
+    fn a_namesake_is_another_process() {
+        let own = Process::of(std::process::id()).unwrap();
+        assert!(own.lives());
+        assert!(!Process { started: own.started + 1, ..own }.lives());
     }
 }

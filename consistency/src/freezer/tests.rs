@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::thread;
 use std::time::Instant;
 
 use super::*;
@@ -34,7 +35,7 @@ impl Busy {
     pub(crate) fn is_stopped(&self) -> bool {
         processes::family(self.pid())
             .iter()
-            .all(|pid| processes::stat(&pid.to_string()).is_some_and(processes::Stat::is_stopped))
+            .all(|pid| processes::stat(*pid).is_some_and(processes::Stat::is_stopped))
     }
 
     pub(crate) fn uses_cpu(&self) -> bool {
@@ -134,35 +135,46 @@ impl Drop for Cgroup {
     }
 }
 
-fn freeze_and_thaw(target: &FreezeTarget, busy: &Busy) {
-    let mut freezer = open(target).unwrap();
-    assert!(!freezer.is_foreign().unwrap());
-    assert!(!freezer.reading().unwrap().still);
-    freezer.freeze().unwrap();
+fn nowhere(_: Process) -> Result<(), Trouble> {
+    Ok(())
+}
+
+fn freeze(freezer: &mut dyn Freezer) {
+    freezer.freeze(&mut nowhere).unwrap();
     let start = Instant::now();
-    while !freezer.settle().unwrap() {
+    while !freezer.settle(&mut nowhere).unwrap() {
         assert!(start.elapsed() < Duration::from_secs(5), "not frozen: {freezer:?}");
         thread::sleep(freezer.pause());
     }
-    let before = freezer.reading().unwrap();
-    assert!(!busy.uses_cpu());
-    let after = freezer.reading().unwrap();
-    assert_eq!(after.break_since(&before), None, "{before:?} {after:?}");
+}
 
-    assert!(open(target).unwrap().is_foreign().unwrap(), "a second freezer sees the freeze");
+fn thaw(freezer: &mut dyn Freezer) {
     let start = Instant::now();
     while !freezer.thaw().unwrap() {
         assert!(start.elapsed() < Duration::from_secs(5), "not thawed: {freezer:?}");
         thread::sleep(Duration::from_millis(1));
     }
+}
+
+fn freeze_and_thaw(target: &FreezeTarget, busy: &Busy) {
+    let (mut freezer, mut gauge) = (open(target, &[]).unwrap(), gauge(target).unwrap());
+    assert!(!freezer.is_foreign().unwrap());
+    assert!(!gauge.reading().unwrap().still);
+    freeze(&mut *freezer);
+    // Where the kernel counts no time frozen, the last steps may be charged late.
+    thread::sleep(Duration::from_millis(20));
+    let before = gauge.reading().unwrap();
+    assert!(!busy.uses_cpu());
+    let after = gauge.reading().unwrap();
+    assert_eq!(after.break_since(&before), None, "{before:?} {after:?}");
+
+    assert!(open(target, &[]).unwrap().is_foreign().unwrap(), "a second freezer sees the freeze");
+    thaw(&mut *freezer);
     assert!(busy.uses_cpu());
-    freezer.freeze().unwrap();
-    while !freezer.settle().unwrap() {
-        thread::sleep(freezer.pause());
-    }
-    let later = freezer.reading().unwrap();
+    freeze(&mut *freezer);
+    let later = gauge.reading().unwrap();
     assert!(later.break_since(&before).is_some(), "the thaw left no trace: {before:?} {later:?}");
-    assert!(thaw(target).unwrap());
+    thaw(&mut *freezer);
     assert!(busy.uses_cpu());
 }
 
@@ -190,43 +202,74 @@ fn a_child_that_somebody_stopped_is_not_continued() {
     let child = *processes::family(busy.pid()).iter().find(|pid| **pid != busy.pid()).unwrap();
     let handle = rustix::process::Pid::from_raw(child.cast_signed()).unwrap();
     rustix::process::kill_process(handle, rustix::process::Signal::STOP).unwrap();
-    let mut freezer = open(&FreezeTarget::ProcessTree(busy.pid())).unwrap();
-    freezer.freeze().unwrap();
-    while !freezer.settle().unwrap() {
-        thread::sleep(freezer.pause());
-    }
-    assert!(freezer.thaw().unwrap());
-    assert!(processes::stat(&child.to_string()).unwrap().is_stopped());
+    while !processes::is_still(child) {}
+    let mut freezer = open(&FreezeTarget::ProcessTree(busy.pid()), &[]).unwrap();
+    freeze(&mut *freezer);
+    thaw(&mut *freezer);
+    assert!(processes::stat(child).unwrap().is_stopped());
     assert!(busy.uses_cpu());
 }
 
 #[test]
-fn nobody_freezes_the_one_who_must_thaw() {
+fn nobody_freezes_the_one_who_must_thaw_nor_whom_that_one_needs() {
     let own = FreezeTarget::ProcessTree(std::process::id());
-    assert!(matches!(open(&own), Err(FreezerError::Ourselves)));
+    assert!(matches!(open(&own, &[]), Err(FreezerError::Needed { .. })));
+    let busy = Busy::start();
+    let engine = Needed { pid: busy.pid(), what: "the engine".to_owned() };
+    let error = open(&FreezeTarget::ProcessTree(busy.pid()), std::slice::from_ref(&engine));
+    assert_eq!(error.unwrap_err().to_string(), "it holds the engine, which must not be frozen");
+    let Some(cgroup) = Cgroup::v2("needed") else { return };
+    let inside = Needed { pid: cgroup.busy().pid(), ..engine };
+    assert!(open(&FreezeTarget::CgroupV2(cgroup.directory()), &[inside]).is_err());
 }
 
 #[test]
 fn a_target_that_is_gone_is_an_error_that_names_it() {
     let gone = PathBuf::from("/sys/fs/cgroup/unified/no-such");
-    let error = open(&FreezeTarget::CgroupV2(gone)).unwrap_err();
+    let error = open(&FreezeTarget::CgroupV2(gone), &[]).unwrap_err();
     assert!(error.to_string().contains("no-such/cgroup.freeze"), "{error}");
-    assert!(open(&FreezeTarget::ProcessTree(0)).is_err());
-    assert!(open(&FreezeTarget::ProcessTree(u32::MAX)).is_err());
+    assert!(open(&FreezeTarget::ProcessTree(0), &[]).is_err());
+    assert!(open(&FreezeTarget::ProcessTree(u32::MAX), &[]).is_err());
 }
 
 #[test]
 fn a_cgroup_that_ends_while_frozen_is_thawed_at_once() {
     let Some(mut cgroup) = Cgroup::v2("ends") else { return };
-    let mut freezer = open(&FreezeTarget::CgroupV2(cgroup.directory())).unwrap();
-    freezer.freeze().unwrap();
+    let mut freezer = open(&FreezeTarget::CgroupV2(cgroup.directory()), &[]).unwrap();
+    freezer.freeze(&mut nowhere).unwrap();
     cgroup.busy = None;
     let start = Instant::now();
     while fs::remove_dir(cgroup.directory()).is_err() {
         assert!(start.elapsed() < Duration::from_secs(5));
     }
-    assert!(matches!(freezer.settle(), Err(FreezerError::Gone)));
+    assert_eq!(freezer.settle(&mut nowhere), Err(Trouble::Gone));
     assert!(freezer.thaw().unwrap());
-    freezer.notice();
+    assert!(!freezer.notice());
     assert!(freezer.events().is_none());
+}
+
+#[test]
+fn every_process_is_noted_before_it_is_stopped_and_one_that_is_not_runs_on() {
+    let busy = Busy::start();
+    let mut noted = Vec::new();
+    let mut freezer = open(&FreezeTarget::ProcessTree(busy.pid()), &[]).unwrap();
+    freezer
+        .freeze(&mut |process| {
+            assert!(!processes::stat(process.pid).unwrap().is_stopped());
+            noted.push(process);
+            Ok(())
+        })
+        .unwrap();
+    while !freezer.settle(&mut nowhere).unwrap() {}
+    assert_eq!(noted.len(), 2, "{noted:?}");
+    for process in noted {
+        let namesake = Process { started: process.started + 1, ..process };
+        assert!(resume(namesake).unwrap());
+        assert!(processes::stat(process.pid).unwrap().is_stopped(), "another one was meant");
+        while !resume(process).unwrap() {}
+        assert!(!processes::stat(process.pid).unwrap().is_stopped());
+    }
+    let mut freezer = open(&FreezeTarget::ProcessTree(busy.pid()), &[]).unwrap();
+    assert_eq!(freezer.freeze(&mut |_| Err(Trouble::Full)), Err(Trouble::Full));
+    assert!(busy.uses_cpu());
 }

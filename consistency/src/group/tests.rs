@@ -1,6 +1,19 @@
 //! The machine against every order of events, and against the orders people ask about.
 
+mod model;
+
 use super::*;
+
+const RUN: PointId = PointId::new([1; 16]);
+const HERE: PlaceIndex = PlaceIndex(0);
+
+fn parties(members: BTreeSet<MemberIndex>) -> Parties {
+    Parties { held: members.clone(), watched: members, places: BTreeSet::from([HERE]) }
+}
+
+fn looked(look: Look, member: usize, sight: Sight) -> Event {
+    Event::Looked { look, member: MemberIndex(member), sight }
+}
 
 fn pair() -> BTreeSet<MemberIndex> {
     BTreeSet::from([MemberIndex(0), MemberIndex(1)])
@@ -9,13 +22,15 @@ fn pair() -> BTreeSet<MemberIndex> {
 fn events() -> Vec<Event> {
     let mut events = vec![
         Event::DeadlinePassed,
-        Event::Pulsed { moving: None },
-        Event::Pulsed { moving: Some(MemberIndex(1)) },
-        Event::SnapshotFailed,
-        Event::SnapshotsTaken,
+        Event::SnapshotFailed(HERE),
+        Event::Taken(HERE),
         Event::WardenLost,
     ];
     for member in pair() {
+        for look in [Look::Before, Look::After] {
+            events.push(looked(look, member.0, Sight::Still));
+            events.push(looked(look, member.0, Sight::Moved));
+        }
         events.push(Event::Frozen(member));
         events.push(Event::FreezeFailed(member));
         events.push(Event::Thawed(member));
@@ -34,8 +49,7 @@ struct Witness {
     snapshotting: bool,
     proven: bool,
     finished: bool,
-    snapshot_begun: bool,
-    last_pulse_asked: bool,
+    proofs: BTreeSet<MemberIndex>,
 }
 
 impl Witness {
@@ -49,32 +63,35 @@ impl Witness {
             Event::DeadlinePassed | Event::FreezeFailed(_) | Event::WardenLost => {
                 self.spoilt |= !self.proven;
             }
-            Event::SnapshotFailed => {
+            Event::SnapshotFailed(_) => {
                 self.spoilt |= !self.proven;
                 self.snapshotting = false;
             }
-            Event::SnapshotsTaken => self.snapshotting = false,
-            Event::Pulsed { .. } => self.proven |= self.last_pulse_asked && !self.spoilt,
+            Event::Taken(_) => self.snapshotting = false,
+            Event::Looked { look: Look::After, member, .. } => {
+                self.proofs.insert(*member);
+                self.proven |= self.proofs == pair() && !self.spoilt;
+            }
+            Event::Looked { look: Look::Before, .. } => {}
         }
     }
 
     fn see(&mut self, command: &Command) {
         assert!(!self.finished, "{command:?} after the end");
         match command {
-            Command::Snapshot => {
+            Command::Snapshot(_) => {
                 assert_eq!(self.frozen, pair(), "snapshot while a member writes");
                 assert!(!self.spoilt, "snapshot after a failure");
                 self.snapshotting = true;
-                self.snapshot_begun = true;
             }
-            Command::Pulse => self.last_pulse_asked = self.snapshot_begun,
             Command::Thaw(members) => self.told_to_thaw.extend(members),
             Command::Finish(outcome) => {
                 assert!(!self.snapshotting, "the end while a snapshot is made");
-                assert!(*outcome != Outcome::Complete || self.proven, "complete without proof");
+                let complete = matches!(outcome, Outcome::Complete { .. });
+                assert!(!complete || self.proven, "complete without proof");
                 self.finished = true;
             }
-            Command::Abandon | Command::Freeze(_) => {}
+            Command::Abandon | Command::Freeze(_) | Command::Look(..) => {}
         }
     }
 }
@@ -82,8 +99,9 @@ impl Witness {
 // An event that nobody could have caused is left out; all others are tried.
 fn possible(group: &Group, event: &Event) -> bool {
     match event {
-        Event::Pulsed { .. } => matches!(group.phase, Phase::Checking | Phase::Proving),
-        Event::SnapshotsTaken | Event::SnapshotFailed => group.snapshotting,
+        Event::Looked { look: Look::Before, .. } => matches!(group.phase, Phase::Checking(_)),
+        Event::Looked { .. } => matches!(group.phase, Phase::Proving { .. }),
+        Event::Taken(_) | Event::SnapshotFailed(_) => !group.taking.is_empty(),
         Event::Thawed(member) | Event::ThawFailed(member) => group.held.contains(member),
         _ => true,
     }
@@ -95,7 +113,7 @@ fn spread(group: &Group, witness: &Witness, ends: &mut BTreeSet<String>) -> Vec<
     for event in events().into_iter().filter(|event| possible(group, event)) {
         let (mut after, mut witness) = (group.clone(), witness.clone());
         witness.hear(&event);
-        for command in after.step(event) {
+        for command in after.step(RUN, event) {
             witness.see(&command);
             if let Command::Finish(outcome) = &command {
                 ends.insert(format!("{outcome:?}"));
@@ -113,7 +131,7 @@ fn spread(group: &Group, witness: &Witness, ends: &mut BTreeSet<String>) -> Vec<
 
 #[test]
 fn no_order_of_events_breaks_an_invariant() {
-    let (group, commands) = Group::start(pair());
+    let (group, commands) = Group::start(RUN, parties(pair()));
     assert_eq!(commands, [Command::Freeze(pair())]);
     let (mut seen, mut ends) = (BTreeSet::new(), BTreeSet::new());
     let mut pending = vec![(group, Witness::default())];
@@ -130,30 +148,36 @@ fn no_order_of_events_breaks_an_invariant() {
 }
 
 fn walk(events: impl IntoIterator<Item = Event>) -> Vec<Command> {
-    let (mut group, _) = Group::start(pair());
-    events.into_iter().flat_map(|event| group.step(event)).collect()
+    let (mut group, _) = Group::start(RUN, parties(pair()));
+    events.into_iter().flat_map(|event| group.step(RUN, event)).collect()
 }
 
 #[test]
 fn a_good_freeze_looks_before_and_after_the_snapshots() {
-    let pulsed = || Event::Pulsed { moving: None };
-    let commands = walk([
-        Event::Frozen(MemberIndex(1)),
-        Event::Frozen(MemberIndex(0)),
-        pulsed(),
-        Event::SnapshotsTaken,
-        pulsed(),
-        Event::Thawed(MemberIndex(0)),
-        Event::Thawed(MemberIndex(1)),
-    ]);
+    let looks = |look| [0, 1].map(|member| looked(look, member, Sight::Still));
+    let mut events = vec![Event::Frozen(MemberIndex(1)), Event::Frozen(MemberIndex(0))];
+    events.extend(looks(Look::Before));
+    events.push(Event::Taken(HERE));
+    events.extend(looks(Look::After));
+    events.extend([Event::Thawed(MemberIndex(0)), Event::Thawed(MemberIndex(1))]);
     let expected = [
-        Command::Pulse,
-        Command::Snapshot,
-        Command::Pulse,
+        Command::Look(Look::Before, pair()),
+        Command::Snapshot(BTreeSet::from([HERE])),
+        Command::Look(Look::After, pair()),
         Command::Thaw(pair()),
-        Command::Finish(Outcome::Complete),
+        Command::Finish(Outcome::Complete { moved: BTreeSet::new() }),
     ];
-    assert_eq!(commands, expected);
+    assert_eq!(walk(events), expected);
+}
+
+#[test]
+fn what_is_said_of_another_run_is_not_heard() {
+    let (mut group, _) = Group::start(RUN, parties(pair()));
+    let before = group.clone();
+    for event in events() {
+        assert_eq!(group.step(PointId::new([9; 16]), event), []);
+        assert_eq!(group, before);
+    }
 }
 
 #[test]
@@ -167,9 +191,9 @@ fn a_member_that_moves_at_the_first_look_means_no_snapshot() {
     let commands = walk([
         Event::Frozen(MemberIndex(0)),
         Event::Frozen(MemberIndex(1)),
-        Event::Pulsed { moving: Some(MemberIndex(0)) },
+        looked(Look::Before, 0, Sight::Moved),
     ]);
-    assert_eq!(commands, [Command::Pulse, Command::Thaw(pair())]);
+    assert_eq!(commands, [Command::Look(Look::Before, pair()), Command::Thaw(pair())]);
 }
 
 #[test]
@@ -183,11 +207,12 @@ fn the_end_waits_for_snapshots_that_cannot_be_taken_back() {
     let commands = walk([
         Event::Frozen(MemberIndex(0)),
         Event::Frozen(MemberIndex(1)),
-        Event::Pulsed { moving: None },
+        looked(Look::Before, 0, Sight::Still),
+        looked(Look::Before, 1, Sight::Still),
         Event::DeadlinePassed,
         Event::Thawed(MemberIndex(0)),
         Event::Thawed(MemberIndex(1)),
-        Event::SnapshotsTaken,
+        Event::Taken(HERE),
     ]);
     let end = Command::Finish(Outcome::Failed(Cause::SlowSnapshot));
     assert_eq!(commands[2..], [Command::Abandon, Command::Thaw(pair()), end]);
@@ -195,10 +220,8 @@ fn the_end_waits_for_snapshots_that_cannot_be_taken_back() {
 
 #[test]
 fn a_group_without_members_is_still_at_once() {
-    let (mut group, commands) = Group::start(BTreeSet::new());
-    assert_eq!(commands, [Command::Pulse]);
-    assert_eq!(group.step(Event::Pulsed { moving: None }), [Command::Snapshot]);
-    assert_eq!(group.step(Event::SnapshotsTaken), [Command::Pulse]);
-    let end = Command::Finish(Outcome::Complete);
-    assert_eq!(group.step(Event::Pulsed { moving: None }), [end]);
+    let (mut group, commands) = Group::start(RUN, parties(BTreeSet::new()));
+    assert_eq!(commands, [Command::Snapshot(BTreeSet::from([HERE]))]);
+    let end = Command::Finish(Outcome::Complete { moved: BTreeSet::new() });
+    assert_eq!(group.step(RUN, Event::Taken(HERE)), [end]);
 }

@@ -1,78 +1,102 @@
 //! The warden's one loop: orders, the kernel's events and the time come in; freezes and thaws
 //! go out.
+//!
+//! All memory and all descriptors are taken when it is armed. From the freeze to the last thaw
+//! nothing here allocates, and nothing is opened, but for processes without a cgroup, which are
+//! looked for in `/proc`.
+
+mod watch;
 
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::thread;
+use std::path::Path;
 use std::time::Duration;
 
-use platform::application::FreezeTarget;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use format::ids::PointId;
 use rustix::io::{Errno, read};
 
+use self::watch::{Stirred, Watch};
 use super::hold::Hold;
 use super::outbox::Outbox;
-use super::protocol::{Armed, Lines, Order, Reason, Report};
-use crate::clock::{Moment, timeout};
+use super::protocol::{Armed, Lines, Order, Reason, Report, path};
+use super::ring::Ring;
+use crate::clock::Moment;
 use crate::error::chain;
-use crate::freezer::{self, Reading};
+use crate::freezer;
+use crate::journal::Journal;
+use crate::member::{Member, Refusal};
+use crate::needed::Needed;
 
-/// Guards a freeze: takes orders from `input`, reports to `output`, until the input ends or
-/// `stop` has something to read or hangs up. Returns when everything is thawed.
-pub fn run(
-    input: BorrowedFd<'_>,
-    output: BorrowedFd<'_>,
-    stop: Option<BorrowedFd<'_>>,
-) -> io::Result<()> {
+/// What a warden is connected to.
+#[derive(Clone, Debug)]
+pub(crate) struct Site<'a> {
+    /// Where its orders come from; when this ends, it thaws and ends.
+    pub(crate) orders: BorrowedFd<'a>,
+    /// Where its reports go to.
+    pub(crate) reports: BorrowedFd<'a>,
+    /// When this has something to read or hangs up, it thaws and ends.
+    pub(crate) stop: Option<BorrowedFd<'a>>,
+    /// The protection that it does not have.
+    pub(crate) exposed: Vec<String>,
+}
+
+/// Guards a freeze until there are no more orders. Returns when everything is thawed, with what
+/// there is to print about thaws that failed.
+pub(crate) fn run(site: Site<'_>) -> io::Result<Option<String>> {
     let mut guard = Guard {
-        outbox: Outbox::new(output),
+        watch: Watch::new(site.orders, site.stop)?,
+        outbox: Outbox::new(site.reports),
+        exposed: site.exposed,
+        needed: Vec::new(),
         holds: Vec::new(),
-        phase: Phase::Unarmed,
+        journal: None,
+        member: Member::default(),
+        thaw_line: Vec::new(),
+        deadline: Duration::ZERO,
         time: None,
-        has_base: false,
+        ring: Ring::default(),
+        orphaned: false,
         ending: false,
     };
     let mut lines = Lines::default();
     while !(guard.ending && guard.is_idle()) {
-        let woken = guard.wait(input, stop)?;
-        if woken.stop && !guard.ending {
+        let stirred = guard.wait()?;
+        if stirred.stop && !guard.ending {
             guard.end(Reason::Terminated);
         }
-        if woken.input && !guard.ending {
-            guard.listen(input, &mut lines);
+        if stirred.orders && !guard.ending {
+            guard.listen(site.orders, &mut lines);
         }
         guard.tick();
     }
     guard.outbox.flush();
-    Ok(())
+    if let Some(journal) = guard.journal.take() {
+        // One that is left names nothing that is frozen.
+        let _ = journal.remove();
+    }
+    let unheard = guard.orphaned && !guard.ring.is_empty();
+    Ok(unheard.then(|| guard.ring.to_string()))
 }
 
 struct Guard<'a> {
+    watch: Watch<'a>,
     outbox: Outbox<'a>,
+    exposed: Vec<String>,
+    /// Who must not be frozen.
+    needed: Vec<Needed>,
     holds: Vec<Hold>,
-    phase: Phase,
+    journal: Option<Journal>,
+    member: Member,
+    /// The one order that is followed while something is frozen, as it will be written.
+    thaw_line: Vec<u8>,
+    deadline: Duration,
     /// Once something was frozen: when everything is thawed in any case.
     time: Option<Moment>,
-    /// Whether a pulse was taken already.
-    has_base: bool,
+    ring: Ring,
+    /// Nobody reads the reports any more.
+    orphaned: bool,
     /// No more orders are taken.
     ending: bool,
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Phase {
-    Unarmed,
-    /// Everything is open; the freeze may last so long.
-    Armed(Duration),
-    Holding,
-    /// Thawed or thawing: nothing is frozen any more by this process.
-    Spent,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Woken {
-    input: bool,
-    stop: bool,
 }
 
 impl Guard<'_> {
@@ -81,150 +105,125 @@ impl Guard<'_> {
     }
 
     // Sleeps until something happens or is due.
-    fn wait(&mut self, input: BorrowedFd<'_>, stop: Option<BorrowedFd<'_>>) -> io::Result<Woken> {
+    fn wait(&mut self) -> io::Result<Stirred> {
         let next = self.holds.iter().filter_map(Hold::next).chain(self.time).min();
-        let limit = next.map(|moment| timeout(moment.wait_from(Moment::now())));
-        let (woken, output, changed) = {
-            let mut fds = Vec::new();
-            let mut watched = Vec::new();
-            for (number, hold) in self.holds.iter().enumerate() {
-                if let Some(events) = hold.events() {
-                    fds.push(PollFd::from_borrowed_fd(events, PollFlags::PRI));
-                    watched.push(number);
-                }
-            }
-            // A descriptor that hung up would wake us for ever.
-            let listened = [(!self.ending).then_some(input), stop.filter(|_| !self.ending)];
-            let places = listened.map(|fd| place(&mut fds, fd, PollFlags::IN));
-            let output = place(&mut fds, self.outbox.waiting(), PollFlags::OUT);
-            sleep(&mut fds, limit.as_ref())?;
-            let stirred = |place: &Option<usize>| {
-                place.and_then(|at| fds.get(at)).is_some_and(|fd| !fd.revents().is_empty())
-            };
-            let [input, stop] = places.each_ref().map(stirred);
-            let stirs = fds.iter().zip(watched).filter(|(fd, _)| !fd.revents().is_empty());
-            let changed: Vec<usize> = stirs.map(|(_, number)| number).collect();
-            (Woken { input, stop }, stirred(&output), changed)
-        };
-        if output {
-            self.outbox.flush();
+        let (watch, outbox) = (&mut self.watch, &mut self.outbox);
+        watch.await_reader(outbox.waiting())?;
+        let holds = &mut self.holds;
+        let stirred = watch.wait(next, |number| holds.get_mut(number).is_none_or(Hold::notice))?;
+        if stirred.reports {
+            outbox.flush();
         }
-        for number in changed {
-            self.holds.get_mut(number).into_iter().for_each(Hold::notice);
-        }
-        Ok(woken)
+        Ok(stirred)
     }
 
-    fn listen(&mut self, input: BorrowedFd<'_>, lines: &mut Lines) {
+    fn listen(&mut self, orders: BorrowedFd<'_>, lines: &mut Lines) {
         let mut buffer = [0; 4096];
-        match read(input, &mut buffer) {
+        match read(orders, &mut buffer) {
             Err(Errno::INTR | Errno::AGAIN) => return,
             Err(_) | Ok(0) => return self.end(Reason::Orphaned),
             Ok(count) => lines.push(buffer.get(..count).unwrap_or_default()),
         }
-        loop {
-            let order = match lines.next_line() {
+        while !self.ending {
+            match lines.next_line() {
                 Ok(None) => return,
-                Ok(Some(line)) => serde_json::from_slice(&line).map_err(io::Error::from),
-                Err(error) => Err(error),
-            };
-            match order {
-                Ok(order) => self.obey(order),
-                Err(error) => {
-                    self.refuse(None, format!("not an order: {error}"));
-                    return self.end(Reason::Orphaned);
+                Ok(Some(line)) if self.member.is_holding() => {
+                    // Whoever says anything else now is not to be trusted with a freeze.
+                    if line == self.thaw_line {
+                        self.thaw();
+                    } else {
+                        self.hang_up("while something is frozen, the only order is to thaw it");
+                    }
                 }
+                Ok(Some(line)) => match serde_json::from_slice(line) {
+                    Ok(order) => self.obey(order),
+                    Err(_) => self.hang_up("not an order"),
+                },
+                Err(_) => self.hang_up("an order without end"),
             }
         }
     }
 
     fn obey(&mut self, order: Order) {
-        match (order, self.phase) {
-            (Order::Arm { deadline_micros, targets }, Phase::Unarmed) => {
-                self.arm(&targets, Duration::from_micros(deadline_micros));
+        let result = match order {
+            Order::Arm { run, deadline_micros, journals, needed, targets } => {
+                self.needed = needed;
+                self.deadline = Duration::from_micros(deadline_micros);
+                self.member.arm(run).map(|()| self.open(run, &path(&journals), &targets))
             }
-            (Order::Freeze, Phase::Armed(deadline)) => self.freeze(deadline),
-            (Order::Pulse, Phase::Armed(_) | Phase::Holding | Phase::Spent) => {
-                let readings = self.pulse();
-                self.outbox.send(&Report::Pulse { readings });
-            }
-            (Order::Thaw, _) => {
-                self.release(Reason::Ordered);
-                let free: Vec<_> = self.holds.iter().filter_map(Hold::free).collect();
-                self.outbox.send_all(&free);
-            }
-            (_, Phase::Spent) => self.refuse(None, "the freeze is over".to_owned()),
-            (_, Phase::Unarmed) => self.refuse(None, "no target is open yet".to_owned()),
-            (_, Phase::Armed(_) | Phase::Holding) => {
-                self.refuse(None, "this order was given already".to_owned());
-            }
+            Order::Freeze { run } => self.member.freeze(run).map(|()| self.freeze()),
+            Order::Thaw { run } => self.member.serves(run).map(|()| self.thaw()),
+        };
+        if let Err(refusal) = result {
+            self.refuse(refusal);
         }
     }
 
-    // The first readings are what later ones are compared with. Where the kernel keeps no count of
-    // the time frozen, a process may be charged for its last steps only now: two equal readings in
-    // a row are a base.
-    fn pulse(&mut self) -> Vec<Option<Reading>> {
-        let mut earlier = self.readings();
-        if std::mem::replace(&mut self.has_base, true)
-            || earlier.iter().flatten().all(|reading| reading.frozen.is_some())
-        {
-            return earlier;
-        }
-        for _ in 0..SETTLE_TRIES {
-            thread::sleep(SETTLE_TIME);
-            let later = self.readings();
-            let settled = later.iter().zip(&earlier).all(|pair| match pair {
-                (Some(later), Some(earlier)) => later.break_since(earlier).is_none(),
-                _ => true,
-            });
-            if settled {
-                return later;
-            }
-            earlier = later;
-        }
-        earlier
-    }
-
-    fn readings(&mut self) -> Vec<Option<Reading>> {
-        self.holds.iter_mut().map(Hold::reading).collect()
-    }
-
-    fn arm(&mut self, targets: &[Armed], deadline: Duration) {
-        for (number, armed) in targets.iter().enumerate() {
-            match freezer::open(&FreezeTarget::from(&armed.target)) {
-                Ok(freezer) => self.holds.push(Hold::new(number, armed.role, freezer)),
-                Err(error) => {
-                    self.holds.clear();
-                    self.phase = Phase::Spent;
-                    return self.refuse(Some(number), chain(&error));
-                }
+    fn open(&mut self, run: PointId, journals: &Path, targets: &[Armed]) {
+        let opened: Vec<_> = targets.iter().map(|armed| (&armed.target).into()).collect();
+        self.thaw_line = serde_json::to_vec(&Order::Thaw { run }).unwrap_or_default();
+        for (line, (armed, target)) in targets.iter().zip(&opened).enumerate() {
+            match freezer::open(target, &self.needed) {
+                Ok(freezer) => self.holds.push(Hold::new(armed.number, line, freezer)),
+                Err(error) => return self.fail_to_arm(Some(armed.number), chain(&error)),
             }
         }
-        self.phase = Phase::Armed(deadline);
-        self.outbox.send(&Report::Armed);
+        match Journal::create(journals, &run.to_string(), &opened) {
+            Ok(journal) => self.journal = Some(journal),
+            Err(error) => {
+                let journals = journals.display();
+                let reason = format!("no journal can be kept in `{journals}`: {error}");
+                return self.fail_to_arm(None, reason);
+            }
+        }
+        if let Err(error) = self.watch.watch(self.holds.iter().map(Hold::events)) {
+            return self.fail_to_arm(None, format!("its events cannot be waited for: {error}"));
+        }
+        let exposed = std::mem::take(&mut self.exposed);
+        self.outbox.send(&Report::Armed { exposed });
     }
 
-    fn freeze(&mut self, deadline: Duration) {
+    fn fail_to_arm(&mut self, target: Option<usize>, reason: String) {
+        self.holds.clear();
+        self.member.spend();
+        self.outbox.send(&Report::Refused { target, reason: reason.into() });
+    }
+
+    fn freeze(&mut self) {
+        let Some(journal) = &mut self.journal else { return };
         // All are looked at before the first is frozen: a cgroup may lie in another's.
-        for (number, hold) in self.holds.iter_mut().enumerate() {
-            if let Err(error) = hold.check() {
-                self.phase = Phase::Spent;
-                return self.refuse(Some(number), chain(&error));
+        let needed = &self.needed;
+        let trouble = |hold: &mut Hold| hold.check(needed).err();
+        if let Some(report) = self.holds.iter_mut().find_map(trouble) {
+            self.member.spend();
+            return self.outbox.send(&report);
+        }
+        let until = Moment::now().after(self.deadline);
+        self.time = Some(until);
+        if journal.begin(until).is_err() {
+            return self.hang_up("the journal cannot be written");
+        }
+        for hold in &mut self.holds {
+            if let Some(report) = hold.freeze(journal) {
+                self.outbox.send(&report);
             }
         }
-        self.phase = Phase::Holding;
-        self.time = Some(Moment::now().after(deadline));
-        let failures: Vec<_> = self.holds.iter_mut().filter_map(Hold::freeze).collect();
-        self.outbox.send_all(&failures);
+    }
+
+    fn thaw(&mut self) {
+        self.release(Reason::Ordered);
+        self.tell_free();
     }
 
     fn tick(&mut self) {
         if self.time.is_some_and(|time| time <= Moment::now()) {
             self.release(Reason::Deadline);
+            self.tell_free();
         }
+        let Some(journal) = &mut self.journal else { return };
         for hold in &mut self.holds {
-            if let Some(report) = hold.tick() {
+            if let Some(report) = hold.tick(journal) {
+                self.ring.note(&report);
                 self.outbox.send(&report);
             }
         }
@@ -232,52 +231,47 @@ impl Guard<'_> {
 
     fn release(&mut self, reason: Reason) {
         self.time = None;
-        if self.phase == Phase::Holding {
+        if !self.member.spend() {
+            return;
+        }
+        if let Some(journal) = &mut self.journal {
             // Written before it is told: a reader that stalls must not come first.
-            let thaw = |hold: &mut Hold| {
+            for hold in &mut self.holds {
                 hold.release();
-                hold.tick()
-            };
-            let thawed: Vec<_> = self.holds.iter_mut().filter_map(thaw).collect();
-            self.outbox.send(&Report::Thawing { reason });
-            // Whoever ordered it is told of every target at once.
-            if reason != Reason::Ordered {
-                self.outbox.send_all(&thawed);
+                if let Some(report) = hold.tick(journal) {
+                    self.ring.note(&report);
+                }
             }
         }
-        self.phase = Phase::Spent;
+        self.outbox.send(&Report::Thawing { reason });
+    }
+
+    fn tell_free(&mut self) {
+        for report in self.holds.iter().filter_map(Hold::free) {
+            self.outbox.send(&report);
+        }
     }
 
     fn end(&mut self, reason: Reason) {
+        let held = self.member.is_holding();
         self.release(reason);
+        if held {
+            self.tell_free();
+        }
+        self.orphaned = reason == Reason::Orphaned;
         self.ending = true;
+        self.watch.ignore_orders();
     }
 
-    fn refuse(&mut self, target: Option<usize>, reason: String) {
-        self.outbox.send(&Report::Refused { target, reason });
+    fn hang_up(&mut self, reason: &'static str) {
+        self.end(Reason::Orphaned);
+        self.outbox.send(&Report::Refused { target: None, reason: reason.into() });
+    }
+
+    fn refuse(&mut self, refusal: Refusal) {
+        self.outbox.send(&Report::Refused { target: None, reason: refusal.text().into() });
     }
 }
-
-// Adds a descriptor to those waited for, and says where.
-fn place<'a>(
-    fds: &mut Vec<PollFd<'a>>,
-    fd: Option<BorrowedFd<'a>>,
-    flags: PollFlags,
-) -> Option<usize> {
-    let fd = fd?;
-    fds.push(PollFd::from_borrowed_fd(fd, flags));
-    Some(fds.len() - 1)
-}
-
-fn sleep(fds: &mut [PollFd<'_>], limit: Option<&Timespec>) -> io::Result<()> {
-    match poll(fds, limit) {
-        Ok(_) | Err(Errno::INTR) => Ok(()),
-        Err(errno) => Err(errno.into()),
-    }
-}
-
-const SETTLE_TRIES: u32 = 10;
-const SETTLE_TIME: Duration = Duration::from_millis(1);
 
 #[cfg(test)]
 mod tests;

@@ -3,17 +3,21 @@
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-use super::protocol::{Report, Role};
+use super::protocol::Report;
 use crate::clock::Moment;
 use crate::error::chain;
-use crate::freezer::{Freezer, FreezerError, Reading};
+use crate::freezer::{Freezer, Trouble, holds_nobody};
+use crate::journal::{Journal, Mark};
+use crate::needed::Needed;
 
 #[derive(Debug)]
 pub(super) struct Hold {
     freezer: Box<dyn Freezer>,
-    role: Role,
     state: State,
+    /// As the service counts.
     number: usize,
+    /// As the journal counts.
+    line: usize,
     thawed: Option<Moment>,
 }
 
@@ -30,26 +34,38 @@ enum State {
 }
 
 impl Hold {
-    pub(super) fn new(number: usize, role: Role, freezer: Box<dyn Freezer>) -> Self {
-        Self { freezer, role, state: State::Free, number, thawed: None }
+    pub(super) fn new(number: usize, line: usize, freezer: Box<dyn Freezer>) -> Self {
+        Self { freezer, state: State::Free, number, line, thawed: None }
     }
 
-    /// Whether it is not ours to freeze, having been frozen by somebody else.
-    pub(super) fn check(&mut self) -> Result<(), FreezerError> {
-        if self.role == Role::Hold && self.freezer.is_foreign()? {
-            return Err(FreezerError::Foreign);
+    /// Whether it may be frozen: nobody else has done so, and it holds nobody who is needed.
+    pub(super) fn check(&mut self, needed: &[Needed]) -> Result<(), Report> {
+        match self.freezer.is_foreign() {
+            Ok(false) => {}
+            Ok(true) => return Err(self.failed(Trouble::Foreign)),
+            Err(trouble) => return Err(self.failed(trouble)),
         }
-        Ok(())
+        holds_nobody(&*self.freezer, needed).map_err(|error| Report::Refused {
+            target: Some(self.number),
+            reason: chain(&error).into(),
+        })
     }
 
-    /// Asks for the freeze.
-    pub(super) fn freeze(&mut self) -> Option<Report> {
-        if self.role == Role::Watch {
-            return None;
-        }
+    /// The report that it cannot be frozen.
+    fn failed(&self, trouble: Trouble) -> Report {
+        Report::FreezeFailed { target: self.number, trouble }
+    }
+
+    /// Writes down that it is frozen, and asks for the freeze.
+    pub(super) fn freeze(&mut self, journal: &mut Journal) -> Option<Report> {
         let asked = Moment::now();
+        let line = self.line;
+        if let Err(trouble) = journal.mark(line, Mark::Frozen) {
+            return Some(self.give_up(trouble));
+        }
         self.state = State::Freezing { asked, next: asked };
-        self.freezer.freeze().err().map(|error| self.give_up(&error))
+        let frozen = self.freezer.freeze(&mut |process| journal.note(line, process));
+        frozen.err().map(|trouble| self.give_up(trouble))
     }
 
     /// Asks for the thaw, unless there is nothing to thaw.
@@ -60,46 +76,55 @@ impl Hold {
     }
 
     /// Does what is due.
-    pub(super) fn tick(&mut self) -> Option<Report> {
+    pub(super) fn tick(&mut self, journal: &mut Journal) -> Option<Report> {
         let now = Moment::now();
         match self.state {
-            State::Freezing { asked, next } if next <= now => match self.freezer.settle() {
-                Ok(true) => {
-                    self.state = State::Frozen;
-                    Some(Report::Frozen { target: self.number, asked, done: Moment::now() })
-                }
-                Ok(false) => {
-                    let next = Moment::now().after(self.freezer.pause());
-                    self.state = State::Freezing { asked, next };
-                    None
-                }
-                Err(error) => Some(self.give_up(&error)),
-            },
-            State::Thawing { next } if next <= now => {
-                if matches!(self.freezer.thaw(), Ok(true)) {
-                    let done = Moment::now();
-                    self.state = State::Free;
-                    self.thawed = Some(done);
-                    return Some(Report::Thawed { target: self.number, done });
-                }
-                self.state = State::Thawing { next: now.after(THAW_RETRY) };
-                None
-            }
+            State::Freezing { asked, next } if next <= now => self.settle(asked, journal),
+            State::Thawing { next } if next <= now => Some(self.thaw(now, journal)),
             _ => None,
         }
     }
 
-    /// Takes note that the kernel reported a change.
-    pub(super) fn notice(&mut self) {
-        self.freezer.notice();
-        if let State::Freezing { next, .. } | State::Thawing { next } = &mut self.state {
-            *next = Moment::now();
+    fn settle(&mut self, asked: Moment, journal: &mut Journal) -> Option<Report> {
+        let line = self.line;
+        match self.freezer.settle(&mut |process| journal.note(line, process)) {
+            Ok(true) => {
+                self.state = State::Frozen;
+                Some(Report::Frozen { target: self.number, asked, done: Moment::now() })
+            }
+            Ok(false) => {
+                let next = Moment::now().after(self.freezer.pause());
+                self.state = State::Freezing { asked, next };
+                None
+            }
+            Err(trouble) => Some(self.give_up(trouble)),
         }
     }
 
-    /// What can be measured; `None` if nothing can.
-    pub(super) fn reading(&mut self) -> Option<Reading> {
-        self.freezer.reading().ok()
+    fn thaw(&mut self, now: Moment, journal: &mut Journal) -> Report {
+        let target = self.number;
+        let trouble = match self.freezer.thaw() {
+            Ok(true) => {
+                let done = Moment::now();
+                self.state = State::Free;
+                self.thawed = Some(done);
+                // Where this fails, the target is thawed once more, which does no harm.
+                let _ = journal.mark(self.line, Mark::Thawed);
+                return Report::Thawed { target, done };
+            }
+            Ok(false) => Trouble::Stuck,
+            Err(trouble) => trouble,
+        };
+        self.state = State::Thawing { next: now.after(THAW_RETRY) };
+        Report::ThawFailed { target, trouble }
+    }
+
+    /// Takes note that the kernel reported a change; false when no more will come.
+    pub(super) fn notice(&mut self) -> bool {
+        if let State::Freezing { next, .. } | State::Thawing { next } = &mut self.state {
+            *next = Moment::now();
+        }
+        self.freezer.notice()
     }
 
     /// When something is due, if anything is.
@@ -115,10 +140,9 @@ impl Hold {
         self.state != State::Free
     }
 
-    /// The report of a target that runs, if it is one that could have been frozen.
+    /// The report of a target that runs.
     pub(super) fn free(&self) -> Option<Report> {
-        let free = self.role == Role::Hold && !self.is_held();
-        free.then(|| Report::Thawed {
+        (!self.is_held()).then(|| Report::Thawed {
             target: self.number,
             done: self.thawed.unwrap_or_else(Moment::now),
         })
@@ -129,10 +153,14 @@ impl Hold {
     }
 
     // What was frozen of it stays so until everything is thawed, which follows soon.
-    fn give_up(&mut self, error: &FreezerError) -> Report {
+    fn give_up(&mut self, trouble: Trouble) -> Report {
         self.state = State::Frozen;
-        Report::FreezeFailed { target: self.number, reason: chain(error) }
+        self.failed(trouble)
     }
 }
 
+/// Ten times a second.
 const THAW_RETRY: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests;

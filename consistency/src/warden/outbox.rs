@@ -1,4 +1,5 @@
-//! Reports on their way out. A reader that stalls or is gone must never hold up a thaw.
+//! Reports on their way out. A reader that stalls or is gone must never hold up a thaw, and what is
+//! sent while something is frozen finds its memory there.
 
 use std::collections::VecDeque;
 use std::os::fd::BorrowedFd;
@@ -12,29 +13,28 @@ use super::protocol::Report;
 pub(super) struct Outbox<'a> {
     output: BorrowedFd<'a>,
     pending: VecDeque<u8>,
+    line: Vec<u8>,
     closed: bool,
 }
 
 impl<'a> Outbox<'a> {
     pub(super) fn new(output: BorrowedFd<'a>) -> Self {
-        Self { output, pending: VecDeque::new(), closed: false }
+        let pending = VecDeque::with_capacity(PENDING_BYTES_MAX);
+        Self { output, pending, line: Vec::with_capacity(LINE_BYTES), closed: false }
     }
 
     /// Adds a report and sends what can be sent without waiting.
     pub(super) fn send(&mut self, report: &Report) {
-        let Ok(line) = serde_json::to_vec(report) else { return };
-        if self.closed || self.pending.len() + line.len() > PENDING_BYTES_MAX {
+        self.line.clear();
+        if self.closed || serde_json::to_writer(&mut self.line, report).is_err() {
             return;
         }
-        self.pending.extend(line);
-        self.pending.push_back(b'\n');
-        self.flush();
-    }
-
-    pub(super) fn send_all(&mut self, reports: &[Report]) {
-        for report in reports {
-            self.send(report);
+        self.line.push(b'\n');
+        if self.pending.len() + self.line.len() > PENDING_BYTES_MAX {
+            return;
         }
+        self.pending.extend(self.line.iter());
+        self.flush();
     }
 
     /// Sends what can be sent without waiting.
@@ -73,5 +73,8 @@ impl<'a> Outbox<'a> {
 
 // A pipe that is ready takes this much without blocking (PIPE_BUF).
 const PIECE_BYTES: usize = 4096;
-// Whoever does not read so much is not interested any more.
-const PENDING_BYTES_MAX: usize = 16 << 20;
+// Whoever does not read so much is not interested any more: three reports for each of a thousand
+// targets.
+const PENDING_BYTES_MAX: usize = 512 << 10;
+// A report that is sent while something is frozen is shorter.
+const LINE_BYTES: usize = 4096;

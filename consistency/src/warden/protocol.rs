@@ -1,51 +1,48 @@
 //! What we and the warden say to one another: one JSON object a line, nothing else.
 
+use std::borrow::Cow;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
+use format::ids::PointId;
 use format::raw::RawPath;
 use platform::application::FreezeTarget;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Moment;
-use crate::freezer::Reading;
+use crate::freezer::Trouble;
+use crate::needed::Needed;
 
-/// From us to the warden. Targets are named by their place in `arm`, from 0 on.
+/// From us to the warden. Targets are named by the number that `arm` gives them.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum Order {
     /// Open these; the first order, given once.
     Arm {
+        /// The run that this warden is for.
+        run: PointId,
         /// How long after the first freeze everything is thawed in any case.
         deadline_micros: u64,
+        /// The directory of the journal.
+        journals: RawPath,
+        /// Who must not be frozen.
+        needed: Vec<Needed>,
         /// What to open.
         targets: Vec<Armed>,
     },
-    /// Freeze every target whose role is `hold`; given once.
-    Freeze,
-    /// Read every target.
-    Pulse,
+    /// Freeze every target; given once.
+    Freeze { run: PointId },
     /// Thaw whatever was frozen.
-    Thaw,
+    Thaw { run: PointId },
 }
 
 /// One target of a warden.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Armed {
-    pub(crate) role: Role,
+    pub(crate) number: usize,
     pub(crate) target: WireTarget,
-}
-
-/// What a warden does with a target.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Role {
-    /// Freezes and thaws it.
-    Hold,
-    /// Only reads it: somebody else paused it.
-    Watch,
 }
 
 /// A [`FreezeTarget`] on the wire.
@@ -61,18 +58,19 @@ pub(crate) enum WireTarget {
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum Report {
-    /// Every target is open.
-    Armed,
+    /// Every target is open, and the intent is written down; `exposed` says what protection the
+    /// warden does not have.
+    Armed { exposed: Vec<String> },
     /// An order was not followed, because of one target or of all.
-    Refused { target: Option<usize>, reason: String },
+    Refused { target: Option<usize>, reason: Cow<'static, str> },
     /// A target stands still.
     Frozen { target: usize, asked: Moment, done: Moment },
     /// A target cannot be frozen.
-    FreezeFailed { target: usize, reason: String },
-    /// Every target was read; `None` for one that is gone or cannot be read.
-    Pulse { readings: Vec<Option<Reading>> },
+    FreezeFailed { target: usize, trouble: Trouble },
     /// Everything is going to be thawed.
     Thawing { reason: Reason },
+    /// A target could not be thawed; it is tried again.
+    ThawFailed { target: usize, trouble: Trouble },
     /// A target runs again, or is gone.
     Thawed { target: usize, done: Moment },
 }
@@ -91,9 +89,18 @@ pub(crate) enum Reason {
     Terminated,
 }
 
+/// A path on the wire.
+pub(crate) fn raw(path: &Path) -> RawPath {
+    RawPath::new(path.as_os_str().as_bytes())
+}
+
+/// A path from the wire.
+pub(crate) fn path(raw: &RawPath) -> PathBuf {
+    PathBuf::from(std::ffi::OsStr::from_bytes(raw.as_bytes()))
+}
+
 impl From<&FreezeTarget> for WireTarget {
     fn from(target: &FreezeTarget) -> Self {
-        let raw = |path: &Path| RawPath::new(path.as_os_str().as_bytes());
         match target {
             FreezeTarget::CgroupV1(path) => Self::CgroupV1(raw(path)),
             FreezeTarget::CgroupV2(path) => Self::CgroupV2(raw(path)),
@@ -104,7 +111,6 @@ impl From<&FreezeTarget> for WireTarget {
 
 impl From<&WireTarget> for FreezeTarget {
     fn from(target: &WireTarget) -> Self {
-        let path = |raw: &RawPath| PathBuf::from(std::ffi::OsStr::from_bytes(raw.as_bytes()));
         match target {
             WireTarget::CgroupV1(raw) => Self::CgroupV1(path(raw)),
             WireTarget::CgroupV2(raw) => Self::CgroupV2(path(raw)),
@@ -117,23 +123,27 @@ impl From<&WireTarget> for FreezeTarget {
 #[derive(Debug, Default)]
 pub(crate) struct Lines {
     pending: Vec<u8>,
+    // The end of the line that was told last.
+    told: usize,
 }
 
 impl Lines {
     pub(crate) fn push(&mut self, bytes: &[u8]) {
+        self.pending.drain(..self.told);
+        self.told = 0;
         self.pending.extend_from_slice(bytes);
     }
 
     /// The next whole line, without its end; an error when one is longer than any of ours.
-    pub(crate) fn next_line(&mut self) -> io::Result<Option<Vec<u8>>> {
-        let Some(end) = self.pending.iter().position(|byte| *byte == b'\n') else {
-            let endless = self.pending.len() > LINE_BYTES_MAX;
+    pub(crate) fn next_line(&mut self) -> io::Result<Option<&[u8]>> {
+        let rest = self.pending.get(self.told..).unwrap_or_default();
+        let Some(end) = rest.iter().position(|byte| *byte == b'\n') else {
+            let endless = rest.len() > LINE_BYTES_MAX;
             return if endless { Err(io::ErrorKind::InvalidData.into()) } else { Ok(None) };
         };
-        let rest = self.pending.split_off(end + 1);
-        let mut line = std::mem::replace(&mut self.pending, rest);
-        line.truncate(end);
-        Ok(Some(line))
+        let begin = self.told;
+        self.told += end + 1;
+        Ok(self.pending.get(begin..begin + end))
     }
 }
 
@@ -150,11 +160,13 @@ mod tests {
         for piece in [&b"ab"[..], b"c\nd", b"\n\n", b"e"] {
             lines.push(piece);
         }
-        let mut next = || lines.next_line().unwrap();
+        let mut next = || lines.next_line().unwrap().map(<[u8]>::to_vec);
         assert_eq!(next(), Some(b"abc".to_vec()));
         assert_eq!(next(), Some(b"d".to_vec()));
         assert_eq!(next(), Some(Vec::new()));
         assert_eq!(next(), None);
+        lines.push(b"f\n");
+        assert_eq!(lines.next_line().unwrap(), Some(&b"ef"[..]));
     }
 
     #[test]
@@ -168,8 +180,10 @@ mod tests {
     fn a_path_of_any_bytes_survives_the_wire() {
         let path = PathBuf::from(std::ffi::OsStr::from_bytes(b"/sys/\xff\n\\x"));
         let target = FreezeTarget::CgroupV2(path);
-        let armed = Armed { role: Role::Hold, target: WireTarget::from(&target) };
-        let order = Order::Arm { deadline_micros: 1, targets: vec![armed] };
+        let armed = Armed { number: 0, target: WireTarget::from(&target) };
+        let (run, journals) = (PointId::new([1; 16]), raw(Path::new("/run/\u{e4}")));
+        let (needed, targets) = (Vec::new(), vec![armed]);
+        let order = Order::Arm { run, deadline_micros: 1, journals, needed, targets };
         let line = serde_json::to_vec(&order).unwrap();
         assert!(!line.contains(&b'\n'));
         let Ok(Order::Arm { targets, .. }) = serde_json::from_slice(&line) else { panic!() };
@@ -178,10 +192,12 @@ mod tests {
 
     #[test]
     fn strange_orders_are_no_orders() {
-        let strange = ["", "{}", "\"melt\"", "{\"freeze\":{}}", "{\"arm\":{\"targets\":[]}}"];
+        let strange = ["", "{}", "\"freeze\"", "{\"freeze\":{}}", "{\"arm\":{\"targets\":[]}}"];
         for text in strange {
             assert!(serde_json::from_str::<Order>(text).is_err(), "{text}");
         }
-        assert_eq!(serde_json::from_str::<Order>("\"freeze\"").unwrap(), Order::Freeze);
+        let order = Order::Freeze { run: PointId::new([0xab; 16]) };
+        let text = format!("{{\"freeze\":{{\"run\":\"{}\"}}}}", "ab".repeat(16));
+        assert_eq!(serde_json::from_str::<Order>(&text).unwrap(), order);
     }
 }

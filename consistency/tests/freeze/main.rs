@@ -13,16 +13,29 @@ use std::fs;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use consistency::journal::{Swept, Which, sweep};
 use consistency::{ConsistencyError, GroupSnapshot, VolumeSnapshot, take};
 use format::manifest::Level;
 use platform::application::{Activity, FreezeTarget};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 
 use world::{By, World, soon};
+
+/// Rounds of killing both, the service or the warden, and of stopping the service, unless it is said
+/// otherwise with `--rounds`, as `tests/kills.sh` does.
+const BOTH_KILLED: u32 = 40;
+const EITHER_KILLED: u32 = 60;
+const STOPPED: u32 = 12;
+static ROUNDS: OnceLock<u32> = OnceLock::new();
+
+fn rounds(usual: u32) -> u32 {
+    ROUNDS.get().copied().unwrap_or(usual)
+}
 
 fn number(volume: &VolumeSnapshot) -> i64 {
     let text = fs::read_to_string(volume.tree.root.join("n")).unwrap();
@@ -189,9 +202,7 @@ fn a_warden_does_not_mind_signals_from_the_terminal() {
 fn a_killed_service_leaves_nothing_frozen_and_the_next_run_sweeps_what_it_left() {
     let world = World::new(&[By::V2]);
     world.fatten();
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.arg("--take").arg(world.cgroup(0)).arg(world.scratch.path());
-    let mut service = command.stdin(Stdio::null()).spawn().unwrap();
+    let mut service = start_service(&world);
     assert!(soon(|| world.is_frozen(0)), "nothing was frozen");
     service.kill().unwrap();
     let killed = Instant::now();
@@ -219,21 +230,205 @@ fn a_warden_that_cannot_be_started_or_knows_no_orders_freezes_nothing() {
     assert_eq!(World::leftovers(), 0);
 }
 
-// What the killed service does: a freeze of the cgroup while the directories are copied.
-fn take_for_a_test(cgroup: &Path, scratch: &Path) -> ExitCode {
+fn both_killed_at_any_moment_leave_nothing_frozen_after_a_sweep() {
+    let world = World::new(&[By::V2]);
+    world.fatten();
+    let mut longest = Duration::ZERO;
+    let (mut frozen, mut thawed) = (0, 0);
+    for round in 0..rounds(BOTH_KILLED) {
+        let mut service = start_service(&world);
+        wait_for_the_freeze(&world, round);
+        // The warden first: nobody is left to thaw, unless it has done so already.
+        kill(&World::wardens_of(service.id()));
+        service.kill().unwrap();
+        service.wait().unwrap();
+        // The kernel takes its time with a process that it kills; until then its lock is held.
+        assert!(soon(|| World::wardens().is_empty()), "round {round}");
+        frozen += u32::from(world.is_frozen(0));
+        let start = Instant::now();
+        let swept = sweep(&world.journals(), Which::Abandoned);
+        longest = longest.max(start.elapsed());
+        assert_eq!(swept.failures, [""; 0], "round {round}");
+        thawed += swept.thawed.len();
+        assert!(soon(|| !world.is_frozen(0)), "round {round}");
+        assert_eq!(fs::read_dir(world.journals()).map_or(0, Iterator::count), 0, "round {round}");
+    }
+    let rounds = rounds(BOTH_KILLED);
+    println!("{frozen} frozen of {rounds}, {thawed} thawed by the sweep, longest {longest:?}");
+    assert!(frozen > 0, "no kill came while it was frozen");
+    assert!(world.all_run());
+}
+
+fn either_killed_at_any_moment_leaves_nothing_frozen() {
+    let world = World::new(&[By::V2, By::Signal]);
+    world.fatten();
+    for round in 0..rounds(EITHER_KILLED) {
+        let mut service = start_service(&world);
+        wait_for_the_freeze(&world, round);
+        if round.is_multiple_of(2) {
+            service.kill().unwrap();
+        } else {
+            let wardens = World::wardens_of(service.id());
+            kill(&wardens);
+        }
+        assert!(soon(|| !world.is_frozen(0) && !world.is_frozen(1)), "round {round}");
+        service.wait().unwrap();
+        // The next one has the same run, and so the same journal.
+        assert!(soon(|| World::wardens().is_empty()), "round {round}");
+    }
+}
+
+fn a_stopped_service_does_not_hold_up_the_thaw_and_freezes_nothing_when_it_goes_on() {
+    let world = World::new(&[By::V2]);
+    world.fatten();
+    for round in 0..rounds(STOPPED) {
+        let mut service = start_service(&world);
+        assert!(soon(|| world.is_frozen(0)), "round {round}: nothing was frozen");
+        let pid = Pid::from_child(&service);
+        let _ = kill_process(pid, Signal::STOP);
+        // The deadline of the service that is started here.
+        assert!(soon(|| !world.is_frozen(0)), "round {round}: the deadline did not thaw");
+        let _ = kill_process(pid, Signal::CONT);
+        let again = thread::scope(|scope| {
+            let waiting = scope.spawn(|| service.wait().unwrap());
+            let mut again = false;
+            while !waiting.is_finished() {
+                again |= world.is_frozen(0);
+            }
+            again
+        });
+        assert!(!again, "round {round}: frozen again");
+    }
+}
+
+fn a_stopped_warden_is_given_up_and_thawed_without_it() {
+    let world = World::new(&[By::V2]);
+    world.fatten();
+    let mut request = world.request();
+    request.deadline = Duration::from_millis(300);
+    thread::scope(|scope| {
+        let taking = scope.spawn(|| take(&request));
+        world.strike(Signal::STOP);
+        let error = taking.join().unwrap().unwrap_err();
+        assert!(
+            matches!(
+                error,
+                ConsistencyError::SlowSnapshot { .. } | ConsistencyError::SlowFreeze { .. }
+            ),
+            "{error:?}"
+        );
+    });
+    assert!(world.all_run());
+    assert!(soon(|| World::wardens().is_empty()), "it must not act late");
+}
+
+fn a_stopped_warden_without_a_service_is_ended_by_a_sweep_when_it_is_overdue() {
+    let world = World::new(&[By::V2]);
+    world.fatten();
+    let mut service = start_service(&world);
+    assert!(soon(|| world.is_frozen(0)), "nothing was frozen");
+    let wardens = World::wardens_of(service.id());
+    for pid in wardens {
+        kill_process(pid, Signal::STOP).unwrap();
+    }
+    service.kill().unwrap();
+    service.wait().unwrap();
+    assert!(world.is_frozen(0));
+    assert!(soon(|| {
+        sweep(&world.journals(), Which::Abandoned);
+        !world.is_frozen(0)
+    }));
+    assert!(soon(|| World::wardens().is_empty()));
+}
+
+fn to_thaw_all_ends_a_freeze_that_goes_on_and_its_point_is_refused() {
+    let world = World::new(&[By::V2, By::Signal]);
+    world.fatten();
+    let request = world.request();
+    thread::scope(|scope| {
+        let taking = scope.spawn(|| take(&request));
+        assert!(soon(|| world.is_frozen(0) && world.is_frozen(1)), "nothing was frozen");
+        assert_eq!(sweep(&world.journals(), Which::Abandoned), Swept::default(), "it is at work");
+        let swept = sweep(&world.journals(), Which::All);
+        assert_eq!(swept.failures, [""; 0]);
+        assert!(taking.join().unwrap().is_err());
+    });
+    assert!(world.all_run());
+}
+
+fn a_warden_opens_and_writes_nothing_while_something_is_frozen() {
+    let strace = Path::new("/usr/bin/strace");
+    if !strace.exists() {
+        println!("left out: no strace");
+        return;
+    }
+    let world = World::new(&[By::V2, By::V1]);
+    let log = world.scratch.path().join("calls");
+    let mut request = world.request();
+    let program = std::mem::replace(&mut request.warden.program, strace.into());
+    let traced = ["-qq".into(), "-o".into(), log.clone().into(), program.into(), "--warden".into()];
+    request.warden.arguments = traced.into();
+    let snapshot = take(&request).unwrap();
+    drop(snapshot);
+    let calls = fs::read_to_string(log).unwrap();
+    let lines: Vec<_> = calls.lines().collect();
+    let is = |line: &&str, text: &str| line.starts_with("pwrite64(") && line.contains(text);
+    let first = lines.iter().position(|line| is(line, "\"1\"") || is(line, "\"FROZEN\"")).unwrap();
+    let last = lines.iter().rposition(|line| is(line, "\"0\"") || is(line, "\"THAWED\"")).unwrap();
+    assert!(first < last, "{calls}");
+    // Reading and writing of what is open, waiting, and telling the service.
+    let allowed = ["pread64(", "pwrite64(", "epoll_", "read(0,", "write(1,", "poll(", "ppoll("];
+    for call in &lines[first..=last] {
+        assert!(allowed.iter().any(|allowed| call.starts_with(allowed)), "{call}");
+    }
+}
+
+fn kill(processes: &[Pid]) {
+    for pid in processes {
+        // One that has ended by itself needs no signal.
+        let _ = kill_process(*pid, Signal::KILL);
+    }
+}
+
+fn start_service(world: &World) -> Child {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.arg("--take").args(world.freezers()).arg(world.scratch.path());
+    command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+// Until just before, in, or after the freeze, by the number of the round.
+fn wait_for_the_freeze(world: &World, round: u32) {
+    if round.is_multiple_of(4) {
+        thread::sleep(Duration::from_millis(u64::from(round % 32)));
+    } else {
+        soon(|| world.is_frozen(0));
+        thread::sleep(Duration::from_micros(u64::from(round % 16) * 500));
+    }
+}
+
+// What the killed service does: a freeze of some cgroups while the directories are copied.
+fn take_for_a_test(targets: &[&str], scratch: &Path) -> ExitCode {
     let mut world = World::within(scratch, &[]);
     for (volume, name) in world.application.volumes.iter_mut().zip(["a", "b"]) {
         volume.source = scratch.join(name);
     }
-    world.application.members.push(platform::application::Member {
-        name: "m".to_owned(),
-        id: "1".to_owned(),
-        started: "now".to_owned(),
-        activity: Activity::Running,
-        freezer: Some(FreezeTarget::CgroupV2(cgroup.to_owned())),
-    });
+    for (number, target) in targets.iter().enumerate() {
+        let freezer = match target.parse() {
+            Ok(pid) => FreezeTarget::ProcessTree(pid),
+            Err(_) => FreezeTarget::CgroupV2(target.into()),
+        };
+        world.application.members.push(platform::application::Member {
+            name: format!("m{number}"),
+            id: number.to_string(),
+            started: "now".to_owned(),
+            activity: Activity::Running,
+            freezer: Some(freezer),
+        });
+    }
     let mut request = world.request();
     request.run = format::ids::PointId::new([0xdd; 16]);
+    request.deadline = Duration::from_millis(600);
+    request.warden.journals = scratch.join("journals");
     match take(&request) {
         Ok(_) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
@@ -252,10 +447,15 @@ fn main() -> ExitCode {
             consistency::warden::serve().unwrap();
             return ExitCode::SUCCESS;
         }
-        ["--take", cgroup, scratch] => {
-            return take_for_a_test(Path::new(cgroup), Path::new(scratch));
+        ["--take", ref targets @ .., scratch] => {
+            return take_for_a_test(targets, Path::new(scratch));
         }
         _ => {}
+    }
+    let mut words = words;
+    if let Some(at) = words.iter().position(|word| *word == "--rounds") {
+        ROUNDS.set(words[at + 1].parse().unwrap()).unwrap();
+        words.drain(at..at + 2);
     }
     let filter = words.iter().find(|word| !word.starts_with('-')).copied().unwrap_or_default();
     let mut failed = false;
@@ -272,6 +472,13 @@ fn main() -> ExitCode {
         a_warden_does_not_mind_signals_from_the_terminal,
         a_killed_service_leaves_nothing_frozen_and_the_next_run_sweeps_what_it_left,
         a_warden_that_cannot_be_started_or_knows_no_orders_freezes_nothing,
+        both_killed_at_any_moment_leave_nothing_frozen_after_a_sweep,
+        either_killed_at_any_moment_leaves_nothing_frozen,
+        a_stopped_service_does_not_hold_up_the_thaw_and_freezes_nothing_when_it_goes_on,
+        a_stopped_warden_is_given_up_and_thawed_without_it,
+        a_stopped_warden_without_a_service_is_ended_by_a_sweep_when_it_is_overdue,
+        to_thaw_all_ends_a_freeze_that_goes_on_and_its_point_is_refused,
+        a_warden_opens_and_writes_nothing_while_something_is_frozen,
     ] {
         if name.contains(filter) {
             print!("test {name} ... ");

@@ -127,9 +127,36 @@ impl World {
             warden: WardenProgram {
                 program: std::env::current_exe().unwrap(),
                 arguments: vec!["--warden".into()],
+                journals: self.journals(),
             },
+            engine_sockets: Vec::new(),
             freeze: true,
         }
+    }
+
+    /// What freezes each member, as `--take` wants it.
+    pub(crate) fn freezers(&self) -> Vec<String> {
+        let text = |writer: &Writer| match &writer.cgroup {
+            Some(path) => path.display().to_string(),
+            None => writer.child.id().to_string(),
+        };
+        self.writers.iter().map(text).collect()
+    }
+
+    /// The wardens that a process has started.
+    pub(crate) fn wardens_of(service: u32) -> Vec<Pid> {
+        let parent = |pid: &Pid| {
+            let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
+            let stat = stat.unwrap_or_default();
+            let fields = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+            fields.split(' ').nth(1).and_then(|field| field.parse().ok())
+        };
+        Self::wardens().into_iter().filter(|pid| parent(pid) == Some(service)).collect()
+    }
+
+    /// Where the wardens of this application keep their journals.
+    pub(crate) fn journals(&self) -> PathBuf {
+        self.scratch.path().join("journals")
     }
 
     pub(crate) fn cgroup(&self, member: usize) -> &Path {

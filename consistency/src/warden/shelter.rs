@@ -1,0 +1,126 @@
+//! What keeps a warden alive and awake when the machine is short of memory.
+//!
+//! Best effort: an ordinary user may neither lock memory nor refuse the out-of-memory killer. What
+//! could not be had is told to the service.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::mm::{MlockAllFlags, mlockall};
+
+/// The protection that was had, and what was not.
+#[derive(Debug, Default)]
+pub(super) struct Shelter {
+    /// What was refused; one sentence each.
+    pub(super) exposed: Vec<String>,
+    // Where we were before, and the cgroup of our own in it.
+    homes: Vec<(PathBuf, PathBuf)>,
+}
+
+impl Shelter {
+    /// Takes what can be had.
+    pub(super) fn take() -> Self {
+        let mut shelter = Self::default();
+        if let Err(error) = fs::write("/proc/self/oom_score_adj", "-1000") {
+            shelter.lack("protected from the out-of-memory killer", &error);
+        }
+        if let Err(error) = stay_in_memory() {
+            shelter.lack("locked in memory", &error);
+        }
+        if let Err(error) = shelter.move_out() {
+            shelter.lack("given a cgroup of its own", &error);
+        }
+        shelter
+    }
+
+    fn lack(&mut self, what: &str, error: &io::Error) {
+        self.exposed.push(format!("the warden could not be {what}: {error}"));
+    }
+
+    // A limit or a pressure that the service runs into is none of the warden's then. It stays
+    // below the service's cgroup, which is all that a unit of systemd may use.
+    fn move_out(&mut self) -> io::Result<()> {
+        let mounts = fs::read_to_string("/proc/self/mounts")?;
+        let own = fs::read_to_string("/proc/self/cgroup")?;
+        let mut result = Err(io::ErrorKind::NotFound.into());
+        for home in homes(&mounts, &own) {
+            result = move_into(&home.join(NAME));
+            if result.is_ok() {
+                self.homes.push((home.clone(), home.join(NAME)));
+            }
+        }
+        result
+    }
+}
+
+impl Drop for Shelter {
+    // Another warden may still be in it; then it removes it.
+    fn drop(&mut self) {
+        for (home, own) in &self.homes {
+            let _ = fs::write(home.join(PROCESSES), "0");
+            let _ = fs::remove_dir(own);
+        }
+    }
+}
+
+// All of it at once, so that nothing has to be read from a disk later. Where a limit forbids that,
+// what is used from now on.
+fn stay_in_memory() -> io::Result<()> {
+    let all = mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE);
+    if all.is_err() {
+        mlockall(MlockAllFlags::CURRENT | MlockAllFlags::ONFAULT)?;
+    }
+    Ok(())
+}
+
+fn move_into(cgroup: &Path) -> io::Result<()> {
+    match fs::create_dir(cgroup) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    fs::write(cgroup.join(PROCESSES), "0")
+}
+
+// Our cgroup in the version 2 hierarchy, and in that of the version 1 freezer.
+fn homes(mounts: &str, own: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for line in own.lines() {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let (Some(controllers), Some(path)) = (fields.next(), fields.next()) else { continue };
+        let is_mounted = |kind: &str, options: &str| match controllers {
+            "" => kind == "cgroup2",
+            "freezer" => kind == "cgroup" && options.split(',').any(|option| option == "freezer"),
+            _ => false,
+        };
+        let point = mounts.lines().find_map(|line| {
+            let mut fields = line.split(' ').skip(1);
+            let (point, kind, options) = (fields.next()?, fields.next()?, fields.next()?);
+            is_mounted(kind, options).then_some(point)
+        });
+        found.extend(point.map(|point| Path::new(point).join(path.trim_start_matches('/'))));
+    }
+    found
+}
+
+const NAME: &str = "stillpoint-warden";
+const PROCESSES: &str = "cgroup.procs";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_own_cgroups_are_found_in_both_hierarchies() {
+        let mounts = "cgroup /sys/fs/cgroup/cpu cgroup rw,cpu 0 0\n\
+            cgroup /sys/fs/cgroup/freezer cgroup rw,relatime,freezer 0 0\n\
+            cgroup2 /sys/fs/cgroup/unified cgroup2 rw,relatime 0 0\n";
+        let own = "6:freezer:/box\n1:cpu:/other\n0::/system.slice/stillpoint.service\n";
+        let expected = [
+            "/sys/fs/cgroup/freezer/box",
+            "/sys/fs/cgroup/unified/system.slice/stillpoint.service",
+        ];
+        assert_eq!(homes(mounts, own), expected.map(PathBuf::from));
+        assert_eq!(homes("", own), Vec::<PathBuf>::new());
+    }
+}
