@@ -132,7 +132,9 @@ fn lose(world: &World, point: &str, choose: impl Fn(&[PathBuf]) -> Vec<PathBuf>)
     let mut packs: Vec<PathBuf> = folder.map(|entry| entry.unwrap().path()).collect();
     packs.sort_by_key(|pack| std::cmp::Reverse(fs::metadata(pack).unwrap().len()));
     assert!(packs.len() > 1, "{packs:?}");
-    choose(&packs).iter().for_each(|pack| fs::remove_file(pack).unwrap());
+    for pack in choose(&packs) {
+        fs::remove_file(pack).unwrap();
+    }
 }
 
 fn lost(findings: &Value) -> Vec<String> {

@@ -125,13 +125,13 @@ mod tests {
             Command::new("sleep").arg("60").stdin(input).stdout(output).spawn().unwrap()
         };
         let mut reads = start(reader.try_clone().unwrap().into(), Stdio::null());
-        let mut writes = start(Stdio::null(), writer.try_clone().unwrap().into());
+        let mut talker = start(Stdio::null(), writer.try_clone().unwrap().into());
         let found: Vec<_> = holders(&links).into_iter().map(|needed| needed.pid).collect();
-        for child in [&mut reads, &mut writes] {
+        for child in [&mut reads, &mut talker] {
             child.kill().unwrap();
             child.wait().unwrap();
         }
-        assert!(found.contains(&reads.id()) && !found.contains(&writes.id()), "{found:?}");
+        assert!(found.contains(&reads.id()) && !found.contains(&talker.id()), "{found:?}");
     }
 
     #[test]

@@ -112,8 +112,9 @@ id! {
     SlotId, 8
 }
 
-const fn hex_digit(value: u8) -> u8 {
-    if value < 10 { b'0' + value } else { b'a' - 10 + value }
+// Of a value below 16.
+fn hex_digit(value: u8) -> u8 {
+    b"0123456789abcdef".get(usize::from(value)).copied().unwrap_or_default()
 }
 
 fn parse_hex(text: &str, bytes: &mut [u8]) -> Result<(), ParseIdError> {

@@ -40,13 +40,12 @@ pub(crate) fn is_running() -> bool {
 
 /// Lets virtual time go by; `false` when nobody waits any more for what this thread does.
 pub async fn sleep(time: Duration) -> bool {
-    match TURNS.with_borrow(|turns| turns.as_ref().map(|turns| turns.wait(time))) {
-        Some(is_wanted) => is_wanted,
-        None => {
-            tokio::time::sleep(time).await;
-            true
-        }
+    let waited = TURNS.with_borrow(|turns| turns.as_ref().map(|turns| turns.wait(time)));
+    if let Some(is_wanted) = waited {
+        return is_wanted;
     }
+    tokio::time::sleep(time).await;
+    true
 }
 
 /// What a thread has that takes turns with the simulated one.

@@ -79,6 +79,7 @@ pub(crate) struct RepairArguments {
 #[derive(Args, Debug)]
 #[command(group = ArgGroup::new("from_key")
     .args(["from_key_file", "from_passphrase_file", "from_passphrase_command"]))]
+#[allow(clippy::struct_field_names, reason = "the flags are called so")]
 pub(crate) struct DonorArguments {
     /// Look for what is lost in this repository too, such as one of the same files. Its key is also
     /// taken from the variables of the usual key with FROM_, such as STILLPOINT_FROM_KEY_FILE, or
@@ -155,33 +156,26 @@ mod tests {
         }
     }
 
-    fn donor(text: &str) -> Option<Option<KeySource>> {
-        let arguments = Arguments::try_parse_from(text.split(' ')).ok()?;
-        match arguments.verb {
-            Verb::Repair(repair) => Some(repair.donor.key()),
-            _ => None,
+    fn donor(text: &str) -> Result<Option<KeySource>, clap::Error> {
+        match Arguments::try_parse_from(text.split(' '))?.verb {
+            Verb::Repair(repair) => Ok(repair.donor.key()),
+            _ => panic!("{text}"),
         }
     }
 
     #[test]
     fn the_key_of_the_other_repository_is_spelled_as_for_restic_too() {
-        let file = SecretSource::File("secret".into());
-        let wanted = Some(Some(KeySource::Passphrase(file)));
-        assert_eq!(
-            donor("stillpoint repair --from-repository x --from-passphrase-file secret"),
-            wanted
-        );
-        assert_eq!(donor("stillpoint repair --from-repo x --from-password-file secret"), wanted);
+        let typed = |text: &str| donor(&format!("stillpoint repair {text}")).unwrap();
+        let file = Some(KeySource::Passphrase(SecretSource::File("secret".into())));
+        assert_eq!(typed("--from-repository x --from-passphrase-file secret"), file);
+        assert_eq!(typed("--from-repo x --from-password-file secret"), file);
         let command = KeySource::Passphrase(SecretSource::Command("pass".into()));
-        let typed = donor("stillpoint repair --from-repo x --from-password-command pass");
-        assert_eq!(typed, Some(Some(command)));
-        let typed = donor("stillpoint repair --from-repo x --from-key-file key");
-        assert_eq!(typed, Some(Some(KeySource::File("key".into()))));
-        assert_eq!(donor("stillpoint repair --from-repo x"), Some(None));
-        assert_eq!(
-            donor("stillpoint repair --from-repo x --from-key-file k --from-password-file p"),
-            None
-        );
+        assert_eq!(typed("--from-repo x --from-password-command pass"), Some(command));
+        let key_file = KeySource::File("key".into());
+        assert_eq!(typed("--from-repo x --from-key-file key"), Some(key_file));
+        assert_eq!(typed("--from-repo x"), None);
+        let both = "stillpoint repair --from-repo x --from-key-file k --from-password-file p";
+        assert!(donor(both).is_err());
     }
 
     #[test]
