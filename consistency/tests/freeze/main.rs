@@ -251,7 +251,9 @@ fn both_killed_at_any_moment_leave_nothing_frozen_after_a_sweep() {
         assert_eq!(swept.failures, [""; 0], "round {round}");
         thawed += swept.thawed.len();
         assert!(soon(|| !world.is_frozen(0)), "round {round}");
-        assert_eq!(fs::read_dir(world.journals()).map_or(0, Iterator::count), 0, "round {round}");
+        // One that was still being started when its service died ends by itself.
+        let journals = || fs::read_dir(world.journals()).map_or(0, Iterator::count);
+        assert!(soon(|| journals() == 0), "round {round}");
     }
     let rounds = rounds(BOTH_KILLED);
     println!("{frozen} frozen of {rounds}, {thawed} thawed by the sweep, longest {longest:?}");
