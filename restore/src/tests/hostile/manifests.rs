@@ -230,7 +230,8 @@ fn descriptors_and_slots_of_another_kind_are_refused() {
         config.to_string().into_bytes()
     };
     let cases = [
-        ("version 1", changed("version", json!(1))),
+        ("version 2", changed("version", json!(2))),
+        ("version 0", changed("version", json!(0))),
         ("version 4294967295", changed("version", json!(u32::MAX))),
         ("`time-travel`", changed("features", json!(["time-travel"]))),
         ("does not describe", changed("format", json!("other"))),
