@@ -98,10 +98,12 @@ async fn salvage(
 async fn records_of(reader: &Reader, plan: &Plan) -> Result<Vec<PackRecord>, RepositoryError> {
     let records = salvage::records_of(reader, &plan.packs).await?;
     let condemned = reader.condemned(plan.generation).await?;
-    let is_known = |name: &ObjectName| {
-        let is_found = |finding: &Finding| matches!(finding, Finding::DamagedIndex { object, .. } if object == name);
-        condemned.contains(*name) || plan.report.findings.iter().any(is_found)
-    };
+    let damaged = plan.report.findings.iter().filter_map(|finding| match finding {
+        Finding::DamagedIndex { object, .. } => Some(*object),
+        _ => None,
+    });
+    let damaged: BTreeSet<ObjectName> = damaged.collect();
+    let is_known = |name: &ObjectName| condemned.contains(*name) || damaged.contains(name);
     match records.unread.into_iter().find(|name| !is_known(name)) {
         Some(name) => Err(RepositoryError::damaged(name, "it was readable when this was planned")),
         None => Ok(records.packs),

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use format::ids::PointId;
 use format::names::{Folder, ObjectName};
 
 use self::disk::{Disk, Filesystem};
@@ -122,12 +123,34 @@ impl LocalStore {
     }
 
     fn delete_blocking(&self, name: ObjectName) -> Result<(), StoreError> {
+        if let ObjectName::Session(_, session) = name {
+            let removed = self.remove_unfinished(session);
+            removed.map_err(|e| self.failed("delete what is unfinished of", name, e))?;
+        }
         let path = self.path(name);
         let folder = path.parent().unwrap_or(&self.root);
         // Also where nothing is found: whoever deleted it may have died before the sync.
         let gone = missing_is_fine(self.disk.remove(&path));
         let deleted = gone.and_then(|()| missing_is_fine(self.disk.sync_folder(folder)));
         deleted.map_err(|e| self.failed("delete object", name, e))
+    }
+
+    // What a session was writing when its machine stopped: its registration goes when it has ended.
+    fn remove_unfinished(&self, session: PointId) -> io::Result<()> {
+        for folder in [Folder::Packs, Folder::Indexes] {
+            let folder = self.root.join(folder.as_str()).join(session.to_string());
+            let entries = match fs::read_dir(&folder) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                entries => entries?,
+            };
+            for entry in entries {
+                let entry = entry?;
+                if entry.file_name().to_string_lossy().starts_with(UNFINISHED_PREFIX) {
+                    missing_is_fine(self.disk.remove(&entry.path()))?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn list_blocking(&self, folder: Folder) -> Result<Vec<Listed>, StoreError> {

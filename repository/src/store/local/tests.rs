@@ -1,6 +1,9 @@
 mod power;
 mod record;
 
+use format::ids::ObjectId;
+use format::names::PackName;
+
 use super::*;
 use crate::contract;
 
@@ -37,4 +40,26 @@ async fn unfinished_objects_are_not_listed() {
     fs::write(folder.path().join("gen").join(format!("{UNFINISHED_PREFIX}1")), "torn").unwrap();
     let store = LocalStore::new(folder.path());
     assert_eq!(store.list(Folder::Generations).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn what_a_session_left_unfinished_goes_with_its_registration() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ended, other) = (PointId::new([1; 16]), PointId::new([2; 16]));
+    let store = LocalStore::new(folder.path());
+    let unfinished = |kind: &str, session: PointId| {
+        let folder = folder.path().join(format!("{kind}/{session}"));
+        fs::create_dir_all(&folder).unwrap();
+        let path = folder.join(format!("{UNFINISHED_PREFIX}1"));
+        fs::write(&path, "torn").unwrap();
+        path
+    };
+    let [pack, index] = ["pack", "idx"].map(|kind| unfinished(kind, ended));
+    let at_work = unfinished("pack", other);
+    let whole = ObjectName::Pack(PackName { session: ended, id: ObjectId::new([3; 16]) });
+    store.create(whole, "whole".into()).await.unwrap();
+    store.create(ObjectName::Session(0, ended), "1".into()).await.unwrap();
+    store.delete(ObjectName::Session(0, ended)).await.unwrap();
+    assert!(!pack.exists() && !index.exists() && at_work.exists());
+    assert_eq!(store.get(whole).await.unwrap(), "whole");
 }
