@@ -8,7 +8,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection, SqlitePool};
 
 use crate::column;
-use crate::point::PointFilter;
+use crate::filter::PointFilter;
 
 /// An annotation with the point that it is about, and its number.
 pub type Numbered = ((PointId, u64), Annotation);

@@ -11,6 +11,7 @@ use serde::Serialize;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection, SqlitePool};
 
+use crate::filter::PointFilter;
 use crate::{annotation, column};
 
 /// One restore point, without anything secret.
@@ -52,15 +53,6 @@ pub struct VolumeRow {
     pub files: u64,
     /// The sum of the sizes of its regular files.
     pub bytes: u64,
-}
-
-/// Which restore points are asked for; the default is all.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct PointFilter {
-    /// Only those in this repository.
-    pub repository: Option<RepositoryId>,
-    /// Only those of this application, on whatever platform.
-    pub application: Option<String>,
 }
 
 impl PointRow {

@@ -29,9 +29,10 @@ use format::ids::PointId;
 use serde::Serialize;
 
 pub use self::choose::{Reason, Unused};
-pub use self::plan::{Decision, Plan, Reading, Segments, Share};
+pub use self::plan::{Decision, Plan, Segments, Share};
 use self::plan::{Orders, decide, summary};
 pub use self::progress::{Phase, Progress};
+pub use self::state::Reading;
 use self::survey::Survey;
 use self::wait::Wait;
 pub use self::wait::Waiting;

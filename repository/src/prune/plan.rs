@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use format::ids::{ObjectId, PointId};
+use format::ids::PointId;
 use format::names::ObjectName;
-use jiff::Timestamp;
 use serde::Serialize;
 
 use super::choose::{Reason, Unused, choose};
+use super::state::Reading;
 use super::survey::Survey;
 use super::wait::{self, Waiting};
 use crate::error::RepositoryError;
@@ -46,19 +46,6 @@ pub struct Decision {
     pub copied: u64,
     /// What is done, and why.
     pub reason: Reason,
-}
-
-/// A pin that keeps forgotten points: a restore reads them, or was cut off.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
-pub struct Reading {
-    /// The pin.
-    pub pin: ObjectId,
-    /// Who reads.
-    pub who: String,
-    /// Since when, by the reader's clock.
-    pub since: Timestamp,
-    /// The forgotten points that it reads.
-    pub points: Vec<PointId>,
 }
 
 /// What a prune would do.

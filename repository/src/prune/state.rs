@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use format::ids::PointId;
+use format::ids::{ObjectId, PointId};
 use format::names::{Folder, ObjectName};
 use format::prune;
 use format::session::{Heartbeat, Registration};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
+use jiff::Timestamp;
+use serde::Serialize;
 
-use super::plan::Reading;
 use crate::error::RepositoryError;
 use crate::pin;
 use crate::protocol::condemned::Condemned;
@@ -40,6 +41,19 @@ pub(super) struct Points {
     pub(super) forgotten: Vec<PointId>,
     /// Pins that keep forgotten points.
     pub(super) readings: Vec<Reading>,
+}
+
+/// A pin that keeps forgotten points: a restore reads them, or was cut off.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Reading {
+    /// The pin.
+    pub pin: ObjectId,
+    /// Who reads.
+    pub who: String,
+    /// Since when, by the reader's clock.
+    pub since: Timestamp,
+    /// The forgotten points that it reads.
+    pub points: Vec<PointId>,
 }
 
 /// Looks at the generations, and completes one that another prune has begun.
