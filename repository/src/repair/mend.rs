@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use format::frame::{ChunkKind, ChunkRecord};
 use format::ids::ChunkId;
+use format::keys::Keys;
 use format::names::{ObjectName, PackName};
 use format::pack::PackRecord;
 
@@ -19,6 +20,12 @@ use crate::reader::Reader;
 use crate::salvage;
 use crate::store::Store;
 use crate::writer::Writer;
+
+/// How often a damaged pack is read: what a store gives wrongly once must not count as lost.
+const READINGS: usize = 2;
+
+/// Chunks, each with what it is part of and its bytes.
+type Readable = BTreeMap<ChunkId, (ChunkKind, Vec<u8>)>;
 
 /// What can be read of damaged packs, then the index, and when all of that is stored: nobody relies
 /// on what is damaged any more.
@@ -121,25 +128,40 @@ async fn good_index(reader: &Reader, plan: &Plan) -> Result<Index, RepositoryErr
     Index::load(reader, None, &bad).await
 }
 
+// The chunks that can be read of a pack.
 async fn readable(
     reader: &Reader,
     pack: PackName,
     records: Vec<PackRecord>,
-) -> Result<BTreeMap<ChunkId, (ChunkKind, Vec<u8>)>, RepositoryError> {
-    let Some(bytes) = salvage::bytes_of(reader, pack, &records).await? else {
-        return Ok(BTreeMap::new());
-    };
-    let keys = Arc::clone(reader.keys());
-    let trying = move || {
-        let mut chunks = BTreeMap::new();
-        for record in &records {
-            salvage::try_chunks(&keys, record, &bytes, |kind, chunk, found| {
-                if let Some(found) = found {
-                    chunks.entry(chunk.id).or_insert_with(|| (kind, found.to_vec()));
-                }
-            });
+) -> Result<Readable, RepositoryError> {
+    let (mut found, records) = (Readable::new(), Arc::new(records));
+    for _ in 0..READINGS {
+        let Some(bytes) = salvage::bytes_of(reader, pack, &records).await? else { break };
+        let (keys, records) = (Arc::clone(reader.keys()), Arc::clone(&records));
+        let trying = move || {
+            let is_whole = try_all(&keys, &records, &bytes, &mut found);
+            (found, is_whole)
+        };
+        let is_whole;
+        (found, is_whole) = blocking::run(trying).await;
+        if is_whole {
+            break;
         }
-        chunks
-    };
-    Ok(blocking::run(trying).await)
+    }
+    Ok(found)
+}
+
+// Adds the chunks that are not found yet; returns whether none is missing.
+fn try_all(keys: &Keys, records: &[PackRecord], bytes: &[u8], found: &mut Readable) -> bool {
+    let mut missing = BTreeSet::new();
+    for record in records {
+        salvage::try_chunks(keys, record, bytes, |kind, chunk, plaintext| {
+            if let Some(plaintext) = plaintext {
+                found.entry(chunk.id).or_insert_with(|| (kind, plaintext.to_vec()));
+            } else {
+                missing.insert(chunk.id);
+            }
+        });
+    }
+    missing.iter().all(|id| found.contains_key(id))
 }

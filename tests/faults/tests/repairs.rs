@@ -43,6 +43,11 @@ fn a_repair_that_dies() {
 }
 
 #[test]
+fn a_repair_that_is_given_other_bytes() {
+    sweep_damaged(|fault| matches!(fault, Fault::ShortGet | Fault::WrongRange | Fault::FlippedBit));
+}
+
+#[test]
 fn a_repair_of_what_is_whole() {
     let before = before();
     for (first, fault) in (0..).zip(Fault::ALL) {
