@@ -13,7 +13,7 @@ use service::points::PointName;
 
 pub(crate) use self::check::{CheckArguments, DonorArguments, RepairArguments};
 pub(crate) use self::key::{InitArguments, KeyVerb};
-pub(crate) use self::note::{HoldArguments, ReleaseArguments, TagArguments};
+pub(crate) use self::note::{HoldArguments, TagArguments};
 pub(crate) use self::upkeep::{ForgetArguments, PruneArguments};
 
 /// Backs up applications in containers: every container frozen at one instant, all volumes
@@ -88,31 +88,19 @@ pub(crate) enum Verb {
         app: Option<String>,
     },
     /// Show one restore point: its volumes, its level and the evidence for it
-    Show {
-        /// `latest`, or the first digits of its id
-        point: PointName,
-        /// The application whose latest point is meant
-        #[arg(long, value_name = "NAME")]
-        app: Option<String>,
-    },
+    Show(PointArguments),
     /// Restore a point to a directory; the plan is shown first
     Restore(RestoreArguments),
     /// Check that every restore point can be read, and that nobody altered the repository
     Check(CheckArguments),
     /// Read a point as a restore would, every byte of it, and write nothing
-    Verify {
-        /// `latest`, or the first digits of its id
-        point: PointName,
-        /// The application whose latest point is meant
-        #[arg(long, value_name = "NAME")]
-        app: Option<String>,
-    },
+    Verify(PointArguments),
     /// Give restore points tags, or take them away
     Tag(TagArguments),
     /// Keep a restore point from being forgotten
     Hold(HoldArguments),
     /// End the hold of a restore point
-    Release(ReleaseArguments),
+    Release(PointArguments),
     /// Forget restore points; the plan is shown first
     Forget(ForgetArguments),
     /// Delete what no restore point needs; the plan is shown first
@@ -160,14 +148,14 @@ impl Verb {
                 None => format!("back up {}", quoted(&backup.path)),
             },
             Self::Points { .. } => "list the restore points".into(),
-            Self::Show { point, .. } => format!("show restore point `{point}`"),
+            Self::Show(chosen) => format!("show restore point `{}`", chosen.point),
             Self::Restore(RestoreArguments { point, to, .. }) => {
                 format!("restore `{point}` to `{}`", to.display())
             }
             Self::Check(_) => "check the repository".into(),
-            Self::Verify { point, .. } => format!("verify `{point}`"),
+            Self::Verify(chosen) => format!("verify `{}`", chosen.point),
             Self::Tag(_) => "tag the restore points".into(),
-            Self::Hold(hold) => format!("hold restore point `{}`", hold.point),
+            Self::Hold(hold) => format!("hold restore point `{}`", hold.chosen.point),
             Self::Release(release) => format!("release restore point `{}`", release.point),
             Self::Forget(_) => "forget restore points".into(),
             Self::Prune(_) => "prune the repository".into(),
@@ -203,6 +191,16 @@ impl Verb {
 
 fn quoted(paths: &[PathBuf]) -> String {
     paths.iter().map(|path| format!("`{}`", path.display())).collect::<Vec<_>>().join(", ")
+}
+
+/// One restore point.
+#[derive(Args, Debug)]
+pub(crate) struct PointArguments {
+    /// `latest`, or the first digits of its id
+    pub(crate) point: PointName,
+    /// The application whose latest point is meant
+    #[arg(long, value_name = "NAME")]
+    pub(crate) app: Option<String>,
 }
 
 /// What to back up.

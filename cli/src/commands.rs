@@ -16,7 +16,6 @@ use service::key::{KeySource, NewKey};
 use service::keys::{self, Keyring};
 use service::pins::Pinning;
 use service::platforms::Platforms;
-use service::points::PointName;
 use service::repair::{self, Donor};
 use service::secret::SecretError;
 use service::warden::WardenProgram;
@@ -27,7 +26,7 @@ use service::{
 
 use crate::arguments::{
     Arguments, BackupArguments, CheckArguments, ConfigVerb, DonorArguments, InitArguments, KeyVerb,
-    PolicyVerb, RepairArguments, RestoreArguments, SelectionArguments, Verb,
+    PointArguments, PolicyVerb, RepairArguments, RestoreArguments, SelectionArguments, Verb,
 };
 use crate::exit::Exit;
 use crate::paths;
@@ -62,7 +61,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, ServiceError> {
             }
             Ok(context.answer(&rows, Exit::Success))
         }
-        Verb::Show { point, app } => {
+        Verb::Show(PointArguments { point, app }) => {
             let engine = context.open().await?;
             let manifest = engine.manifest(point, app.as_deref()).await?;
             engine.close().await;
@@ -71,7 +70,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, ServiceError> {
         }
         Verb::Restore(restore) => context.restore(restore).await,
         Verb::Check(check) => context.check(check).await,
-        Verb::Verify { point, app } => context.verify(point, app.as_deref()).await,
+        Verb::Verify(chosen) => context.verify(chosen).await,
         Verb::Tag(tag) => context.tag(tag).await,
         Verb::Hold(hold) => context.hold(hold).await,
         Verb::Release(release) => context.release(release).await,
@@ -332,9 +331,9 @@ impl Context {
         Ok(Some(repair::open_donor(&url.parse()?, &key.read()?).await?))
     }
 
-    async fn verify(&self, point: &PointName, app: Option<&str>) -> Result<Exit, ServiceError> {
+    async fn verify(&self, chosen: &PointArguments) -> Result<Exit, ServiceError> {
         let engine = self.open().await?;
-        let manifest = engine.manifest(point, app).await?;
+        let manifest = engine.manifest(&chosen.point, chosen.app.as_deref()).await?;
         let (point, bytes) = (manifest.point, manifest.volumes.iter().map(|v| v.data).sum());
         let progress = Arc::new(RestoreProgress::default());
         let display = Display::new(self.shows_progress());

@@ -83,14 +83,7 @@ pub struct Drill {
 }
 
 impl Summary {
-    /// What these annotations, in the order of their numbers, come to.
-    pub fn of<'a>(annotations: impl IntoIterator<Item = &'a Annotation>) -> Self {
-        let mut summary = Self::default();
-        annotations.into_iter().for_each(|annotation| summary.add(annotation));
-        summary
-    }
-
-    /// Adds the next annotation.
+    /// Adds the next annotation, in the order of their numbers.
     pub fn add(&mut self, annotation: &Annotation) {
         let when = annotation.when;
         match &annotation.note {
@@ -135,13 +128,12 @@ mod tests {
     }
 
     fn summary<const N: usize>(notes: [Note; N]) -> Summary {
-        let annotation = |(second, note)| Annotation {
-            who: "me".into(),
-            when: Timestamp::from_second(second).unwrap(),
-            note,
-            previous: None,
-        };
-        Summary::of((0..).zip(notes).map(annotation).collect::<Vec<_>>().iter())
+        let mut summary = Summary::default();
+        for (second, note) in (0..).zip(notes) {
+            let when = Timestamp::from_second(second).unwrap();
+            summary.add(&Annotation { who: "me".into(), when, note, previous: None });
+        }
+        summary
     }
 
     #[test]

@@ -128,17 +128,14 @@ impl Encoder {
 }
 
 /// Decodes one frame after another in the same memory.
+#[derive(Default)]
 pub(crate) struct Decoder {
-    zstd: zstd::bulk::Decompressor<'static>,
+    // Made for the first frame that is compressed.
+    zstd: Option<zstd::bulk::Decompressor<'static>>,
     buffer: Vec<u8>,
 }
 
 impl Decoder {
-    pub(crate) fn new() -> Result<Self, FrameError> {
-        let zstd = zstd::bulk::Decompressor::new().map_err(FrameError::Decompressor)?;
-        Ok(Self { zstd, buffer: Vec::new() })
-    }
-
     /// The plaintext of a frame of `raw_length` bytes, of which these are the encoded bytes.
     pub(crate) fn decode<'a>(
         &'a mut self,
@@ -155,7 +152,12 @@ impl Decoder {
             Codec::Zstd => {
                 self.buffer.clear();
                 self.buffer.reserve(raw_length as usize);
-                let decompressed = self.zstd.decompress_to_buffer(encoded, &mut self.buffer);
+                let zstd = match &mut self.zstd {
+                    Some(zstd) => zstd,
+                    none => none
+                        .insert(zstd::bulk::Decompressor::new().map_err(FrameError::Decompressor)?),
+                };
+                let decompressed = zstd.decompress_to_buffer(encoded, &mut self.buffer);
                 decompressed.map_err(|e| wrong(Some(e)))?;
                 self.buffer.as_slice()
             }
@@ -166,7 +168,7 @@ impl Decoder {
 
 /// The plaintext of a frame of `raw_length` bytes.
 pub fn decode(codec: Codec, raw_length: u32, bytes: Vec<u8>) -> Result<Vec<u8>, FrameError> {
-    let mut decoder = Decoder::new()?;
+    let mut decoder = Decoder::default();
     decoder.decode(codec, raw_length, &bytes)?;
     Ok(match codec {
         Codec::Plain => bytes,

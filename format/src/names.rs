@@ -52,7 +52,7 @@ pub struct PackName {
 }
 
 /// A folder of objects, for listing.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Folder {
     /// `key/`
     Slots,
@@ -102,6 +102,27 @@ impl Folder {
             Self::Pins => "pin",
             Self::Probes => "probe",
         }
+    }
+}
+
+impl ObjectName {
+    /// The folder that it lies in; `None` for the descriptor, which lies in none.
+    pub fn folder(self) -> Option<Folder> {
+        Some(match self {
+            Self::Descriptor => return None,
+            Self::Slot(_) => Folder::Slots,
+            Self::Generation(_) => Folder::Generations,
+            Self::Condemned(_) => Folder::Condemned,
+            Self::Session(..) => Folder::Sessions,
+            Self::Outcome(_) => Folder::Outcomes,
+            Self::Pack(_) => Folder::Packs,
+            Self::Index(..) => Folder::Indexes,
+            Self::Heartbeat(..) => Folder::Heartbeats,
+            Self::Forgotten(_) => Folder::Forgotten,
+            Self::Annotation(..) => Folder::Annotations,
+            Self::Pin(_) => Folder::Pins,
+            Self::Probe(_) => Folder::Probes,
+        })
     }
 }
 
@@ -200,6 +221,8 @@ mod tests {
             ObjectName::Probe(id),
         ] {
             assert_eq!(name.to_string().parse(), Ok(name));
+            let folder = name.folder().map(Folder::as_str);
+            assert_eq!(name.to_string().split_once('/').map(|(folder, _)| folder), folder);
             let json = serde_json::to_string(&name).unwrap();
             assert_eq!(serde_json::from_str::<ObjectName>(&json).unwrap(), name);
         }

@@ -222,8 +222,7 @@ pub fn verify(keys: &Keys, name: PackName, bytes: &[u8]) -> Result<PackRecord, P
     let record = read_footer(keys, name, bytes)?;
     let seal = Seal::new(keys, &record.salt);
     let count = u32::try_from(record.frames.len()).map_err(|_| PackError::Malformed)?;
-    let in_frame = |number, source| PackError::Frame { number, source };
-    let mut decoder = Decoder::new().map_err(|source| in_frame(0, source))?;
+    let mut decoder = Decoder::default();
     let mut encoded = Vec::new();
     for (number, frame) in (0..).zip(&record.frames) {
         let start = usize::try_from(frame.offset).map_err(|_| PackError::Malformed)?;
@@ -232,7 +231,7 @@ pub fn verify(keys: &Keys, name: PackName, bytes: &[u8]) -> Result<PackRecord, P
         let bound = binding(keys, name, number, count, Some(frame.description()));
         seal.open_to(number, &bound, sealed, &mut encoded)?;
         let plaintext = decoder.decode(frame.codec, frame.raw_length, &encoded);
-        let plaintext = plaintext.map_err(|source| in_frame(number, source))?;
+        let plaintext = plaintext.map_err(|source| PackError::Frame { number, source })?;
         let mut offset: u32 = 0;
         for chunk in &frame.chunks {
             chunk_in(plaintext, keys, chunk.id, (offset, chunk.length))?;

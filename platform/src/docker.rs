@@ -19,10 +19,10 @@ use self::engine::Engine;
 use self::volumes::{Sorted, Surroundings, volumes};
 use crate::Platform;
 use crate::application::{Activity, Application, FreezeTarget, Member};
+use crate::cgroup::{Hierarchies, Memberships, of_container};
 use crate::error::PlatformError;
 use crate::files::mounts::MountTable;
 use crate::kernel;
-use crate::kernel::cgroup::{Hierarchies, Memberships, of_container};
 
 /// The applications of the Docker engine on this host.
 #[derive(Clone, Debug)]
@@ -149,7 +149,7 @@ impl HostView {
     fn take() -> Result<Self, PlatformError> {
         let unreadable = |source| PlatformError::Unreadable { path: "/proc/self".into(), source };
         let mounts = MountTable::read().map_err(unreadable)?;
-        let own = kernel::memberships(std::process::id()).map_err(unreadable)?.unwrap_or_default();
+        let own = Memberships::own().map_err(unreadable)?;
         Ok(Self { hierarchies: Hierarchies::among(&mounts), mounts, own })
     }
 

@@ -14,10 +14,10 @@ pub use self::declared::{Declared, DeclaredProcess, ProcessSource};
 use self::members::Finder;
 use crate::Platform;
 use crate::application::{Application, Member, MissingVolume, Mount, NoVolume, Volume};
+use crate::cgroup::Hierarchies;
 use crate::error::PlatformError;
 use crate::files::mounts::MountTable;
 use crate::kernel;
-use crate::kernel::cgroup::Hierarchies;
 
 /// The applications that were declared for this host.
 #[derive(Clone, Debug)]

@@ -1,7 +1,6 @@
 //! What the kernel tells about processes and cgroups: all reading of `/proc` and of the cgroup
 //! filesystems is here.
 
-pub(crate) mod cgroup;
 pub(crate) mod process;
 
 use std::fs::{self, OpenOptions};
@@ -12,9 +11,9 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use self::cgroup::Memberships;
 use self::process::Process;
 use crate::application::FreezeTarget;
+use crate::cgroup::Memberships;
 
 /// Trees that the kernel makes up, and that hold no files of an application.
 pub(crate) const KERNEL_TREES: [&str; 3] = ["/proc", "/sys", "/dev"];

@@ -4,6 +4,7 @@
 //! writes files with everything that a POSIX filesystem knows about them.
 
 pub mod application;
+pub mod cgroup;
 pub mod docker;
 pub mod error;
 pub mod files;

@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use crate::error::RepositoryError;
 use crate::random;
 use crate::reader::{FETCHES, Reader};
-use crate::store::{Store, StoreError, create_own};
+use crate::store::{Listed, Store, StoreError, create_own};
 
 /// How often somebody else may be first with a number.
 const ATTEMPTS: u64 = 100;
@@ -63,35 +63,57 @@ pub async fn read(
     reader: &Reader,
     names: BTreeSet<(PointId, u64)>,
 ) -> Result<Vec<((PointId, u64), Annotation)>, RepositoryError> {
-    let read =
-        async |(point, number)| match reader.control(ObjectName::Annotation(point, number)).await {
-            Err(RepositoryError::Store(StoreError::Missing { .. })) => Ok(None),
-            Err(error @ RepositoryError::Damaged { .. }) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(%point, number, error, "unreadable annotation");
-                Ok(None)
-            }
-            read => read.map(|annotation| Some(((point, number), annotation))),
-        };
+    let read = async |(point, number)| match reader
+        .control_if_there(ObjectName::Annotation(point, number))
+        .await
+    {
+        Err(error @ RepositoryError::Damaged { .. }) => {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(%point, number, error, "unreadable annotation");
+            Ok::<_, RepositoryError>(None)
+        }
+        read => Ok(read?.map(|annotation| ((point, number), annotation))),
+    };
     let read: Vec<_> = stream::iter(names).map(read).buffered(FETCHES).try_collect().await?;
     Ok(read.into_iter().flatten().collect())
 }
 
+/// The annotations that are there, by their points and numbers.
+pub(crate) async fn list(reader: &Reader) -> Result<BTreeSet<(PointId, u64)>, RepositoryError> {
+    let listed = reader.store().list(Folder::Annotations).await?;
+    let annotation = |listed: Listed| match listed.name {
+        ObjectName::Annotation(point, number) => Some((point, number)),
+        _ => None,
+    };
+    Ok(listed.into_iter().filter_map(annotation).collect())
+}
+
+/// What the first thing said about a point links to: its outcome.
+pub(crate) async fn outcome_link(reader: &Reader, point: PointId) -> Result<Link, RepositoryError> {
+    let name = ObjectName::Outcome(point);
+    let bytes = match reader.store().get(name).await {
+        Err(StoreError::Missing { .. }) => return Err(RepositoryError::UnknownPoint(point)),
+        bytes => bytes?,
+    };
+    match reader.committed(point, &bytes)? {
+        Some(_) => Ok(control::link(reader.keys(), name, &bytes)),
+        None => Err(RepositoryError::UnknownPoint(point)),
+    }
+}
+
 // The number after the point's newest annotation, and a link to that, or to the outcome.
 async fn newest(reader: &Reader, point: PointId) -> Result<(u64, Link), RepositoryError> {
-    if reader.point(point).await?.is_none() {
-        return Err(RepositoryError::UnknownPoint(point));
+    let outcome = outcome_link(reader, point).await;
+    // After the outcome, which a prune removes only when the record is there.
+    if reader.is_forgotten(point).await? {
+        return Err(RepositoryError::Forgotten(point));
     }
-    let listed = reader.store().list(Folder::Annotations).await?;
-    let numbers = listed.into_iter().filter_map(|listed| match listed.name {
-        ObjectName::Annotation(of, number) if of == point => Some(number),
-        _ => None,
-    });
-    let newest = numbers.max();
-    let name = match newest {
-        Some(number) => ObjectName::Annotation(point, number),
-        None => ObjectName::Outcome(point),
+    let outcome = outcome?;
+    let annotations = list(reader).await?;
+    let Some((_, newest)) = annotations.range((point, 0)..=(point, u64::MAX)).next_back() else {
+        return Ok((0, outcome));
     };
+    let name = ObjectName::Annotation(point, *newest);
     let link = control::link(reader.keys(), name, &reader.store().get(name).await?);
-    Ok((newest.map_or(0, |number| number.saturating_add(1)), link))
+    Ok((newest.saturating_add(1), link))
 }

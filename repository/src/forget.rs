@@ -9,10 +9,11 @@ use std::collections::BTreeMap;
 use format::annotation::{Annotation, Summary};
 use format::control::{self, Link};
 use format::ids::PointId;
-use format::names::{Folder, ObjectName};
+use format::names::ObjectName;
 use format::prune::Forgotten;
 use jiff::Timestamp;
 
+use crate::annotate;
 use crate::error::RepositoryError;
 use crate::maintainer::Maintainer;
 use crate::random;
@@ -71,40 +72,23 @@ async fn newest_links(
     reader: &Reader,
     points: &[PointId],
 ) -> Result<BTreeMap<PointId, Link>, RepositoryError> {
-    let mut annotations: BTreeMap<PointId, Vec<u64>> = BTreeMap::new();
-    for listed in reader.store().list(Folder::Annotations).await? {
-        if let ObjectName::Annotation(point, number) = listed.name {
-            annotations.entry(point).or_default().push(number);
-        }
-    }
+    let annotations = annotate::list(reader).await?;
     let forgotten = reader.forgotten().await?;
     let mut links = BTreeMap::new();
     for point in points.iter().filter(|point| !forgotten.contains(point)) {
-        let outcome = newest_of_point(reader, *point).await?;
-        let mut numbers = annotations.remove(point).unwrap_or_default();
-        numbers.sort_unstable();
+        let outcome = annotate::outcome_link(reader, *point).await?;
+        let of_point = annotations.range((*point, 0)..=(*point, u64::MAX));
+        let numbers = of_point.map(|(_, number)| *number);
         links.insert(*point, not_held(reader, *point, numbers).await?.unwrap_or(outcome));
     }
     Ok(links)
-}
-
-async fn newest_of_point(reader: &Reader, point: PointId) -> Result<Link, RepositoryError> {
-    let name = ObjectName::Outcome(point);
-    let bytes = match reader.store().get(name).await {
-        Err(StoreError::Missing { .. }) => return Err(RepositoryError::UnknownPoint(point)),
-        bytes => bytes?,
-    };
-    match reader.committed(point, &bytes)? {
-        Some(_) => Ok(control::link(reader.keys(), name, &bytes)),
-        None => Err(RepositoryError::UnknownPoint(point)),
-    }
 }
 
 // A link to the newest annotation, if there is one and they do not hold the point.
 async fn not_held(
     reader: &Reader,
     point: PointId,
-    numbers: Vec<u64>,
+    numbers: impl Iterator<Item = u64>,
 ) -> Result<Option<Link>, RepositoryError> {
     let (mut summary, mut newest) = (Summary::default(), None);
     for number in numbers {

@@ -77,14 +77,16 @@ pub fn new_id() -> ObjectId {
 /// Every pin that is there, with its id: those of readers at work, and of readers that were cut off.
 pub async fn list(reader: &Reader) -> Result<Vec<(ObjectId, Pin)>, RepositoryError> {
     let listed = reader.store().list(Folder::Pins).await?;
-    let read = async |name| match (name, reader.control::<Pin>(name).await) {
-        (ObjectName::Pin(id), Ok(pin)) => Ok(Some((id, pin))),
-        // Its reader is done.
-        (_, Err(RepositoryError::Store(StoreError::Missing { .. }))) => Ok(None),
-        (_, read) => read.map(|_| None),
+    let ids = listed.into_iter().filter_map(|listed| match listed.name {
+        ObjectName::Pin(id) => Some(id),
+        _ => None,
+    });
+    let read = async |id| {
+        // The reader of one that is gone is done.
+        let pin = reader.control_if_there::<Pin>(ObjectName::Pin(id)).await?;
+        Ok::<_, RepositoryError>(pin.map(|pin| (id, pin)))
     };
-    let names = listed.into_iter().map(|listed| listed.name);
-    let pins: Vec<_> = stream::iter(names).map(read).buffered(FETCHES).try_collect().await?;
+    let pins: Vec<_> = stream::iter(ids).map(read).buffered(FETCHES).try_collect().await?;
     let mut pins: Vec<_> = pins.into_iter().flatten().collect();
     pins.sort_by_key(|(id, pin)| (pin.when, *id));
     Ok(pins)

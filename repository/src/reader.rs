@@ -231,6 +231,17 @@ impl Reader {
         self.open_control(name, &bytes)
     }
 
+    /// The same; `None` when the object is gone, as one may be that was listed before.
+    pub(crate) async fn control_if_there<T: serde::de::DeserializeOwned>(
+        &self,
+        name: ObjectName,
+    ) -> Result<Option<T>, RepositoryError> {
+        match self.control(name).await {
+            Err(RepositoryError::Store(StoreError::Missing { .. })) => Ok(None),
+            read => read.map(Some),
+        }
+    }
+
     pub(crate) fn open_control<T: serde::de::DeserializeOwned>(
         &self,
         name: ObjectName,

@@ -220,13 +220,7 @@ fn sight((name, size): (ObjectName, u64)) -> (ObjectName, Seen) {
 }
 
 fn is_looked_for(name: ObjectName) -> bool {
-    matches!(
-        name,
-        ObjectName::Annotation(..)
-            | ObjectName::Outcome(_)
-            | ObjectName::Forgotten(_)
-            | ObjectName::Generation(_)
-    )
+    name.folder().is_some_and(|folder| LOOKED_FOR.contains(&folder))
 }
 
 fn warn_of(findings: &[Finding]) {

@@ -53,15 +53,18 @@ impl Upkeep {
         Options::usual(&self.engine.host, self.engine.cache.clone())
     }
 
-    /// Looks for what no point needs. Nothing is written before the prune is executed, but the pins
-    /// of this host's restores that were cut off are removed.
+    /// Looks for what no point needs. Nothing is written before the prune is executed.
     pub async fn plan_prune(
         &self,
         options: Options,
         progress: Arc<Progress>,
     ) -> Result<Prune<'_>, ServiceError> {
-        self.engine.release_abandoned(self.maintainer.store()).await?;
         Ok(Prune::plan(&self.maintainer, options, progress).await?)
+    }
+
+    /// Removes the pins of restores of this host that were cut off.
+    pub async fn unpin_abandoned(&self) -> Result<(), ServiceError> {
+        self.engine.release_abandoned(self.maintainer.store()).await
     }
 
     /// Removes the pin of a restore that was cut off on some other host.

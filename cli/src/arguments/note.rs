@@ -5,6 +5,8 @@ use clap::Args;
 use service::Note;
 use service::points::PointName;
 
+use super::PointArguments;
+
 /// Which tags come and go.
 #[derive(Args, Debug)]
 pub(crate) struct TagArguments {
@@ -34,22 +36,9 @@ impl TagArguments {
 /// Which point stays.
 #[derive(Args, Debug)]
 pub(crate) struct HoldArguments {
-    /// `latest`, or the first digits of its id
-    pub(crate) point: PointName,
-    /// The application whose latest point is meant
-    #[arg(long, value_name = "NAME")]
-    pub(crate) app: Option<String>,
+    #[command(flatten)]
+    pub(crate) chosen: PointArguments,
     /// Why, for whoever wants to forget it
     #[arg(long, value_name = "TEXT", default_value = "asked for by name")]
     pub(crate) reason: String,
-}
-
-/// Which point may be forgotten again.
-#[derive(Args, Debug)]
-pub(crate) struct ReleaseArguments {
-    /// `latest`, or the first digits of its id
-    pub(crate) point: PointName,
-    /// The application whose latest point is meant
-    #[arg(long, value_name = "NAME")]
-    pub(crate) app: Option<String>,
 }

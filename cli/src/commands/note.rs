@@ -5,7 +5,7 @@ use service::error::ServiceError;
 use service::points::PointName;
 
 use super::Context;
-use crate::arguments::{HoldArguments, ReleaseArguments, TagArguments};
+use crate::arguments::{HoldArguments, PointArguments, TagArguments};
 use crate::exit::Exit;
 
 impl Context {
@@ -14,13 +14,14 @@ impl Context {
     }
 
     pub(super) async fn hold(&self, hold: &HoldArguments) -> Result<Exit, ServiceError> {
+        let PointArguments { point, app } = &hold.chosen;
         let note = Note::Hold { reason: hold.reason.clone() };
-        self.note(std::slice::from_ref(&hold.point), hold.app.as_deref(), vec![note]).await
+        self.note(std::slice::from_ref(point), app.as_deref(), vec![note]).await
     }
 
-    pub(super) async fn release(&self, release: &ReleaseArguments) -> Result<Exit, ServiceError> {
-        let point = std::slice::from_ref(&release.point);
-        self.note(point, release.app.as_deref(), vec![Note::Release]).await
+    pub(super) async fn release(&self, chosen: &PointArguments) -> Result<Exit, ServiceError> {
+        let PointArguments { point, app } = chosen;
+        self.note(std::slice::from_ref(point), app.as_deref(), vec![Note::Release]).await
     }
 
     // The answer are the points as they are then.

@@ -74,6 +74,7 @@ impl Context {
         options: Options,
         store: &Probe,
     ) -> Result<render::Pruned, ServiceError> {
+        upkeep.unpin_abandoned().await?;
         let progress: Arc<Progress> = Arc::default();
         let display = Display::new(self.shows_progress());
         let planning = Box::pin(upkeep.plan_prune(options, Arc::clone(&progress)));

@@ -4,11 +4,12 @@
 //! and thaws.
 
 use std::fmt;
-use std::fs;
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
 use platform::application::FreezeTarget;
+use platform::cgroup::Hierarchies;
+use platform::files::mounts::MountTable;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::cgroup::{self, Control};
@@ -141,8 +142,8 @@ impl Gauge for GaugeTree {
 
 // The CPU counter of the same processes, where the hierarchies have the same shape.
 fn accounting(directory: &Path) -> Option<Control> {
-    let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
-    let companion = companion(&mounts, directory)?;
+    let hierarchies = Hierarchies::among(&MountTable::read().ok()?);
+    let companion = companion(&hierarchies, directory)?;
     let sorted = |directory: &Path| {
         let mut found = cgroup::processes(directory).ok()?;
         found.sort_unstable();
@@ -152,18 +153,10 @@ fn accounting(directory: &Path) -> Option<Control> {
     Control::open(&companion, "cpuacct.usage").ok()
 }
 
-// The directory of the same name in the `cpuacct` hierarchy.
-fn companion(mounts: &str, directory: &Path) -> Option<PathBuf> {
-    let hierarchy = |controller: &str| {
-        mounts.lines().find_map(|line| {
-            let mut fields = line.split(' ').skip(1);
-            let (point, kind, options) = (fields.next()?, fields.next()?, fields.next()?);
-            let fits = kind == "cgroup" && options.split(',').any(|option| option == controller);
-            fits.then(|| PathBuf::from(point))
-        })
-    };
-    let below = directory.strip_prefix(hierarchy("freezer")?).ok()?;
-    Some(hierarchy("cpuacct")?.join(below))
+// The directory of the cgroup of the same name in the `cpuacct` hierarchy.
+fn companion(hierarchies: &Hierarchies, directory: &Path) -> Option<PathBuf> {
+    let cgroup = hierarchies.freezer.as_ref()?.cgroup(directory)?;
+    hierarchies.accounting.as_ref()?.directory(&cgroup)
 }
 
 #[cfg(test)]
@@ -172,12 +165,14 @@ mod tests {
 
     #[test]
     fn the_cpu_counter_lies_at_the_same_path_of_its_own_hierarchy() {
-        let mounts = "tmpfs /sys/fs/cgroup tmpfs rw 0 0\n\
-            cgroup /sys/fs/cgroup/cpu,cpuacct cgroup rw,relatime,cpu,cpuacct 0 0\n\
-            cgroup /sys/fs/cgroup/freezer cgroup rw,relatime,freezer 0 0\n";
-        let found = companion(mounts, Path::new("/sys/fs/cgroup/freezer/docker/ab"));
+        let mounts = b"\
+30 27 0:30 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup x rw,cpu,cpuacct
+31 27 0:31 / /sys/fs/cgroup/freezer rw - cgroup x rw,freezer
+";
+        let hierarchies = Hierarchies::among(&MountTable::parse(mounts).unwrap());
+        let found = companion(&hierarchies, Path::new("/sys/fs/cgroup/freezer/docker/ab"));
         assert_eq!(found, Some(PathBuf::from("/sys/fs/cgroup/cpu,cpuacct/docker/ab")));
-        assert_eq!(companion(mounts, Path::new("/elsewhere")), None);
-        assert_eq!(companion("cgroup", Path::new("/sys/fs/cgroup/freezer/a")), None);
+        assert_eq!(companion(&hierarchies, Path::new("/elsewhere")), None);
+        assert_eq!(companion(&Hierarchies::default(), Path::new("/sys/fs/cgroup/freezer/a")), None);
     }
 }

@@ -7,6 +7,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use platform::cgroup::{Hierarchies, Hierarchy, Memberships};
+use platform::files::mounts::MountTable;
 use rustix::mm::{MlockAllFlags, mlockall};
 
 /// The protection that was had, and what was not.
@@ -41,10 +43,9 @@ impl Shelter {
     // A limit or a pressure that the service runs into is none of the warden's then. It stays
     // below the service's cgroup, which is all that a unit of systemd may use.
     fn move_out(&mut self) -> io::Result<()> {
-        let mounts = fs::read_to_string("/proc/self/mounts")?;
-        let own = fs::read_to_string("/proc/self/cgroup")?;
+        let hierarchies = Hierarchies::among(&MountTable::read()?);
         let mut result = Err(io::ErrorKind::NotFound.into());
-        for home in homes(&mounts, &own) {
+        for home in homes(&hierarchies, &Memberships::own()?) {
             result = move_into(&home.join(NAME));
             if result.is_ok() {
                 self.homes.push((home.clone(), home.join(NAME)));
@@ -83,24 +84,12 @@ fn move_into(cgroup: &Path) -> io::Result<()> {
 }
 
 // Our cgroup in the version 2 hierarchy, and in that of the version 1 freezer.
-fn homes(mounts: &str, own: &str) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for line in own.lines() {
-        let mut fields = line.splitn(3, ':').skip(1);
-        let (Some(controllers), Some(path)) = (fields.next(), fields.next()) else { continue };
-        let is_mounted = |kind: &str, options: &str| match controllers {
-            "" => kind == "cgroup2",
-            "freezer" => kind == "cgroup" && options.split(',').any(|option| option == "freezer"),
-            _ => false,
-        };
-        let point = mounts.lines().find_map(|line| {
-            let mut fields = line.split(' ').skip(1);
-            let (point, kind, options) = (fields.next()?, fields.next()?, fields.next()?);
-            is_mounted(kind, options).then_some(point)
-        });
-        found.extend(point.map(|point| Path::new(point).join(path.trim_start_matches('/'))));
-    }
-    found
+fn homes(hierarchies: &Hierarchies, own: &Memberships) -> Vec<PathBuf> {
+    let both = [(&hierarchies.unified, &own.unified), (&hierarchies.freezer, &own.freezer)];
+    let home = |(hierarchy, cgroup): (&Option<Hierarchy>, &Option<PathBuf>)| {
+        hierarchy.as_ref()?.directory_or_root(cgroup.as_ref()?)
+    };
+    both.into_iter().filter_map(home).collect()
 }
 
 const NAME: &str = "stillpoint-warden";
@@ -112,15 +101,17 @@ mod tests {
 
     #[test]
     fn our_own_cgroups_are_found_in_both_hierarchies() {
-        let mounts = "cgroup /sys/fs/cgroup/cpu cgroup rw,cpu 0 0\n\
-            cgroup /sys/fs/cgroup/freezer cgroup rw,relatime,freezer 0 0\n\
-            cgroup2 /sys/fs/cgroup/unified cgroup2 rw,relatime 0 0\n";
-        let own = "6:freezer:/box\n1:cpu:/other\n0::/system.slice/stillpoint.service\n";
-        let expected = [
-            "/sys/fs/cgroup/freezer/box",
-            "/sys/fs/cgroup/unified/system.slice/stillpoint.service",
-        ];
-        assert_eq!(homes(mounts, own), expected.map(PathBuf::from));
-        assert_eq!(homes("", own), Vec::<PathBuf>::new());
+        let mounts = b"\
+30 27 0:30 / /sys/fs/cgroup/cpu rw - cgroup x rw,cpu
+31 27 0:31 / /sys/fs/cgroup/freezer rw - cgroup x rw,freezer
+32 27 0:32 / /sys/fs/cgroup/unified rw - cgroup2 x rw
+";
+        let hierarchies = Hierarchies::among(&MountTable::parse(mounts).unwrap());
+        let own = b"6:freezer:/\n1:cpu:/other\n0::/system.slice/stillpoint.service\n";
+        let own = Memberships::parse(own).unwrap();
+        let expected =
+            ["/sys/fs/cgroup/unified/system.slice/stillpoint.service", "/sys/fs/cgroup/freezer"];
+        assert_eq!(homes(&hierarchies, &own), expected.map(PathBuf::from));
+        assert_eq!(homes(&Hierarchies::default(), &own), Vec::<PathBuf>::new());
     }
 }

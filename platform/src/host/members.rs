@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use super::declared::{DeclaredProcess, ProcessSource};
 use crate::application::{Activity, FreezeTarget, Member};
+use crate::cgroup::{Hierarchies, Hierarchy};
 use crate::error::PlatformError;
 use crate::kernel;
-use crate::kernel::cgroup::{Hierarchies, Hierarchy};
 
 /// Finds the processes of one application after another.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::application::{Activity, FreezeTarget};
-use crate::kernel::cgroup::Hierarchy;
+use crate::cgroup::Hierarchy;
 
 struct Sleeper(Child);
 

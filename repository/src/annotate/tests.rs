@@ -14,12 +14,7 @@ fn tag(tag: &str) -> Note {
 }
 
 async fn names(maintainer: &Maintainer) -> BTreeSet<(PointId, u64)> {
-    let listed = maintainer.reader().listed(&[Folder::Annotations]).await.unwrap();
-    let name = |name| match name {
-        ObjectName::Annotation(point, number) => Some((point, number)),
-        _ => None,
-    };
-    listed.into_keys().filter_map(name).collect()
+    list(&maintainer.reader()).await.unwrap()
 }
 
 #[tokio::test]

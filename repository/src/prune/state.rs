@@ -17,7 +17,6 @@ use crate::protocol::generation::{self, Opening};
 use crate::protocol::roots::{Forgotten, Roots};
 use crate::protocol::sessions::Sessions;
 use crate::reader::{FETCHES, Reader};
-use crate::store::StoreError;
 
 /// How often heartbeats are listed again, when newer ones come while they are read.
 const ROUNDS: usize = 5;
@@ -111,8 +110,8 @@ pub(super) async fn sessions(
         }
         let beats: Vec<_> = sessions.beats_to_read().collect();
         let beats = stream::iter(beats).map(|(session, number)| async move {
-            let beat = reader.control::<Heartbeat>(ObjectName::Heartbeat(session, number)).await;
-            Ok::<_, RepositoryError>((session, gone_is_none(beat)?))
+            let name = ObjectName::Heartbeat(session, number);
+            Ok::<_, RepositoryError>((session, reader.control_if_there::<Heartbeat>(name).await?))
         });
         let beats: Vec<_> = beats.buffer_unordered(FETCHES).try_collect().await?;
         // One that is gone was followed by a newer one.
@@ -142,7 +141,7 @@ pub(super) async fn hosts(
     for name in names(reader, Folder::Sessions).await? {
         let ObjectName::Session(_, session) = name else { continue };
         if sessions.contains(&session)
-            && let Some(registration) = gone_is_none(reader.control::<Registration>(name).await)?
+            && let Some(registration) = reader.control_if_there::<Registration>(name).await?
         {
             hosts.insert(session, registration.host);
         }
@@ -157,12 +156,4 @@ pub(super) async fn names(
 ) -> Result<Vec<ObjectName>, RepositoryError> {
     let listed = reader.store().list(folder).await?;
     Ok(listed.into_iter().map(|listed| listed.name).collect())
-}
-
-// An object that was listed may be cleared away before it is read.
-fn gone_is_none<T>(read: Result<T, RepositoryError>) -> Result<Option<T>, RepositoryError> {
-    match read {
-        Err(RepositoryError::Store(StoreError::Missing { .. })) => Ok(None),
-        read => read.map(Some),
-    }
 }

@@ -15,7 +15,7 @@ const LOCATION: &str = "memory";
 /// Objects by their names. Ten times as fast as a store of paths, and the simulation asks it thousands of
 /// times a seed.
 #[derive(Debug, Default)]
-pub struct Memory(Mutex<BTreeMap<&'static str, BTreeMap<ObjectName, Bytes>>>);
+pub struct Memory(Mutex<BTreeMap<Option<Folder>, BTreeMap<ObjectName, Bytes>>>);
 
 impl Memory {
     /// Another store with the same objects.
@@ -27,7 +27,7 @@ impl Memory {
     /// Changes the bytes of an object, as a bad disk does.
     pub fn spoil(&self, name: ObjectName, spoil: impl FnOnce(&mut Vec<u8>)) {
         let mut folders = self.0.lock().unwrap();
-        let object = folders.get_mut(folder(name)).and_then(|objects| objects.get_mut(&name));
+        let object = folders.get_mut(&name.folder()).and_then(|objects| objects.get_mut(&name));
         let object = object.unwrap();
         let mut bytes = object.to_vec();
         spoil(&mut bytes);
@@ -43,7 +43,7 @@ impl ReadStore for Memory {
 
     async fn get(&self, name: ObjectName) -> Result<Bytes, StoreError> {
         let folders = self.0.lock().unwrap();
-        let bytes = folders.get(folder(name)).and_then(|objects| objects.get(&name));
+        let bytes = folders.get(&name.folder()).and_then(|objects| objects.get(&name));
         bytes.cloned().ok_or_else(|| StoreError::Missing { name, location: LOCATION.into() })
     }
 
@@ -58,7 +58,7 @@ impl ReadStore for Memory {
 
     async fn list(&self, folder: Folder) -> Result<Vec<Listed>, StoreError> {
         let folders = self.0.lock().unwrap();
-        let objects = folders.get(folder.as_str()).into_iter().flatten();
+        let objects = folders.get(&Some(folder)).into_iter().flatten();
         Ok(objects.map(|(name, bytes)| Listed { name: *name, size: bytes.len() as u64 }).collect())
     }
 }
@@ -66,7 +66,7 @@ impl ReadStore for Memory {
 #[async_trait]
 impl Store for Memory {
     async fn create(&self, name: ObjectName, bytes: Bytes) -> Result<(), StoreError> {
-        match self.0.lock().unwrap().entry(folder(name)).or_default().entry(name) {
+        match self.0.lock().unwrap().entry(name.folder()).or_default().entry(name) {
             Entry::Occupied(_) => Err(StoreError::Exists { name, location: LOCATION.into() }),
             Entry::Vacant(free) => {
                 free.insert(bytes);
@@ -79,28 +79,9 @@ impl Store for Memory {
 #[async_trait]
 impl MaintainStore for Memory {
     async fn delete(&self, name: ObjectName) -> Result<(), StoreError> {
-        self.0.lock().unwrap().entry(folder(name)).or_default().remove(&name);
+        self.0.lock().unwrap().entry(name.folder()).or_default().remove(&name);
         Ok(())
     }
-}
-
-fn folder(name: ObjectName) -> &'static str {
-    let folder = match name {
-        ObjectName::Descriptor => return "",
-        ObjectName::Slot(_) => Folder::Slots,
-        ObjectName::Generation(_) => Folder::Generations,
-        ObjectName::Condemned(_) => Folder::Condemned,
-        ObjectName::Session(..) => Folder::Sessions,
-        ObjectName::Outcome(_) => Folder::Outcomes,
-        ObjectName::Pack(_) => Folder::Packs,
-        ObjectName::Index(..) => Folder::Indexes,
-        ObjectName::Heartbeat(..) => Folder::Heartbeats,
-        ObjectName::Forgotten(_) => Folder::Forgotten,
-        ObjectName::Annotation(..) => Folder::Annotations,
-        ObjectName::Pin(_) => Folder::Pins,
-        ObjectName::Probe(_) => Folder::Probes,
-    };
-    folder.as_str()
 }
 
 #[cfg(test)]

@@ -1,23 +1,30 @@
 //! Cgroups by name: where their hierarchies are mounted, and which of them a process is in.
 
 use std::ffi::OsStr;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 use crate::files::mounts::MountTable;
+use crate::kernel;
 
 /// The cgroups of one process that matter to a freeze, as paths in their hierarchies.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(crate) struct Memberships {
+pub struct Memberships {
     /// In the version 2 hierarchy.
-    pub(crate) unified: Option<PathBuf>,
+    pub unified: Option<PathBuf>,
     /// In the version 1 hierarchy of the freezer.
-    pub(crate) freezer: Option<PathBuf>,
+    pub freezer: Option<PathBuf>,
 }
 
 impl Memberships {
+    /// Those of this process.
+    pub fn own() -> io::Result<Self> {
+        Ok(kernel::memberships(std::process::id())?.unwrap_or_default())
+    }
+
     /// Reads the text of `/proc/<pid>/cgroup`.
-    pub(crate) fn parse(text: &[u8]) -> Option<Self> {
+    pub fn parse(text: &[u8]) -> Option<Self> {
         let mut memberships = Self::default();
         for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             let mut fields = line.splitn(3, |byte| *byte == b':');
@@ -35,18 +42,20 @@ impl Memberships {
 
 /// Where the hierarchies that matter to a freeze are mounted.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(crate) struct Hierarchies {
+pub struct Hierarchies {
     /// Version 2.
-    pub(crate) unified: Option<Hierarchy>,
+    pub unified: Option<Hierarchy>,
     /// Version 1 with the freezer.
-    pub(crate) freezer: Option<Hierarchy>,
+    pub freezer: Option<Hierarchy>,
     /// Version 1 in which systemd keeps its units, without any controller.
-    pub(crate) systemd: Option<Hierarchy>,
+    pub systemd: Option<Hierarchy>,
+    /// Version 1 with the counters of CPU time.
+    pub accounting: Option<Hierarchy>,
 }
 
 impl Hierarchies {
     /// Finds them among the mounts.
-    pub(crate) fn among(mounts: &MountTable) -> Self {
+    pub fn among(mounts: &MountTable) -> Self {
         // A container's runtime may have mounted a part of a hierarchy; the widest view is best.
         let widest = |filesystem: &str, option: Option<&str>| {
             mounts
@@ -60,24 +69,35 @@ impl Hierarchies {
             unified: widest("cgroup2", None),
             freezer: widest("cgroup", Some("freezer")),
             systemd: widest("cgroup", Some("name=systemd")),
+            accounting: widest("cgroup", Some("cpuacct")),
         }
     }
 }
 
 /// One mounted hierarchy.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Hierarchy {
+pub struct Hierarchy {
     /// Where it is mounted.
-    pub(crate) point: PathBuf,
+    pub point: PathBuf,
     root: PathBuf,
 }
 
 impl Hierarchy {
     /// The directory of a cgroup, unless it is the root of all or out of sight.
-    pub(crate) fn directory(&self, cgroup: &Path) -> Option<PathBuf> {
+    pub fn directory(&self, cgroup: &Path) -> Option<PathBuf> {
+        if cgroup == Path::new("/") { None } else { self.directory_or_root(cgroup) }
+    }
+
+    /// The same, also of the root, which must never be frozen.
+    pub fn directory_or_root(&self, cgroup: &Path) -> Option<PathBuf> {
         let visible = cgroup.strip_prefix(&self.root).ok()?;
         let sound = visible.components().all(|part| matches!(part, Component::Normal(_)));
-        (sound && cgroup != Path::new("/")).then(|| self.point.join(visible))
+        sound.then(|| self.point.join(visible))
+    }
+
+    /// The cgroup that has this directory.
+    pub fn cgroup(&self, directory: &Path) -> Option<PathBuf> {
+        Some(self.root.join(directory.strip_prefix(&self.point).ok()?))
     }
 }
 
@@ -85,7 +105,7 @@ impl Hierarchy {
 ///
 /// The container's first process may sit deeper, as systemd's does. Where none bears the id, the
 /// process is not the container's any more.
-pub(crate) fn of_container<'a>(cgroup: &'a Path, id: &str) -> Option<&'a Path> {
+pub fn of_container<'a>(cgroup: &'a Path, id: &str) -> Option<&'a Path> {
     let bears_id = |part: &&Path| {
         let name = part.file_name().unwrap_or_default().as_bytes();
         !id.is_empty() && name.windows(id.len()).any(|window| window == id.as_bytes())
@@ -122,12 +142,14 @@ mod tests {
 31 27 0:30 / /sys/fs/cgroup/freezer rw - cgroup x rw,freezer
 32 27 0:31 / /sys/fs/cgroup/systemd rw - cgroup x rw,xattr,name=systemd
 33 27 0:32 / /sys/fs/cgroup/unified rw - cgroup2 x rw
+34 27 0:33 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup x rw,cpu,cpuacct
 ";
         let hierarchies = Hierarchies::among(&MountTable::parse(text).unwrap());
         let point = |hierarchy: Option<Hierarchy>| hierarchy.unwrap().point;
         assert_eq!(point(hierarchies.freezer), Path::new("/sys/fs/cgroup/freezer"));
         assert_eq!(point(hierarchies.systemd), Path::new("/sys/fs/cgroup/systemd"));
         assert_eq!(point(hierarchies.unified), Path::new("/sys/fs/cgroup/unified"));
+        assert_eq!(point(hierarchies.accounting), Path::new("/sys/fs/cgroup/cpu,cpuacct"));
         assert_eq!(Hierarchies::among(&MountTable::default()), Hierarchies::default());
     }
 
@@ -141,6 +163,9 @@ mod tests {
         let part = Hierarchy { point: "/cg".into(), root: "/a".into() };
         assert_eq!(part.directory(Path::new("/a/b")), Some(PathBuf::from("/cg/b")));
         assert_eq!(part.directory(Path::new("/b")), None);
+        assert_eq!(part.cgroup(Path::new("/cg/b")), Some(PathBuf::from("/a/b")));
+        assert_eq!(part.cgroup(Path::new("/elsewhere")), None);
+        assert_eq!(whole.directory_or_root(Path::new("/")), Some(PathBuf::from("/cg")));
     }
 
     #[test]
