@@ -5,7 +5,7 @@
 #   benches/peers.sh DIRECTORY summary             medians of what is there
 #   TOOLS="stillpoint restic" SETS="small mixed db" REPS="1 2 3" benches/peers.sh DIRECTORY
 #
-# Needs some 40 GB in DIRECTORY, root (it drops the page cache), Debian's restic and time, and from crates.io
+# Needs some 50 GB in DIRECTORY, root (it drops the page cache), Debian's restic and time, and from crates.io
 # rustic-rs and bupstash in PEERS/bin (cargo install --root PEERS ..); PEERS defaults to ~/peers.
 #
 # Sets: `small` 200,000 files, 1.8 GB; `mixed` 4 GiB in 25 files; `db` a file of 4 GiB.
@@ -106,7 +106,9 @@ round() { # round TOOL SET REP
     mkdir "$W/restored"
     cold && measure "$tool" "$set" restore "$rep" "$repository" "run_$tool" restore "$repository" "$W/restored"
     if [ "$rep" = 1 ]; then compare "$tool" "$set"; fi
-    rm -rf "$repository" "$W/restored"
+    rm -rf "$repository"
+    # ext4 looks long for an inode while many were removed in the last minutes, which the next tool would pay for.
+    if [ "$set" = small ]; then mkdir -p "$W/old" && mv "$W/restored" "$W/old/$tool.$rep"; fi
 }
 
 compare() { # compare TOOL SET: the restored tree with the source, wherever the tool put it
@@ -143,4 +145,5 @@ for rep in $REPS; do
         for tool in $TOOLS; do round "$tool" "$set" "$rep"; done
     done
 done
+rm -rf "$W/old" "$W/restored"
 summary

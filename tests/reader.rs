@@ -266,7 +266,7 @@ impl Crafted {
             self.frame(ChunkKind::Data, &[&self.chunks[0], &self.chunks[1]]),
             self.frame(ChunkKind::Tree, &[&stored, &entries, &root]),
         ];
-        let sealed = pack::seal(&self.keys, PACK, frames);
+        let sealed = pack::seal(&self.keys, PACK, frames, Vec::new());
         self.objects(&world.repository(), host, &sealed, slice(&self.keys, &root));
     }
 

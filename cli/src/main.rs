@@ -23,7 +23,7 @@ use crate::arguments::{Arguments, Verb};
 use crate::exit::Exit;
 
 fn main() -> ExitCode {
-    memory::share_heap();
+    memory::share_heaps();
     forbid_dumps();
     let arguments = Arguments::parse();
     match &arguments.verb {

@@ -72,8 +72,8 @@ pub enum PackError {
 }
 
 /// Seals frames into a pack, all at once, under a salt that covers their exact bytes. The memory
-/// of each frame is given back when it is sealed.
-pub fn seal(keys: &Keys, name: PackName, frames: Vec<Frame>) -> SealedPack {
+/// of each frame is given back when it is sealed; `memory` becomes the pack's.
+pub fn seal(keys: &Keys, name: PackName, frames: Vec<Frame>, memory: Vec<u8>) -> SealedPack {
     let record_of_frames = layout(&frames);
     let footer = encode_footer(&record_of_frames);
     let identity = name.to_string();
@@ -84,7 +84,9 @@ pub fn seal(keys: &Keys, name: PackName, frames: Vec<Frame>) -> SealedPack {
     let count = u32::try_from(frames.len()).unwrap_or(FOOTER_NUMBER);
     let total: usize = frames.iter().map(|f| f.bytes.len().saturating_add(TAG_BYTES)).sum();
     let slack = HEADER_BYTES.saturating_add(footer.len()).saturating_add(TAG_BYTES + TRAILER_BYTES);
-    let mut bytes = Vec::with_capacity(total.saturating_add(slack));
+    let mut bytes = memory;
+    bytes.clear();
+    bytes.reserve(total.saturating_add(slack));
     bytes.extend_from_slice(&MAGIC);
     bytes.extend_from_slice(&salt);
     bytes.extend_from_slice(seal.commitment());

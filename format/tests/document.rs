@@ -98,7 +98,7 @@ fn example_pack() -> SealedPack {
         codec: Codec::Plain,
         bytes: b"helloworld!".to_vec(),
     };
-    pack::seal(&keys(), PACK, vec![frame])
+    pack::seal(&keys(), PACK, vec![frame], Vec::new())
 }
 
 #[test]

@@ -166,7 +166,7 @@ fn put_chunks(
     let frame = Frame { kind, chunks, raw_length, codec: Codec::Plain, bytes };
     // Names are random, so they do not come in order.
     let id = ObjectId::new(*keys.digest(&number.to_le_bytes()).as_bytes());
-    let sealed = pack::seal(keys, PackName { session, id }, vec![frame]);
+    let sealed = pack::seal(keys, PackName { session, id }, vec![frame], Vec::new());
     store.put(ObjectName::Pack(sealed.record.name), sealed.bytes.into());
     sealed.record
 }

@@ -17,6 +17,7 @@ pub mod index;
 pub mod location;
 pub mod maintainer;
 pub mod pin;
+pub mod pool;
 pub mod protocol;
 pub mod prune;
 pub mod reader;

@@ -15,6 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use format::frame::Frame;
 use format::ids::PointId;
 use format::index::IndexSegment;
@@ -29,10 +30,14 @@ use self::segments::segments;
 use self::session::{Session, keep_beating};
 use crate::chunks::Chunks;
 use crate::error::RepositoryError;
+use crate::pool::Pool;
 use crate::protocol::writer::HEARTBEAT_PERIOD;
 use crate::random;
 use crate::reader::Reader;
 use crate::store::{Store, create_own};
+
+/// The memory of how many packs is kept for the next ones.
+const PACKS_KEPT: usize = 3;
 
 /// Adds packs to a repository, and one restore point.
 ///
@@ -42,6 +47,8 @@ use crate::store::{Store, create_own};
 #[derive(Clone, Debug)]
 pub struct Writer {
     session: Arc<Session>,
+    /// That of packs, which are large.
+    memory: Arc<Pool<Vec<u8>>>,
     /// Ends with the last clone.
     _heartbeats: Arc<JoinSet<()>>,
 }
@@ -82,7 +89,8 @@ impl Writer {
         let session = Arc::new(Session::register(store, reader, host).await?);
         let mut heartbeats = JoinSet::new();
         heartbeats.spawn(keep_beating(Arc::clone(&session), interval));
-        Ok(Self { session, _heartbeats: Arc::new(heartbeats) })
+        let memory = Arc::new(Pool::new(PACKS_KEPT));
+        Ok(Self { session, memory, _heartbeats: Arc::new(heartbeats) })
     }
 
     /// An id that no restore point has, for what is done in place of writing one.
@@ -124,7 +132,7 @@ impl Writer {
     /// Seals frames into a pack, and opens it again to see that every chunk can be read.
     pub fn seal(&self, frames: Vec<Frame>) -> Result<SealedPack, RepositoryError> {
         let name = PackName { session: self.point(), id: random::object_id() };
-        let sealed = pack::seal(self.keys(), name, frames);
+        let sealed = pack::seal(self.keys(), name, frames, self.memory.take());
         pack::verify(self.keys(), name, &sealed.bytes).map_err(RepositoryError::Verification)?;
         Ok(sealed)
     }
@@ -132,7 +140,12 @@ impl Writer {
     /// Stores a pack; returns what the index has to say about it.
     pub async fn store_pack(&self, pack: SealedPack) -> Result<PackRecord, RepositoryError> {
         let name = ObjectName::Pack(pack.record.name);
-        create_own(self.session.store.as_ref(), name, pack.bytes.into()).await?;
+        let bytes = Bytes::from(pack.bytes);
+        create_own(self.session.store.as_ref(), name, bytes.clone()).await?;
+        // A store that still holds on to it keeps it.
+        if let Ok(memory) = bytes.try_into_mut() {
+            self.memory.give(memory.into());
+        }
         Ok(pack.record)
     }
 

@@ -120,7 +120,7 @@ pub(crate) fn segments() -> Vec<Vec<u8>> {
 }
 
 pub(crate) fn sealed_pack() -> SealedPack {
-    pack::seal(&keys(), PACK, vec![frame(&b"some text ".repeat(50)), frame(&[7])])
+    pack::seal(&keys(), PACK, vec![frame(&b"some text ".repeat(50)), frame(&[7])], Vec::new())
 }
 
 pub(crate) fn footers() -> Vec<Vec<u8>> {

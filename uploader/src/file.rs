@@ -22,9 +22,9 @@ use crate::error::UploadError;
 use crate::intake::Intake;
 use crate::large::map_cache::MapCache;
 use crate::large::page_map::NewPageMap;
-use crate::pool::Pool;
 use crate::progress::Progress;
 use crate::volume::Stamps;
+use repository::pool::Pool;
 
 /// How many threads read files.
 const READERS: usize = 16;

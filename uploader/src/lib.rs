@@ -23,7 +23,6 @@ mod large;
 mod maps;
 mod parent;
 mod pipeline;
-mod pool;
 mod sink;
 mod stamp;
 mod stream;

@@ -20,8 +20,8 @@ use tokio::task::JoinSet;
 
 use crate::error::UploadError;
 use crate::indexing::Indexing;
-use crate::pool::Pool;
 use crate::progress::Progress;
+use repository::pool::Pool;
 
 const BATCHES_WAITING: usize = 3;
 const FRAMES_WAITING: usize = 4;

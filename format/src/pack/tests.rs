@@ -17,7 +17,7 @@ fn pack() -> SealedPack {
         encoder.encode(kind, chunks.collect(), &texts.concat())
     };
     let frames = [frame(ChunkKind::Data, &[b"one", b"two"]), frame(ChunkKind::Tree, &[&[7; 300]])];
-    seal(&keys(), NAME, frames.into())
+    seal(&keys(), NAME, frames.into(), Vec::new())
 }
 
 #[test]
@@ -95,6 +95,6 @@ fn a_pack_under_another_name_is_refused() {
 
 #[test]
 fn a_pack_without_frames_is_a_pack() {
-    let empty = seal(&keys(), NAME, Vec::new());
+    let empty = seal(&keys(), NAME, Vec::new(), Vec::new());
     assert_eq!(verify(&keys(), NAME, &empty.bytes).unwrap(), empty.record);
 }

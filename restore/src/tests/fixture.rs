@@ -205,7 +205,7 @@ impl World {
                 // Without the check of `Writer::seal`: frames may be bad on purpose.
                 let id = ObjectId::new(number.to_be_bytes());
                 let name = PackName { session: writer.point(), id };
-                let pack = format::pack::seal(writer.keys(), name, frames.to_vec());
+                let pack = format::pack::seal(writer.keys(), name, frames.to_vec(), Vec::new());
                 packs.push(writer.store_pack(pack).await.unwrap());
             }
             spoil(&mut packs);

@@ -9,7 +9,7 @@ use platform::files::direct::{AlignedBuffer, BlockFile, read_block};
 use platform::files::{Segment, segments};
 
 use crate::large::block::{BLOCK_BYTES, Block};
-use crate::pool::Pool;
+use repository::pool::Pool;
 
 /// How many blocks wait, while one is being read and one worked on.
 const BLOCKS_WAITING: usize = 2;

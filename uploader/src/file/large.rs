@@ -25,9 +25,9 @@ use crate::large::pages::Digested;
 use crate::large::parent::Parent;
 use crate::large::revise::Reviser;
 use crate::large::wear::is_worn;
-use crate::pool::Pool;
 use crate::sink::ChunkSink;
 use crate::stream::{ExtentWriter, WrittenExtents};
+use repository::pool::Pool;
 
 /// How many large files are read at the same time: each takes some 30 MiB.
 const LARGE_MAX: usize = 2;

@@ -80,7 +80,7 @@ impl World {
         });
         let frames: Vec<_> = frames.collect();
         let name = PackName { session: POINT, id: random::object_id() };
-        let sealed = pack::seal(&keys(), name, frames);
+        let sealed = pack::seal(&keys(), name, frames, Vec::new());
         self.put(ObjectName::Pack(name), sealed.bytes.into());
         sealed.record
     }

@@ -1,31 +1,31 @@
 //! Large memory that is used again.
 //!
 //! Given back to the allocator by one thread after another, it would be kept by each of them, and
-//! an upload would take several times of what it needs.
+//! a backup would take several times of what it needs.
 
 use std::sync::{Mutex, PoisonError};
 
 /// Memory that waits for its next use.
 #[derive(Debug)]
-pub(crate) struct Pool<T> {
+pub struct Pool<T> {
     free: Mutex<Vec<T>>,
     kept: usize,
 }
 
 impl<T: Default> Pool<T> {
     /// A pool that keeps this many pieces at most.
-    pub(crate) fn new(kept: usize) -> Self {
+    pub fn new(kept: usize) -> Self {
         Self { free: Mutex::default(), kept }
     }
 
     /// A piece that was used before, as it was given back, or a new one.
-    pub(crate) fn take(&self) -> T {
+    pub fn take(&self) -> T {
         let used = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
         used.unwrap_or_default()
     }
 
     /// Keeps a piece for later.
-    pub(crate) fn give(&self, piece: T) {
+    pub fn give(&self, piece: T) {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         if free.len() < self.kept {
             free.push(piece);
