@@ -168,12 +168,14 @@ fn a_store_for_a_single_writer_is_not_pruned_beside_a_session() {
     let mut store: Value = serde_json::from_slice(&fs::read(&known).unwrap()).unwrap();
     store["shortcomings"] = serde_json::json!(["creates-twice"]);
     fs::write(&known, store.to_string()).unwrap();
+    let single = "one program at a time";
+    let tagged = world.stillpoint(["tag", &points[1], "--add", "kept"]).succeeded().clone();
+    assert!(tagged.stderr.contains(single), "{tagged:?}");
     // A session without an end.
     let begun = world.repository().join("out").join(&points[2]);
     fs::remove_file(&begun).unwrap();
     let before = bytes_of(&world.repository());
 
-    let single = "one program at a time";
     let plan = world.json(["prune", "--dry-run"]);
     assert_eq!(plan["refused"], true);
     assert!(plan["warnings"][0].as_str().unwrap().contains(single), "{plan}");

@@ -20,6 +20,7 @@ impl Engine {
         notes: Vec<Note>,
     ) -> Result<PointRow, ServiceError> {
         let point = choose(self.points(application).await?, name)?.point;
+        self.warn_of_store();
         for note in notes {
             self.note(point, note).await?;
         }
@@ -39,6 +40,7 @@ impl Engine {
 
     /// The same about something that is done; that it cannot be written down is only a warning.
     pub(crate) async fn note_if_possible(&self, point: PointId, note: Note) {
+        self.warn_of_store();
         if let Err(error) = self.note(point, note).await {
             let error = &error as &dyn std::error::Error;
             tracing::warn!(%point, error, "this cannot be noted in the repository");

@@ -45,6 +45,14 @@ impl Engine {
         (known.location == self.location.to_string()).then_some(known.probe)
     }
 
+    /// Says on the way, when the store is known to be for a single writer, that something is about
+    /// to be written to it.
+    pub(crate) fn warn_of_store(&self) {
+        if let Some(warning) = self.remembered_store().and_then(|probe| probe.warning()) {
+            tracing::warn!("{warning}");
+        }
+    }
+
     fn store_file(&self) -> PathBuf {
         self.state_dir.join("stores").join(format!("{}.json", self.reader.id()))
     }

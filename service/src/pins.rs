@@ -51,6 +51,7 @@ impl Engine {
     }
 
     async fn try_pin(&self, point: PointId) -> Result<Held, ServiceError> {
+        self.warn_of_store();
         let store = self.location.open_to_maintain().map_err(RepositoryError::from)?;
         self.release_abandoned(store.as_ref()).await?;
         let (id, repository) = (pin::new_id(), self.reader.id());
