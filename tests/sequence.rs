@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use service::backup::{BackupProgress, BackupReport, BackupRequest, Subject};
 use service::check::{CheckRequest, ReadData};
+use service::deadline::Deadline;
 use service::engine::{Engine, FREEZE_DEADLINE, Settings};
 use service::key::{KeySource, NewKey};
 use service::keys;
@@ -30,28 +31,44 @@ use tests::lab;
 use tests::sequence::{self, Sequence};
 use tests::world::{PASSPHRASE, program};
 
-const ROUNDS: u32 = 50;
+/// How many points are made of each application, unless `STILLPOINT_ROUNDS` says otherwise.
+const ROUNDS: u32 = 10;
 /// Without a freeze, this many tries are enough to see it fail.
 const UNFROZEN_ROUNDS: u32 = 20;
 
 #[test]
 fn two_containers_on_btrfs_agree_in_every_point() {
-    always_agree(2, &lab::btrfs());
+    always_agree(2, "btrfs", &lab::btrfs());
 }
 
 #[test]
 fn ten_containers_on_btrfs_agree_in_every_point() {
-    always_agree(10, &lab::btrfs());
+    always_agree(10, "btrfs", &lab::btrfs());
+}
+
+#[test]
+fn fifty_containers_on_btrfs_agree_in_every_point() {
+    always_agree(50, "btrfs", &lab::btrfs());
 }
 
 #[test]
 fn two_containers_on_xfs_agree_in_every_point() {
-    always_agree(2, &lab::xfs());
+    always_agree(2, "reflink", &lab::xfs());
 }
 
 #[test]
 fn ten_containers_on_xfs_agree_in_every_point() {
-    always_agree(10, &lab::xfs());
+    always_agree(10, "reflink", &lab::xfs());
+}
+
+#[test]
+fn fifty_containers_on_xfs_agree_in_every_point() {
+    always_agree(50, "reflink", &lab::xfs());
+}
+
+#[test]
+fn ten_containers_on_ext4_agree_in_every_point() {
+    always_agree(10, "copy", &std::env::temp_dir());
 }
 
 #[test]
@@ -71,14 +88,16 @@ fn without_the_freeze_volumes_disagree_and_the_level_says_so() {
     });
 }
 
-fn always_agree(members: usize, parent: &Path) {
+fn always_agree(members: usize, driver: &str, parent: &Path) {
+    let rounds = lab::rounds().unwrap_or(ROUNDS);
     let application = Sequence::start(members, parent);
     within(async |engine, directory| {
         let mut windows = Vec::new();
         let mut last = 0;
-        for round in 0..ROUNDS {
+        for round in 0..rounds {
             let report = back_up(&engine, &application, true).await;
             assert_eq!(report.level.to_string(), "crash", "round {round}: {report:?}");
+            assert!(report.volumes.iter().all(|volume| volume.driver == driver), "{report:?}");
             let target = directory.join(&round.to_string());
             let found = restore_and_check(&engine, &application, &report, &target).await;
             let numbers = found.unwrap_or_else(|why| panic!("round {round}: {why}"));
@@ -87,10 +106,12 @@ fn always_agree(members: usize, parent: &Path) {
             windows.push(report.window_micros.unwrap());
         }
         windows.sort_unstable();
+        let at = |percent: usize| windows[(windows.len() - 1) * percent / 100];
         println!(
-            "{members} containers, {ROUNDS} points: frozen for {} µs (median), {} µs (longest)",
-            windows[windows.len() / 2],
-            windows[windows.len() - 1]
+            "{members} containers, {driver}, {rounds} points: frozen for {} µs (median), {} µs (p99), {} µs (longest)",
+            at(50),
+            at(99),
+            at(100)
         );
         let request = CheckRequest::of(ReadData::Nothing);
         let report = engine.check(request, &CheckProgress::default()).await.unwrap();
@@ -126,7 +147,8 @@ fn within<F: Future<Output = ()>>(act: impl FnOnce(Arc<Engine>, Arc<Directory>) 
 
 async fn back_up(engine: &Engine, application: &Sequence, freeze: bool) -> BackupReport {
     let name = application.name().to_owned();
-    let subject = Subject::Application { name, freeze, deadline: FREEZE_DEADLINE };
+    let subject =
+        Subject::Application { name, freeze, deadline: Deadline::at_most(FREEZE_DEADLINE) };
     engine.backup(BackupRequest::of(subject), &BackupProgress::default()).await.unwrap()
 }
 
@@ -138,6 +160,10 @@ async fn restore_and_check(
 ) -> Result<Vec<u64>, String> {
     let point = PointName::Prefix(report.point.to_string());
     let manifest = engine.manifest(&point, None).await.unwrap();
+    if let Some(method) = lab::only_method() {
+        let members = manifest.evidence.iter().flat_map(|evidence| &evidence.members);
+        assert!(members.clone().all(|member| member.method == method), "{manifest:?}");
+    }
     let plan = engine.plan_restore(&manifest, target).await.unwrap();
     let progress = Arc::new(RestoreProgress::default());
     let restored = engine.restore(manifest, plan, Pinning::Pin, progress).await.unwrap();

@@ -32,7 +32,21 @@ pub fn docker() -> String {
     variable("DOCKER_HOST")
 }
 
-#[allow(clippy::disallowed_methods, reason = "the lab is found through the environment")]
+/// The one way in which every container must be frozen, where the engine knows only that one.
+pub fn only_method() -> Option<String> {
+    optional("STILLPOINT_METHOD")
+}
+
+/// How often to do something, if another number than usual is wanted.
+pub fn rounds() -> Option<u32> {
+    Some(optional("STILLPOINT_ROUNDS")?.parse().expect("STILLPOINT_ROUNDS is a number"))
+}
+
 fn variable(name: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set; run tests/run"))
+    optional(name).unwrap_or_else(|| panic!("{name} is not set; run tests/run"))
+}
+
+#[allow(clippy::disallowed_methods, reason = "the lab is found through the environment")]
+fn optional(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
