@@ -2,6 +2,7 @@
 #![allow(clippy::doc_markdown, reason = "these comments are the help that people read")]
 
 mod check;
+mod freeze;
 mod key;
 mod note;
 mod upkeep;
@@ -12,6 +13,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use service::points::PointName;
 
 pub(crate) use self::check::{CheckArguments, DonorArguments, RepairArguments};
+pub(crate) use self::freeze::{DeadlineArguments, QuiesceArguments};
 pub(crate) use self::key::{InitArguments, KeyVerb};
 pub(crate) use self::note::{HoldArguments, TagArguments};
 pub(crate) use self::upkeep::{ForgetArguments, PruneArguments};
@@ -76,6 +78,9 @@ pub(crate) enum Verb {
     Key(KeyVerb),
     /// List the applications that can be backed up
     Apps,
+    /// Freeze an application and thaw it at once: how long it stands still, what a backup would
+    /// refuse, and what would be slow
+    Quiesce(QuiesceArguments),
     /// Back up an application, or plain directories
     Backup(BackupArguments),
     /// List the restore points
@@ -147,6 +152,7 @@ impl Verb {
                 Some(name) => format!("back up `{name}`"),
                 None => format!("back up {}", quoted(&backup.path)),
             },
+            Self::Quiesce(trial) => format!("freeze `{}` on trial", trial.application),
             Self::Points { .. } => "list the restore points".into(),
             Self::Show(chosen) => format!("show restore point `{}`", chosen.point),
             Self::Restore(RestoreArguments { point, to, .. }) => {
@@ -229,10 +235,8 @@ pub(crate) struct BackupArguments {
     /// Give the restore point a tag
     #[arg(long, value_name = "TAG", conflicts_with = "dry_run")]
     pub(crate) tag: Vec<String>,
-    /// After how many seconds the application runs again, whatever happens
-    #[arg(long, value_name = "SECONDS", default_value_t = service::engine::FREEZE_DEADLINE.as_secs(),
-          value_parser = clap::value_parser!(u64).range(1..=300))]
-    pub(crate) deadline: u64,
+    #[command(flatten)]
+    pub(crate) deadline: DeadlineArguments,
 }
 
 /// Which files to back up.

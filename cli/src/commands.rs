@@ -1,12 +1,12 @@
 //! Each verb, done through the service.
 
 mod note;
+mod quiesce;
 mod thaw;
 mod upkeep;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use service::backup::{BackupProgress, BackupRequest, Subject};
 use service::config::Config;
@@ -51,6 +51,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, ServiceError> {
             }
             Ok(context.answer(&render::Applications(overview), Exit::Success))
         }
+        Verb::Quiesce(trial) => context.quiesce(trial).await,
         Verb::Backup(backup) => context.backup(backup).await,
         Verb::Points { app, tag } => {
             let engine = context.open().await?;
@@ -169,11 +170,15 @@ impl Context {
             cache_dir: (!self.arguments.no_cache).then(|| self.cache_dir(state_dir.as_deref())),
             state_dir: state_dir.unwrap_or_else(paths::state_dir),
             platforms: self.platforms(),
-            warden: WardenProgram {
-                program: own_program()?,
-                arguments: vec!["warden".into()],
-                journals: thaw::journals(&self.arguments),
-            },
+            warden: self.warden()?,
+        })
+    }
+
+    fn warden(&self) -> Result<WardenProgram, ServiceError> {
+        Ok(WardenProgram {
+            program: own_program()?,
+            arguments: vec!["warden".into()],
+            journals: thaw::journals(&self.arguments),
         })
     }
 
@@ -230,7 +235,7 @@ impl Context {
             Some(name) => Subject::Application {
                 name: name.clone(),
                 freeze: !backup.no_freeze,
-                deadline: Duration::from_secs(backup.deadline),
+                deadline: backup.deadline.deadline(),
             },
             None => Subject::Paths {
                 name: backup.name.clone().unwrap_or_else(|| paths_name(&backup.path)),

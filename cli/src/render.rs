@@ -9,10 +9,12 @@ mod check;
 mod demo;
 mod key;
 mod points;
+mod quiesce;
 mod repository;
 mod restore;
 mod table;
 mod thaw;
+mod timeline;
 mod upkeep;
 
 use std::error::Error;

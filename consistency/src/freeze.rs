@@ -174,6 +174,6 @@ fn failed(request: &Request, units: &Units, cause: Cause, record: Record) -> Con
     }
 }
 
-fn not_taken(failure: Failure) -> ConsistencyError {
+pub(crate) fn not_taken(failure: Failure) -> ConsistencyError {
     ConsistencyError::Snapshot { volume: failure.volume, source: failure.error }
 }

@@ -9,6 +9,7 @@
 
 #[cfg(test)]
 mod allocations;
+mod budget;
 mod clock;
 mod drivers;
 pub mod error;
@@ -20,11 +21,14 @@ mod member;
 mod needed;
 mod outlook;
 mod places;
+mod rehearsal;
 mod snapshot;
 pub mod warden;
 
+pub use budget::{BUDGET_MIN, Because, Budget, BudgetError, budget};
 pub use error::ConsistencyError;
 pub use freeze::{DEADLINE_DEFAULT, Request, take};
 pub use outlook::likely_driver;
 pub use places::sweep;
+pub use rehearsal::{Rehearsal, rehearse};
 pub use snapshot::{GroupSnapshot, Verdict, VolumeSnapshot};

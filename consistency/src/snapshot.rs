@@ -144,6 +144,7 @@ mod tests {
             started: "noon".to_owned(),
             activity: Activity::Running,
             freezer: None,
+            watch: platform::application::Watch::default(),
         }
     }
 

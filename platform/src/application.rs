@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use format::raw::RawPath;
 use format::tree::Stamp;
@@ -41,6 +42,17 @@ pub struct Member {
     pub activity: Activity,
     /// How its processes can be stopped; `None` when it has none or none can be found.
     pub freezer: Option<FreezeTarget>,
+    /// Who would miss it while it stands still.
+    pub watch: Watch,
+}
+
+/// What takes a container for dead that stands still for too long.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Watch {
+    /// After how long without an answer its health check has failed; absent where there is none.
+    pub health: Option<Duration>,
+    /// How long a lease lasts that it has to renew, in the words of whoever declares it.
+    pub lease: Option<String>,
 }
 
 /// What a container is doing.

@@ -160,7 +160,8 @@ impl HostView {
         };
         let frozen = freezer.as_ref().is_some_and(kernel::is_frozen);
         let activity = if frozen { Activity::Paused } else { container.activity };
-        Ok(Member { name, id: container.id, started: container.started, activity, freezer })
+        let Container { id, started, watch, .. } = container;
+        Ok(Member { name, id, started, activity, freezer, watch })
     }
 
     // The cgroup of a whole container, version 2 first, unless it is frozen in version 1 already, as

@@ -8,7 +8,6 @@ mod report;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use catalog::{CatalogError, NewRun, RunEnd, RunOutcome};
 use consistency::{GroupSnapshot, Request};
@@ -32,6 +31,7 @@ pub use self::progress::{BackupProgress, Stage};
 pub use self::rehearse::RehearsalReport;
 pub use self::report::{BackupReport, VolumeReport};
 use crate::clock;
+use crate::deadline::Deadline;
 use crate::engine::{Engine, this_process};
 use crate::error::ServiceError;
 
@@ -65,7 +65,7 @@ pub enum Subject {
         /// Whether it is frozen; without, its volumes may not agree.
         freeze: bool,
         /// After how long it runs again, whatever happens.
-        deadline: Duration,
+        deadline: Deadline,
     },
     /// Directories and files, as they are found.
     Paths {
@@ -223,6 +223,7 @@ impl Engine {
         if application.volumes.is_empty() {
             return Err(ServiceError::NothingToSave(name));
         }
+        let deadline = if freeze { deadline.budget(&application)?.limit } else { deadline.maximum };
         progress.enter(Stage::Freezing);
         let warden = self.warden.clone();
         let engine_sockets = self.platforms.engine_sockets();

@@ -22,6 +22,7 @@ use self::error::DemoError;
 use self::ring::Agreement;
 use crate::backup::{BackupProgress, BackupReport, BackupRequest, Subject};
 use crate::config::Config;
+use crate::deadline::Deadline;
 use crate::engine::{Engine, FREEZE_DEADLINE, Settings};
 use crate::error::ServiceError;
 use crate::key::{KeySource, NewKey};
@@ -124,7 +125,7 @@ pub async fn run(
 
 async fn back_up(engine: &Engine) -> Result<BackupReport, ServiceError> {
     let (name, freeze, deadline) = (NAME.to_owned(), true, FREEZE_DEADLINE);
-    let subject = Subject::Application { name, freeze, deadline };
+    let subject = Subject::Application { name, freeze, deadline: Deadline::at_most(deadline) };
     engine.backup(BackupRequest::of(subject), &BackupProgress::default()).await
 }
 

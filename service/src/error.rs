@@ -1,6 +1,7 @@
 //! What can go wrong, and what to do about it.
 
 use catalog::CatalogError;
+use consistency::BudgetError;
 use consistency::error::ConsistencyError;
 use format::raw::RawPath;
 use format::slot::{Kind, ParseRecoveryKeyError};
@@ -39,6 +40,9 @@ pub enum ServiceError {
         /// How many slots fit.
         count: usize,
     },
+    /// An application may not stand still for long enough.
+    #[error(transparent)]
+    Budget(#[from] BudgetError),
     /// The catalog failed.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
@@ -162,6 +166,10 @@ impl ServiceError {
         match self {
             Self::AmbiguousPoint { .. } => "give more digits; `stillpoint points` lists them",
             Self::AmbiguousSlot { .. } => "give more digits; `stillpoint key list` lists them",
+            Self::Budget(BudgetError::TooShort { .. }) => {
+                "let the health check or the lease wait for longer, or give --over-budget"
+            }
+            Self::Budget(_) => "correct the label `stillpoint.lease` of the container",
             Self::Catalog(error) => catalog_remedy(error),
             Self::Config(_) => "correct the file; `stillpoint config check` reads it again",
             Self::Consistency(error) => consistency_remedy(error),

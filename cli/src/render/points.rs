@@ -8,7 +8,7 @@ use format::manifest::Manifest;
 use serde::{Serialize, Serializer};
 use service::PointRow;
 
-use super::{Answer, bytes, milliseconds, moment, table};
+use super::{Answer, bytes, milliseconds, moment, table, timeline};
 
 impl Answer for Vec<PointRow> {
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
@@ -84,11 +84,11 @@ impl Answer for Shown {
                 omission.path, omission.volume, omission.reason
             )?;
         }
-        point.evidence.as_ref().map_or(Ok(()), |evidence| timeline(evidence, out))
+        point.evidence.as_ref().map_or(Ok(()), |evidence| course(evidence, out))
     }
 }
 
-fn timeline(evidence: &Evidence, out: &mut dyn Write) -> io::Result<()> {
+fn course(evidence: &Evidence, out: &mut dyn Write) -> io::Result<()> {
     writeln!(
         out,
         "freeze        {} of at most {}",
@@ -114,5 +114,6 @@ fn timeline(evidence: &Evidence, out: &mut dyn Write) -> io::Result<()> {
         [v.name.to_string(), v.driver.clone(), times.0, times.1]
     };
     let headings = ["VOLUME", "DRIVER", "SNAPSHOT BEGUN", "DONE"];
-    table::write(out, headings, &evidence.volumes.iter().map(volume).collect::<Vec<_>>())
+    table::write(out, headings, &evidence.volumes.iter().map(volume).collect::<Vec<_>>())?;
+    timeline::draw(evidence, out)
 }

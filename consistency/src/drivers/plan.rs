@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use format::ids::PointId;
+use format::raw::RawPath;
 use platform::application::{FileTree, Volume};
 use platform::files::mounts::{MountTable, Mounted};
 use rustix::fs::{Access, AtFlags, CWD, accessat, ioctl_ficlone};
@@ -41,6 +42,15 @@ impl Plan {
     /// What there is to say about what will be left out; one sentence each.
     pub(crate) fn remarks(&self) -> &[String] {
         &self.remarks
+    }
+
+    /// How each of these volumes, which it was prepared for, is snapshotted.
+    pub(crate) fn drivers(&self, volumes: &[Volume]) -> Vec<(RawPath, &'static str)> {
+        let driver = |(number, volume): (usize, &Volume)| {
+            let piece = self.pieces.iter().find(|piece| piece.volume == number)?;
+            Some((volume.name.clone(), piece.driver))
+        };
+        volumes.iter().enumerate().filter_map(driver).collect()
     }
 
     /// Removes all snapshots; answers what could not be removed, and why.

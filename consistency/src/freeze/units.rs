@@ -124,7 +124,8 @@ mod tests {
     fn member(name: &str, activity: Activity, root: Option<u32>) -> Member {
         let freezer = root.map(FreezeTarget::ProcessTree);
         let (id, started) = (name.to_owned(), String::new());
-        Member { name: name.to_owned(), id, started, activity, freezer }
+        let watch = platform::application::Watch::default();
+        Member { name: name.to_owned(), id, started, activity, freezer, watch }
     }
 
     fn application(members: Vec<Member>) -> Application {

@@ -107,6 +107,7 @@ impl World {
             started: "now".to_owned(),
             activity: Activity::Running,
             freezer: Some(freezer),
+            watch: platform::application::Watch::default(),
         });
         self.writers.push(Writer { child, cgroup });
     }

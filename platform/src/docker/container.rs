@@ -3,9 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use bollard::models::{ContainerInspectResponse, ContainerState, HostConfig, MountPoint};
+use std::time::Duration;
 
-use crate::application::Activity;
+use bollard::models::{
+    ContainerInspectResponse, ContainerState, HealthConfig, HostConfig, MountPoint,
+};
+
+use crate::application::{Activity, Watch};
 
 /// One container.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -21,6 +25,8 @@ pub(super) struct Container {
     /// Its first process; `None` when it has none.
     pub(super) pid: Option<u32>,
     pub(super) mounts: Vec<ContainerMount>,
+    /// Who would miss it.
+    pub(super) watch: Watch,
     /// The id of its image.
     pub(super) image: String,
     /// The names of the networks it is attached to; it has no ids of them before its first start.
@@ -46,11 +52,14 @@ impl Container {
     pub(super) fn new(answer: &ContainerInspectResponse) -> Self {
         let state = answer.state.clone().unwrap_or_default();
         let config = answer.config.clone().unwrap_or_default();
+        let labels: BTreeMap<_, _> = config.labels.unwrap_or_default().into_iter().collect();
+        let health = config.healthcheck.as_ref().and_then(patience);
         let pid = state.pid.and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 0);
         Self {
             id: answer.id.clone().unwrap_or_default(),
             name: answer.name.as_deref().unwrap_or_default().trim_start_matches('/').to_owned(),
-            labels: config.labels.unwrap_or_default().into_iter().collect(),
+            watch: Watch { health, lease: labels.get(LEASE_LABEL).cloned() },
+            labels,
             activity: activity(&state, pid),
             restarting: state.restarting == Some(true),
             started: state.started_at.unwrap_or_default(),
@@ -99,6 +108,20 @@ fn activity(state: &ContainerState, pid: Option<u32>) -> Activity {
     }
 }
 
+// A check that cannot run fails after its timeout; so many in a row, an interval apart, are too
+// many. What is not said, or said as 0, is as the engine has it.
+fn patience(check: &HealthConfig) -> Option<Duration> {
+    let test = check.test.as_deref().unwrap_or_default();
+    if test.first().is_none_or(|first| first == "NONE") {
+        return None;
+    }
+    let said = |nanos: Option<i64>| u64::try_from(nanos.unwrap_or(0)).ok().filter(|it| *it > 0);
+    let time = |nanos| said(nanos).map_or(CHECK_DEFAULT, Duration::from_nanos);
+    let retries = u32::try_from(said(check.retries).unwrap_or(CHECK_RETRIES)).unwrap_or(u32::MAX);
+    let between = time(check.interval).saturating_mul(retries.saturating_sub(1));
+    Some(time(check.timeout).saturating_mul(retries).saturating_add(between))
+}
+
 fn mounts(answer: &ContainerInspectResponse) -> Vec<ContainerMount> {
     let listed = answer.mounts.iter().flatten().map(mount);
     // Those of `--tmpfs` are not in the list.
@@ -132,9 +155,14 @@ fn networks(answer: &ContainerInspectResponse) -> BTreeSet<String> {
 }
 
 const OWN_LABEL: &str = "stillpoint.app";
+const LEASE_LABEL: &str = "stillpoint.lease";
 const PROJECT_LABEL: &str = "com.docker.compose.project";
 const SERVICE_LABEL: &str = "com.docker.compose.service";
 const NUMBER_LABEL: &str = "com.docker.compose.container-number";
+/// The engine's interval and timeout of a health check.
+const CHECK_DEFAULT: Duration = Duration::from_secs(30);
+/// How many checks the engine lets fail.
+const CHECK_RETRIES: u64 = 3;
 
 #[cfg(test)]
 mod tests {
@@ -194,6 +222,25 @@ mod tests {
         ] {
             assert_eq!(container(json!({ "State": state })).activity, expected, "{state}");
         }
+    }
+
+    #[test]
+    fn a_health_check_bears_as_much_as_its_failures_in_a_row() {
+        let second = 1_000_000_000_i64;
+        let health = |test: &[&str], interval: i64, timeout: i64, retries: i64| json!({ "Test": test, "Interval": interval, "Timeout": timeout, "Retries": retries });
+        for (check, expected) in [
+            (json!({ "Test": ["CMD", "true"] }), Some(150_000)),
+            (health(&["CMD-SHELL", "x"], 2 * second, second / 2, 2), Some(3_000)),
+            (health(&["CMD", "true"], second, second, 1), Some(1_000)),
+            (health(&["NONE"], second, second, 1), None),
+            (health(&[], second, second, 1), None),
+            (json!({}), None),
+        ] {
+            let watch = container(json!({ "Config": { "Healthcheck": check } })).watch;
+            assert_eq!(watch.health, expected.map(Duration::from_millis), "{check}");
+        }
+        let labels = json!({ "stillpoint.lease": "4s" });
+        assert_eq!(labelled("a", &labels).watch.lease.as_deref(), Some("4s"));
     }
 
     #[test]

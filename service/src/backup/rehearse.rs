@@ -9,6 +9,7 @@ use std::time::Duration;
 use uploader::rehearsal::Rehearsal;
 
 use super::{BackupProgress, BackupRequest, How, Stage, Subject, Taken, VolumeReport};
+use crate::deadline::Deadline;
 use crate::engine::Engine;
 use crate::error::ServiceError;
 
@@ -42,9 +43,11 @@ impl Engine {
         // What is not stored is not worth remembering.
         let how = How { parent, selection, full, page_maps: None };
         let subject = match subject {
-            Subject::Application { name, .. } => {
-                Subject::Application { name, freeze: false, deadline: Duration::ZERO }
-            }
+            Subject::Application { name, .. } => Subject::Application {
+                name,
+                freeze: false,
+                deadline: Deadline::at_most(Duration::ZERO),
+            },
             paths @ Subject::Paths { .. } => paths,
         };
         let taken = self.find(subject, Writer::unused_point(), progress).await?;

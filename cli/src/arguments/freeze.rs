@@ -1,0 +1,41 @@
+//! What can be typed about freezes.
+#![allow(clippy::doc_markdown, reason = "these comments are the help that people read")]
+
+use std::time::Duration;
+
+use clap::Args;
+use service::deadline::Deadline;
+use service::engine::FREEZE_DEADLINE;
+
+/// How long a freeze may last.
+#[derive(Args, Debug)]
+pub(crate) struct DeadlineArguments {
+    /// After how many seconds the application runs again, whatever happens; earlier where a health
+    /// check or a lease would run out
+    #[arg(long = "deadline", value_name = "SECONDS", default_value_t = FREEZE_DEADLINE.as_secs(),
+          value_parser = clap::value_parser!(u64).range(1..=300))]
+    seconds: u64,
+    /// Freeze for as long as --deadline says, whatever health checks and leases bear
+    #[arg(long)]
+    over_budget: bool,
+}
+
+impl DeadlineArguments {
+    pub(crate) fn deadline(&self) -> Deadline {
+        let maximum = Duration::from_secs(self.seconds);
+        Deadline { maximum, over_budget: self.over_budget }
+    }
+}
+
+/// What to freeze on trial.
+#[derive(Args, Debug)]
+pub(crate) struct QuiesceArguments {
+    /// The application
+    #[arg(value_name = "APP")]
+    pub(crate) application: String,
+    /// Only on trial; there is no other way yet
+    #[arg(long, required = true)]
+    test: bool,
+    #[command(flatten)]
+    pub(crate) deadline: DeadlineArguments,
+}
