@@ -7,6 +7,7 @@
     reason = "a test that cannot go on panics"
 )]
 
+use std::ffi::OsString;
 use std::fs;
 
 use serde_json::{Value, json};
@@ -19,6 +20,12 @@ fn idle(name: &str, application: &str, options: &[&str]) -> Container {
     let label = belongs_to(application);
     let arguments = [&[label.as_str()], options, &[BUSYBOX, "sleep", "600"]].concat();
     Container::run(name, arguments)
+}
+
+// What lies where snapshots would.
+fn homes() -> Vec<OsString> {
+    let home = fs::read_dir(lab::btrfs().join(".stillpoint"));
+    home.into_iter().flatten().map(|entry| entry.unwrap().file_name()).collect()
 }
 
 fn trial(world: &World, application: &str) -> Value {
@@ -35,6 +42,7 @@ fn a_trial_tells_how_long_everything_stood_still_and_makes_no_snapshot() {
         let volumes = [bind(&data, "/data"), bind(&files, "/files")];
         idle(&format!("{name}-{member}"), &name, &volumes.each_ref().map(String::as_str))
     });
+    let before = homes();
     // No repository is needed.
     let world = World::empty();
     let report = trial(&world, &name);
@@ -53,12 +61,14 @@ fn a_trial_tells_how_long_everything_stood_still_and_makes_no_snapshot() {
     for member in report["members"].as_array().unwrap() {
         assert_eq!(member["continuous"], true, "{member}");
         assert!(member["thawed_micros"].as_u64() > member["frozen_micros"].as_u64(), "{member}");
+        assert!(lab::only_method().is_none_or(|method| member["method"] == method), "{member}");
     }
     for container in &containers {
         assert!(!container.freezer().is_frozen());
         assert_eq!(container.shell("ls -A /data /files"), "/data:\n\n/files:\nfile\n");
     }
     assert!(!world.repository().exists());
+    assert_eq!(homes(), before);
     let told = world.stillpoint(["quiesce", &name, "--test"]).succeeded().clone();
     assert!(told.stdout.contains("stood still for"), "{told:?}");
 }
@@ -73,8 +83,8 @@ fn health_checks_and_leases_limit_the_freeze() {
         (idle(&name, &name, &[&[volume.as_str()], options].concat()), name)
     };
 
-    // Two checks that fail after a second each, two seconds apart.
-    let check = ["--health-cmd=true", "--health-interval=2s", "--health-timeout=1s", "--health-retries=2"];
+    // Three checks that fail, two seconds apart.
+    let check = ["--health-cmd=true", "--health-interval=2s", "--health-retries=3"];
     let (_container, name) = of(&check);
     let report = trial(&world, &name);
     assert_eq!(report["budget"]["limit_micros"], 2_000_000, "{report}");

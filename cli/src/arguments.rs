@@ -216,13 +216,13 @@ pub(crate) struct BackupArguments {
     #[arg(value_name = "APP", required_unless_present = "path", conflicts_with = "path")]
     pub(crate) application: Option<String>,
     /// Directories or files to read as they are
-    #[arg(long, value_name = "DIR", num_args = 1..)]
+    #[arg(long, value_name = "DIR", num_args = 1.., conflicts_with = "over_budget")]
     pub(crate) path: Vec<PathBuf>,
     /// What the point of these paths is called [default: the paths]
     #[arg(long, requires = "path")]
     pub(crate) name: Option<String>,
     /// Do not freeze; the volumes may not agree with one another
-    #[arg(long, conflicts_with = "path")]
+    #[arg(long, conflicts_with_all = ["path", "over_budget"])]
     pub(crate) no_freeze: bool,
     /// Read every file, also those whose time of change says that they are as they were
     #[arg(long, alias = "force")]

@@ -58,7 +58,7 @@ pub enum BudgetError {
 impl std::fmt::Display for Because {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Maximum => f.write_str("as the operator says"),
+            Self::Maximum => f.write_str("which is the maximum"),
             Self::HealthCheck(member) => {
                 write!(f, "half of what the health check of container `{member}` bears")
             }
@@ -70,7 +70,8 @@ impl std::fmt::Display for Because {
 /// The budget of a freeze that may last `maximum` at the most.
 ///
 /// # Errors
-/// [`BudgetError::TooShort`] when a health check or a lease leaves less than [`BUDGET_MIN`].
+/// [`BudgetError::TooShort`] when a health check or a lease leaves less than [`BUDGET_MIN`], and
+/// [`BudgetError::Lease`] when a lease is no time.
 pub fn budget(application: &Application, maximum: Duration) -> Result<Budget, BudgetError> {
     let mut budget = Budget { limit: maximum, because: Because::Maximum };
     let running = application.members.iter().filter(|m| m.activity == Activity::Running);

@@ -1,5 +1,7 @@
 //! A freeze on trial: everything but the snapshots.
 
+use std::path::PathBuf;
+
 use format::raw::RawPath;
 
 use crate::drivers::Plan;
@@ -12,6 +14,8 @@ use crate::snapshot::GroupSnapshot;
 pub struct Rehearsal {
     /// How a backup would snapshot each volume, in the order of the application's.
     pub drivers: Vec<(RawPath, &'static str)>,
+    /// What a backup would copy while everything stands still.
+    pub copied: Vec<PathBuf>,
     /// What a backup would leave out, a sentence each; and what could not be cleared away.
     pub remarks: Vec<String>,
     /// The freeze; it has no volumes.
@@ -26,9 +30,10 @@ pub fn rehearse(request: &Request) -> Result<Rehearsal, ConsistencyError> {
     let volumes = &request.application.volumes;
     let plan = Plan::prepare(volumes, request.run).map_err(not_taken)?;
     plan.sync();
-    let (drivers, mut remarks) = (plan.drivers(volumes), plan.remarks().to_vec());
+    let (drivers, copied) = (plan.drivers(volumes), plan.copied(volumes));
+    let mut remarks = plan.remarks().to_vec();
     remarks.extend(plan.remove());
     let mut bare = request.clone();
     bare.application.volumes.clear();
-    Ok(Rehearsal { drivers, remarks, freeze: take(&bare)? })
+    Ok(Rehearsal { drivers, copied, remarks, freeze: take(&bare)? })
 }

@@ -20,7 +20,13 @@ pub struct Memberships {
 impl Memberships {
     /// Those of this process.
     pub fn own() -> io::Result<Self> {
-        Ok(kernel::memberships(std::process::id())?.unwrap_or_default())
+        Ok(Self::of(std::process::id())?.unwrap_or_default())
+    }
+
+    /// Those of a process; `None` when there is no such process.
+    pub(crate) fn of(pid: u32) -> io::Result<Option<Self>> {
+        let Some(text) = kernel::proc_file(pid, "cgroup")? else { return Ok(None) };
+        Self::parse(&text).map(Some).ok_or_else(|| kernel::garbled("the cgroups of a process"))
     }
 
     /// Reads the text of `/proc/<pid>/cgroup`.
@@ -133,6 +139,12 @@ mod tests {
         for text in ["0:", "x", "1:freezer"] {
             assert_eq!(Memberships::parse(text.as_bytes()), None, "{text}");
         }
+    }
+
+    #[test]
+    fn we_have_cgroups_and_nobody_has_none() {
+        assert_eq!(Memberships::of(std::process::id()).unwrap(), Some(Memberships::own().unwrap()));
+        assert_eq!(Memberships::of(u32::MAX).unwrap(), None);
     }
 
     #[test]

@@ -167,7 +167,7 @@ impl HostView {
     // The cgroup of a whole container, version 2 first, unless it is frozen in version 1 already, as
     // an engine does where both are mounted; never one that we are in ourselves.
     fn freezer(&self, pid: u32, id: &str) -> Result<Option<FreezeTarget>, PlatformError> {
-        let read = kernel::memberships(pid).map_err(|source| PlatformError::Unreadable {
+        let read = Memberships::of(pid).map_err(|source| PlatformError::Unreadable {
             path: format!("/proc/{pid}/cgroup").into(),
             source,
         })?;

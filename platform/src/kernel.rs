@@ -13,7 +13,6 @@ use rustix::io::Errno;
 
 use self::process::Process;
 use crate::application::FreezeTarget;
-use crate::cgroup::Memberships;
 
 /// Trees that the kernel makes up, and that hold no files of an application.
 pub(crate) const KERNEL_TREES: [&str; 3] = ["/proc", "/sys", "/dev"];
@@ -23,12 +22,6 @@ pub(crate) fn process(pid: u32) -> io::Result<Option<Process>> {
     let Some(text) = proc_file(pid, "stat")? else { return Ok(None) };
     let process = Process::parse(&text).ok_or_else(|| garbled("the state of a process"))?;
     Ok(Some(process).filter(|process| !process.ended))
-}
-
-/// The cgroups of a process; `None` when there is no such process.
-pub(crate) fn memberships(pid: u32) -> io::Result<Option<Memberships>> {
-    let Some(text) = proc_file(pid, "cgroup")? else { return Ok(None) };
-    Memberships::parse(&text).map(Some).ok_or_else(|| garbled("the cgroups of a process"))
 }
 
 /// This process and its ancestors, without the first process of all.
@@ -123,7 +116,8 @@ fn processes_in(cgroup: &Path) -> io::Result<Vec<u32>> {
     text.lines().map(|line| line.parse().map_err(|_| garbled("the list of a cgroup"))).collect()
 }
 
-fn proc_file(pid: u32, name: &str) -> io::Result<Option<Vec<u8>>> {
+/// A file of a process below `/proc`; `None` when there is no such process.
+pub(crate) fn proc_file(pid: u32, name: &str) -> io::Result<Option<Vec<u8>>> {
     present(fs::read(format!("/proc/{pid}/{name}")))
 }
 
@@ -138,7 +132,8 @@ fn present<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-fn garbled(what: &str) -> io::Error {
+/// The error of a text of the kernel that is not as it should be.
+pub(crate) fn garbled(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("{what} cannot be understood"))
 }
 
@@ -154,13 +149,11 @@ mod tests {
         let lineage = own_lineage().unwrap();
         assert_eq!(lineage[0], own);
         assert!(!lineage.contains(&1) && !lineage.contains(&0));
-        assert!(memberships(own).unwrap().is_some());
     }
 
     #[test]
     fn what_is_not_there_is_none() {
         assert_eq!(process(u32::MAX).unwrap(), None);
-        assert_eq!(memberships(u32::MAX).unwrap(), None);
         assert_eq!(pid_in_file(Path::new("/nowhere/at/all")).unwrap(), None);
         assert!(processes_below(Path::new("/nowhere/at/all")).unwrap().is_empty());
     }

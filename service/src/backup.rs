@@ -8,6 +8,7 @@ mod report;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use catalog::{CatalogError, NewRun, RunEnd, RunOutcome};
 use consistency::{GroupSnapshot, Request};
@@ -176,6 +177,7 @@ impl Engine {
         progress: &BackupProgress,
     ) -> Result<BackupReport, ServiceError> {
         let BackupRequest { subject, selection, full, tags } = request;
+        self.admit(&subject).await?;
         // All that is slow comes before the freeze: registering, loading the index, and looking
         // for what was saved last time.
         let warnings = self.attach().await?.warning().into_iter().collect();
@@ -208,6 +210,32 @@ impl Engine {
         Ok(BackupReport::of(&manifest, warnings))
     }
 
+    // What is refused in any case is refused before there is a session: it would stay open, and a
+    // prune would wait for it.
+    async fn admit(&self, subject: &Subject) -> Result<(), ServiceError> {
+        match subject {
+            Subject::Application { name, freeze, deadline } => {
+                self.resolve(name, *freeze, *deadline).await.map(drop)
+            }
+            Subject::Paths { name, paths } => self.find_paths(name.clone(), paths).map(drop),
+        }
+    }
+
+    // An application as it stands, and how long it may be frozen.
+    async fn resolve(
+        &self,
+        name: &str,
+        freeze: bool,
+        deadline: Deadline,
+    ) -> Result<(Application, Duration), ServiceError> {
+        let application = self.platforms.application(name).await?;
+        if application.volumes.is_empty() {
+            return Err(ServiceError::NothingToSave(name.to_owned()));
+        }
+        let limit = if freeze { deadline.budget(&application)?.limit } else { deadline.maximum };
+        Ok((application, limit))
+    }
+
     // What is to be read: a snapshot, or what lies there.
     async fn find(
         &self,
@@ -219,11 +247,7 @@ impl Engine {
             Subject::Application { name, freeze, deadline } => (name, freeze, deadline),
             Subject::Paths { name, paths } => return self.find_paths(name, &paths),
         };
-        let application = self.platforms.application(&name).await?;
-        if application.volumes.is_empty() {
-            return Err(ServiceError::NothingToSave(name));
-        }
-        let deadline = if freeze { deadline.budget(&application)?.limit } else { deadline.maximum };
+        let (application, deadline) = self.resolve(&name, freeze, deadline).await?;
         progress.enter(Stage::Freezing);
         let warden = self.warden.clone();
         let engine_sockets = self.platforms.engine_sockets();

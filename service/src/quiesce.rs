@@ -1,10 +1,11 @@
 //! A freeze on trial: how long an application would stand still, and what a backup would refuse.
 
-use std::error::Error;
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
 
+use consistency::error::chain;
 use consistency::{Budget, ConsistencyError, Rehearsal, Request};
 use format::evidence::MemberEvidence;
 use format::raw::RawPath;
@@ -75,6 +76,7 @@ pub async fn quiesce(
     report.remarks = before.left_out.iter().cloned().chain(missing).collect();
     if before.volumes.is_empty() {
         report.refused.push("it has no volumes that could be saved".to_owned());
+        return Ok(report);
     }
     let Budget { limit, because } = match deadline.budget(&before) {
         Ok(budget) => budget,
@@ -98,7 +100,7 @@ pub async fn quiesce(
             let after = platforms.application(name).await?;
             report.add(rehearsal, (&before, &after), limit);
         }
-        Err(error) if would_refuse(&error) => report.refused.push(told(&error)),
+        Err(error) if would_refuse(&error) => report.refused.push(chain(&error)),
         Err(error) => return Err(error.into()),
     }
     Ok(report)
@@ -111,7 +113,7 @@ impl QuiesceReport {
         (before, after): (&Application, &Application),
         limit: Duration,
     ) {
-        let Rehearsal { drivers, remarks, freeze } = rehearsal;
+        let Rehearsal { drivers, copied, remarks, freeze } = rehearsal;
         self.remarks.extend(freeze.verdict(before, after).remarks);
         self.remarks.extend(remarks);
         if let Some(evidence) = &freeze.evidence {
@@ -120,28 +122,19 @@ impl QuiesceReport {
         }
         let slow = self.members.iter().filter_map(|member| slow_member(member, limit));
         self.slow.extend(slow);
-        for (volume, (name, driver)) in before.volumes.iter().zip(drivers) {
-            if driver == "copy" {
-                let bytes = bytes_below(&volume.source);
-                self.slow.push(format!(
-                    "volume `{name}` would be copied while everything stands still: {bytes} bytes"
-                ));
-            }
-            self.volumes.push(VolumeOutlook { name, driver });
+        for path in copied {
+            let (path, bytes) = (path.display(), bytes_below(&path));
+            let copied = format!("`{path}` would be copied while everything stands still");
+            self.slow.push(format!("{copied}: {bytes} bytes"));
         }
+        let outlook = |(name, driver)| VolumeOutlook { name, driver };
+        self.volumes = drivers.into_iter().map(outlook).collect();
     }
 }
 
 // Whatever a backup would meet in the same way, before or while it freezes.
 fn would_refuse(error: &ConsistencyError) -> bool {
     !matches!(error, ConsistencyError::StillFrozen { .. } | ConsistencyError::Warden { .. })
-}
-
-fn told(error: &ConsistencyError) -> String {
-    match error.source() {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
-    }
 }
 
 // One that takes more than a tenth of all the time there is.
@@ -152,11 +145,15 @@ fn slow_member(member: &MemberEvidence, limit: Duration) -> Option<String> {
     is_slow.then(|| format!("container `{name}` took {} ms to stand still", taken / 1000))
 }
 
-// Without following links; what cannot be read counts nothing.
+// Without following links or going into other filesystems; what cannot be read counts nothing.
 fn bytes_below(path: &Path) -> u64 {
     let (mut bytes, mut waiting) = (0, vec![path.to_owned()]);
+    let device = fs::symlink_metadata(path).map_or(0, |found| found.dev());
     while let Some(path) = waiting.pop() {
         let Ok(found) = fs::symlink_metadata(&path) else { continue };
+        if found.dev() != device {
+            continue;
+        }
         if found.is_dir() {
             let entries = fs::read_dir(&path).into_iter().flatten().flatten();
             waiting.extend(entries.map(|entry| entry.path()));

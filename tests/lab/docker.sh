@@ -38,7 +38,7 @@ up() {
         --containerd-namespace stillpoint --containerd-plugins-namespace stillpoint-plugins $network
     # In a network of its own: on its way to "none" it would delete the bridge of the first.
     # shellcheck disable=SC2016 # for the shell inside
-    start dockerd-v2 unshare -m -n sh -c '
+    start dockerd-v2 unshare -m -n sh -ec '
         mount --make-rprivate /
         umount -l /sys/fs/cgroup
         mount -t cgroup2 cgroup2 /sys/fs/cgroup

@@ -11,7 +11,7 @@ use platform::application::{FileTree, Volume};
 use platform::files::mounts::{MountTable, Mounted};
 use rustix::fs::{Access, AtFlags, CWD, accessat, ioctl_ficlone};
 
-use super::{Failure, Job, Piece, Work, btrfs, clone};
+use super::{Failure, Job, Piece, Work, btrfs, clone, join};
 use crate::error::SnapshotError;
 use crate::places::{self, HOME, Place};
 
@@ -51,6 +51,13 @@ impl Plan {
             Some((volume.name.clone(), piece.driver))
         };
         volumes.iter().enumerate().filter_map(driver).collect()
+    }
+
+    /// Where the parts of these volumes lie that have no better way than to be copied.
+    pub(crate) fn copied(&self, volumes: &[Volume]) -> Vec<PathBuf> {
+        let copied = self.pieces.iter().filter(|piece| piece.driver == "copy");
+        let path = |piece: &Piece| Some(join(&volumes.get(piece.volume)?.source, &piece.below));
+        copied.filter_map(path).collect()
     }
 
     /// Removes all snapshots; answers what could not be removed, and why.

@@ -44,11 +44,14 @@ impl Shelter {
     // below the service's cgroup, which is all that a unit of systemd may use.
     fn move_out(&mut self) -> io::Result<()> {
         let hierarchies = Hierarchies::among(&MountTable::read()?);
-        let mut result = Err(io::ErrorKind::NotFound.into());
-        for home in homes(&hierarchies, &Memberships::own()?) {
-            result = move_into(&home.join(NAME));
-            if result.is_ok() {
-                self.homes.push((home.clone(), home.join(NAME)));
+        let homes = homes(&hierarchies, &Memberships::own()?);
+        let mut result =
+            if homes.is_empty() { Err(io::ErrorKind::NotFound.into()) } else { Ok(()) };
+        for home in homes {
+            let own = home.join(NAME);
+            match move_into(&own) {
+                Ok(()) => self.homes.push((home, own)),
+                Err(error) => result = result.and(Err(error)),
             }
         }
         result

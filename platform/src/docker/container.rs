@@ -53,7 +53,7 @@ impl Container {
         let state = answer.state.clone().unwrap_or_default();
         let config = answer.config.clone().unwrap_or_default();
         let labels: BTreeMap<_, _> = config.labels.unwrap_or_default().into_iter().collect();
-        let health = config.healthcheck.as_ref().and_then(patience);
+        let health = config.healthcheck.as_ref().and_then(|check| patience(check, &state));
         let pid = state.pid.and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 0);
         Self {
             id: answer.id.clone().unwrap_or_default(),
@@ -108,18 +108,20 @@ fn activity(state: &ContainerState, pid: Option<u32>) -> Activity {
     }
 }
 
-// A check that cannot run fails after its timeout; so many in a row, an interval apart, are too
-// many. What is not said, or said as 0, is as the engine has it.
-fn patience(check: &HealthConfig) -> Option<Duration> {
+// A check of what stands still may fail at once, and so many failures in a row, an interval apart,
+// are too many. What is not said, or said as 0, is as the engine has it.
+fn patience(check: &HealthConfig, state: &ContainerState) -> Option<Duration> {
     let test = check.test.as_deref().unwrap_or_default();
     if test.first().is_none_or(|first| first == "NONE") {
         return None;
     }
-    let said = |nanos: Option<i64>| u64::try_from(nanos.unwrap_or(0)).ok().filter(|it| *it > 0);
-    let time = |nanos| said(nanos).map_or(CHECK_DEFAULT, Duration::from_nanos);
-    let retries = u32::try_from(said(check.retries).unwrap_or(CHECK_RETRIES)).unwrap_or(u32::MAX);
-    let between = time(check.interval).saturating_mul(retries.saturating_sub(1));
-    Some(time(check.timeout).saturating_mul(retries).saturating_add(between))
+    let said = |number: Option<i64>| u64::try_from(number.unwrap_or(0)).ok().filter(|it| *it > 0);
+    let interval = said(check.interval).map_or(CHECK_INTERVAL, Duration::from_nanos);
+    let failed = state.health.as_ref().and_then(|health| said(health.failing_streak));
+    let left = said(check.retries).unwrap_or(CHECK_RETRIES).saturating_sub(failed.unwrap_or(0));
+    // Where one more is too many, it is at least not likely to fall into a short freeze.
+    let intervals = u32::try_from(left.saturating_sub(1).max(1)).unwrap_or(u32::MAX);
+    Some(interval.saturating_mul(intervals))
 }
 
 fn mounts(answer: &ContainerInspectResponse) -> Vec<ContainerMount> {
@@ -159,8 +161,8 @@ const LEASE_LABEL: &str = "stillpoint.lease";
 const PROJECT_LABEL: &str = "com.docker.compose.project";
 const SERVICE_LABEL: &str = "com.docker.compose.service";
 const NUMBER_LABEL: &str = "com.docker.compose.container-number";
-/// The engine's interval and timeout of a health check.
-const CHECK_DEFAULT: Duration = Duration::from_secs(30);
+/// The engine's interval between two health checks.
+const CHECK_INTERVAL: Duration = Duration::from_secs(30);
 /// How many checks the engine lets fail.
 const CHECK_RETRIES: u64 = 3;
 
@@ -225,19 +227,30 @@ mod tests {
     }
 
     #[test]
-    fn a_health_check_bears_as_much_as_its_failures_in_a_row() {
+    fn a_health_check_bears_the_time_between_its_failures_in_a_row() {
         let second = 1_000_000_000_i64;
-        let health = |test: &[&str], interval: i64, timeout: i64, retries: i64| json!({ "Test": test, "Interval": interval, "Timeout": timeout, "Retries": retries });
-        for (check, expected) in [
-            (json!({ "Test": ["CMD", "true"] }), Some(150_000)),
-            (health(&["CMD-SHELL", "x"], 2 * second, second / 2, 2), Some(3_000)),
-            (health(&["CMD", "true"], second, second, 1), Some(1_000)),
-            (health(&["NONE"], second, second, 1), None),
-            (health(&[], second, second, 1), None),
-            (json!({}), None),
+        let health = |test: &[&str], interval: i64, retries: i64| {
+            let mut check = json!({ "Interval": interval, "Timeout": second, "Retries": retries });
+            check["Test"] = json!(test);
+            check
+        };
+        for (check, streak, expected) in [
+            (json!({ "Test": ["CMD", "true"] }), 0, Some(60)),
+            (health(&["CMD-SHELL", "x"], 2 * second, 4), 0, Some(6)),
+            (health(&["CMD-SHELL", "x"], 2 * second, 4), 1, Some(4)),
+            (health(&["CMD-SHELL", "x"], 2 * second, 4), 9, Some(2)),
+            (health(&["CMD", "true"], second, 1), 0, Some(1)),
+            (health(&["NONE"], second, 1), 0, None),
+            (health(&[], second, 1), 0, None),
+            (json!({}), 0, None),
         ] {
-            let watch = container(json!({ "Config": { "Healthcheck": check } })).watch;
-            assert_eq!(watch.health, expected.map(Duration::from_millis), "{check}");
+            let state = json!({ "Health": { "FailingStreak": streak } });
+            let answer = json!({ "State": state, "Config": { "Healthcheck": check } });
+            assert_eq!(
+                container(answer).watch.health,
+                expected.map(Duration::from_secs),
+                "{check}"
+            );
         }
         let labels = json!({ "stillpoint.lease": "4s" });
         assert_eq!(labelled("a", &labels).watch.lease.as_deref(), Some("4s"));
