@@ -1,6 +1,6 @@
 //! Copying what is live to new packs: every frame decoded, every chunk hashed again, framed anew.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -21,6 +21,7 @@ use crate::error::RepositoryError;
 use crate::packer::Packer;
 use crate::protocol::choice::Home;
 use crate::reader::Reader;
+use crate::salvage;
 use crate::writer::Writer;
 
 /// Frames beside one another are fetched together up to this many bytes.
@@ -58,7 +59,7 @@ pub(super) async fn repack(
     let mut packer = Packer::new(writer.clone())?;
     for number in &orders.copy {
         let Some((pack, size)) = survey.packs.get(*number) else { continue };
-        let record = Arc::new(reader.footer(pack, size).await?);
+        let record = Arc::new(described(reader, pack, size).await?);
         let (known, described, number) = (Arc::clone(survey), Arc::clone(&record), *number);
         let runs = blocking::run(move || runs(&known, number, &described)).await?;
         let fetches = stream::iter(runs).map(|run| async move {
@@ -81,6 +82,22 @@ pub(super) async fn repack(
     index.add(packer.finish().await?).await?;
     rewrite(reader, survey, orders, &mut index).await?;
     index.flush().await
+}
+
+// What a pack says about itself. A repair that was shown too few segments may have condemned one
+// whose chunks can be read all the same, with what a segment says about it.
+async fn described(
+    reader: &Reader,
+    pack: PackName,
+    size: u64,
+) -> Result<PackRecord, RepositoryError> {
+    match reader.footer(pack, size).await {
+        Err(error @ RepositoryError::Damaged { .. }) => {
+            let records = salvage::records_of(reader, &BTreeSet::from([pack])).await?;
+            records.packs.into_iter().find(|record| record.size == size).ok_or(error)
+        }
+        described => described,
+    }
 }
 
 // What is to be copied of a pack, in the order in which it lies there.

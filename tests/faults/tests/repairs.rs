@@ -47,6 +47,14 @@ fn a_repair_that_is_given_other_bytes() {
     sweep_damaged(Fault::is_silent);
 }
 
+// Which half of a listing is left out is chance, for names are: so several repositories.
+#[test]
+fn a_repair_that_is_shown_half() {
+    for _ in 0..5 {
+        sweep_damaged(|fault| matches!(fault, Fault::DroppedPage));
+    }
+}
+
 #[test]
 fn a_repair_of_what_is_whole() {
     let before = before();
