@@ -120,7 +120,7 @@ pub enum SnapshotError {
 pub struct WardenSaid(pub(crate) String);
 
 /// An error and everything behind it, in one line.
-pub fn chain(error: &dyn Error) -> String {
+pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {

@@ -49,7 +49,7 @@ pub struct Member {
 /// What takes a container for dead that stands still for too long.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Watch {
-    /// After how long without an answer its health check has failed; absent where there is none.
+    /// How long it may stand still before its health check has failed; absent where there is none.
     pub health: Option<Duration>,
     /// How long a lease lasts that it has to renew, in the words of whoever declares it.
     pub lease: Option<String>,

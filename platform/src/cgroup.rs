@@ -84,7 +84,7 @@ impl Hierarchies {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Hierarchy {
     /// Where it is mounted.
-    pub point: PathBuf,
+    pub(crate) point: PathBuf,
     root: PathBuf,
 }
 
@@ -111,7 +111,7 @@ impl Hierarchy {
 ///
 /// The container's first process may sit deeper, as systemd's does. Where none bears the id, the
 /// process is not the container's any more.
-pub fn of_container<'a>(cgroup: &'a Path, id: &str) -> Option<&'a Path> {
+pub(crate) fn of_container<'a>(cgroup: &'a Path, id: &str) -> Option<&'a Path> {
     let bears_id = |part: &&Path| {
         let name = part.file_name().unwrap_or_default().as_bytes();
         !id.is_empty() && name.windows(id.len()).any(|window| window == id.as_bytes())

@@ -5,12 +5,12 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use consistency::error::chain;
 use consistency::{Budget, ConsistencyError, Rehearsal, Request};
 use format::evidence::MemberEvidence;
 use format::raw::RawPath;
 use platform::application::Application;
 use repository::blocking;
+use repository::error::chain;
 use repository::writer::Writer;
 use serde::Serialize;
 

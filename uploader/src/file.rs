@@ -14,6 +14,7 @@ use format::chunker::Chunker;
 use format::tree::{CONTENT_HASH_BYTES_MIN, Content};
 use platform::files::direct::AlignedBuffer;
 use platform::files::{self, Dir, Inspected};
+use repository::pool::Pool;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
@@ -24,7 +25,6 @@ use crate::large::map_cache::MapCache;
 use crate::large::page_map::NewPageMap;
 use crate::progress::Progress;
 use crate::volume::Stamps;
-use repository::pool::Pool;
 
 /// How many threads read files.
 const READERS: usize = 16;

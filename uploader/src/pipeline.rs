@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use format::frame::{ChunkKind, ChunkRecord, Encoder, Frame};
 use format::pack::{PACK_BYTES_TARGET, PackRecord};
 use repository::blocking;
+use repository::pool::Pool;
 use repository::writer::Writer;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
@@ -21,7 +22,6 @@ use tokio::task::JoinSet;
 use crate::error::UploadError;
 use crate::indexing::Indexing;
 use crate::progress::Progress;
-use repository::pool::Pool;
 
 const BATCHES_WAITING: usize = 3;
 const FRAMES_WAITING: usize = 4;

@@ -110,11 +110,15 @@ mod tests {
 32 27 0:32 / /sys/fs/cgroup/unified rw - cgroup2 x rw
 ";
         let hierarchies = Hierarchies::among(&MountTable::parse(mounts).unwrap());
-        let own = b"6:freezer:/\n1:cpu:/other\n0::/system.slice/stillpoint.service\n";
+        let own = b"6:freezer:/box\n1:cpu:/other\n0::/system.slice/stillpoint.service\n";
         let own = Memberships::parse(own).unwrap();
-        let expected =
-            ["/sys/fs/cgroup/unified/system.slice/stillpoint.service", "/sys/fs/cgroup/freezer"];
+        let expected = [
+            "/sys/fs/cgroup/unified/system.slice/stillpoint.service",
+            "/sys/fs/cgroup/freezer/box",
+        ];
         assert_eq!(homes(&hierarchies, &own), expected.map(PathBuf::from));
+        let root = Memberships::parse(b"6:freezer:/\n").unwrap();
+        assert_eq!(homes(&hierarchies, &root), [PathBuf::from("/sys/fs/cgroup/freezer")]);
         assert_eq!(homes(&Hierarchies::default(), &own), Vec::<PathBuf>::new());
     }
 }

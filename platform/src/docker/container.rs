@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-
 use std::time::Duration;
 
 use bollard::models::{

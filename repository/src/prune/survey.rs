@@ -14,6 +14,7 @@ use super::mark::mark;
 use super::progress::{Phase, Progress};
 use super::publish;
 use super::state::{self, Generations, Points};
+use crate::annotate;
 use crate::blocking;
 use crate::chunks::Chunks;
 use crate::error::RepositoryError;
@@ -282,12 +283,9 @@ impl Survey {
             leftovers.extend(names.into_iter().filter(|name| self.sessions.is_leftover(*name)));
         }
         if !self.points.forgotten.is_empty() {
-            let is_cleared = |point| self.points.roots.is_cleared(point);
-            for name in state::names(reader, Folder::Annotations).await? {
-                if matches!(name, ObjectName::Annotation(point, _) if is_cleared(point)) {
-                    leftovers.push(name);
-                }
-            }
+            let annotations = annotate::list(reader).await?.into_iter();
+            let cleared = annotations.filter(|(point, _)| self.points.roots.is_cleared(*point));
+            leftovers.extend(cleared.map(|(point, number)| ObjectName::Annotation(point, number)));
         }
         // Last: while the outcome is there, the others are found again.
         leftovers.extend(self.points.forgotten.iter().copied().map(ObjectName::Outcome));

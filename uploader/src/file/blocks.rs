@@ -7,9 +7,9 @@ use std::thread::{self, Scope};
 
 use platform::files::direct::{AlignedBuffer, BlockFile, read_block};
 use platform::files::{Segment, segments};
+use repository::pool::Pool;
 
 use crate::large::block::{BLOCK_BYTES, Block};
-use repository::pool::Pool;
 
 /// How many blocks wait, while one is being read and one worked on.
 const BLOCKS_WAITING: usize = 2;

@@ -10,6 +10,7 @@ use format::frame::ChunkKind;
 use format::tree::{Content, Extent, Slice};
 use platform::files::Inspected;
 use platform::files::direct::{AlignedBuffer, BlockFile};
+use repository::pool::Pool;
 use repository::tree::ExtentReader;
 use tokio::runtime::Handle;
 
@@ -27,7 +28,6 @@ use crate::large::revise::Reviser;
 use crate::large::wear::is_worn;
 use crate::sink::ChunkSink;
 use crate::stream::{ExtentWriter, WrittenExtents};
-use repository::pool::Pool;
 
 /// How many large files are read at the same time: each takes some 30 MiB.
 const LARGE_MAX: usize = 2;
