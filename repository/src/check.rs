@@ -47,6 +47,15 @@ pub struct Check {
     read: (u64, u64),
 }
 
+/// What a check has come to.
+#[derive(Debug)]
+pub(crate) struct Conclusion {
+    pub(crate) report: CheckReport,
+    pub(crate) losses: Losses,
+    /// The index segments that could be read.
+    pub(crate) segments: BTreeSet<ObjectName>,
+}
+
 /// What there is, but for the bytes in packs and trees.
 #[derive(Debug)]
 struct Structure {
@@ -117,11 +126,11 @@ impl Check {
     /// # Errors
     /// Only when the store cannot be read.
     pub async fn finish(self) -> Result<CheckReport, RepositoryError> {
-        Ok(self.conclude().await?.0)
+        Ok(self.conclude().await?.report)
     }
 
-    /// The same, with what is lost and what is behind it.
-    pub(crate) async fn conclude(mut self) -> Result<(CheckReport, Losses), RepositoryError> {
+    /// The same, with what a repair wants to know.
+    pub(crate) async fn conclude(mut self) -> Result<Conclusion, RepositoryError> {
         let mut round = 1;
         loop {
             let losses = self.losses().await?;
@@ -129,7 +138,10 @@ impl Check {
             let calm = calm && losses.files.is_empty();
             // What is missing may have been moved by a prune while this looked.
             if calm || round >= ROUNDS || !self.is_outdated().await? {
-                return Ok((self.report(&losses), losses));
+                let report = self.report(&losses);
+                let seen = self.structure.records.digests.into_keys();
+                let segments = seen.filter(|name| matches!(name, ObjectName::Index(..))).collect();
+                return Ok(Conclusion { report, losses, segments });
             }
             round += 1;
             self.structure = Structure::read(&self.reader).await?;

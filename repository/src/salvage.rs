@@ -76,18 +76,21 @@ pub(crate) struct Records {
     pub(crate) unread: Vec<ObjectName>,
 }
 
-/// What is said about these packs.
+/// What is said about these packs by the segments that are listed, and by those that are `known`
+/// to be there, for a list may be short.
 pub(crate) async fn records_of(
     reader: &Reader,
     packs: &BTreeSet<PackName>,
+    known: &BTreeSet<ObjectName>,
 ) -> Result<Records, RepositoryError> {
     let (mut records, mut unread) = (Vec::new(), Vec::new());
     if packs.is_empty() {
         return Ok(Records::default());
     }
-    let segments = reader.segments().await?;
-    let fetched = stream::iter(segments)
-        .map(|listed| async move { (listed.name, reader.store().get(listed.name).await) });
+    let listed = reader.segments().await?.into_iter().map(|listed| listed.name);
+    let segments: BTreeSet<ObjectName> = listed.chain(known.iter().copied()).collect();
+    let fetched =
+        stream::iter(segments).map(|name| async move { (name, reader.store().get(name).await) });
     let mut fetched = std::pin::pin!(fetched.buffer_unordered(FETCHES));
     while let Some((name, bytes)) = fetched.next().await {
         let bytes = match bytes {

@@ -23,7 +23,7 @@ impl Spoiled {
         packs: BTreeSet<PackName>,
     ) -> Result<Self, RepositoryError> {
         let mut spoiled = Self::default();
-        let records = salvage::records_of(reader, &packs).await?.packs;
+        let records = salvage::records_of(reader, &packs, &BTreeSet::new()).await?.packs;
         for pack in packs {
             let records = records.iter().filter(|record| record.name == pack).cloned();
             let records: Vec<_> = records.collect();

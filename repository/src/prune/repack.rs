@@ -84,8 +84,8 @@ pub(super) async fn repack(
     index.flush().await
 }
 
-// What a pack says about itself. A repair that was shown too few segments may have condemned one
-// whose chunks can be read all the same, with what a segment says about it.
+// What a pack says about itself. One that a repair condemned may have lost its footer, and its chunks
+// can be read all the same, with what a segment says about it.
 async fn described(
     reader: &Reader,
     pack: PackName,
@@ -93,7 +93,8 @@ async fn described(
 ) -> Result<PackRecord, RepositoryError> {
     match reader.footer(pack, size).await {
         Err(error @ RepositoryError::Damaged { .. }) => {
-            let records = salvage::records_of(reader, &BTreeSet::from([pack])).await?;
+            let packs = BTreeSet::from([pack]);
+            let records = salvage::records_of(reader, &packs, &BTreeSet::new()).await?;
             records.packs.into_iter().find(|record| record.size == size).ok_or(error)
         }
         described => described,

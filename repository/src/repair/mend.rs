@@ -103,7 +103,7 @@ async fn salvage(
 // What is said about the damaged packs. A segment that the check could read must still be readable:
 // it may be all that says what can be saved of them.
 async fn records_of(reader: &Reader, plan: &Plan) -> Result<Vec<PackRecord>, RepositoryError> {
-    let records = salvage::records_of(reader, &plan.packs).await?;
+    let records = salvage::records_of(reader, &plan.packs, &plan.known).await?;
     let condemned = reader.condemned(plan.generation).await?;
     let damaged = plan.report.findings.iter().filter_map(|finding| match finding {
         Finding::DamagedIndex { object, .. } => Some(*object),

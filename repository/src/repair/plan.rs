@@ -4,12 +4,12 @@ use std::collections::{BTreeSet, HashSet};
 
 use format::ids::{ChunkId, PointId};
 use format::index::IndexSegment;
-use format::names::{Folder, ObjectName, PackName};
+use format::names::{ObjectName, PackName};
 use format::pack::PackRecord;
 use futures::{StreamExt as _, stream};
 use serde::Serialize;
 
-use crate::check::{Check, CheckReport, Finding};
+use crate::check::{Check, CheckReport, Conclusion, Finding};
 use crate::error::RepositoryError;
 use crate::protocol::condemned::Condemned;
 use crate::reader::{FETCHES, PackListing, Reader};
@@ -33,6 +33,9 @@ pub struct Plan {
     /// What the segments to be replaced say of the packs in `indexed`.
     #[serde(skip)]
     pub(super) records: Vec<PackRecord>,
+    /// Every index segment that was seen.
+    #[serde(skip)]
+    pub(super) known: BTreeSet<ObjectName>,
     /// The generation whose condemned objects are known.
     #[serde(skip)]
     pub(super) generation: u64,
@@ -58,8 +61,8 @@ impl Plan {
 pub async fn plan(reader: &Reader, check: Check) -> Result<Plan, RepositoryError> {
     let generation = reader.generation().await?;
     let condemned = reader.condemned(generation).await?;
-    let (report, losses) = check.conclude().await?;
-    let mut plan = Plan { generation, wanted: losses.chunks, ..Plan::default() };
+    let Conclusion { report, losses, segments: known } = check.conclude().await?;
+    let mut plan = Plan { generation, wanted: losses.chunks, known, ..Plan::default() };
     // A writer at work sees to its own, or dies and leaves what nobody needs.
     let ended = reader.ended().await?;
     for finding in &report.findings {
@@ -95,9 +98,9 @@ impl Plan {
         (ended, condemned): (&BTreeSet<PointId>, &Condemned),
     ) -> Result<HashSet<PackName>, RepositoryError> {
         let mut named = HashSet::new();
-        let segments = reader.store().list(Folder::Indexes).await?;
-        let fetched = stream::iter(segments)
-            .map(|listed| async move { (listed.name, reader.store().get(listed.name).await) });
+        self.known.extend(reader.segments().await?.into_iter().map(|listed| listed.name));
+        let fetched = stream::iter(self.known.clone())
+            .map(|name| async move { (name, reader.store().get(name).await) });
         let mut fetched = std::pin::pin!(fetched.buffer_unordered(FETCHES));
         while let Some((name, bytes)) = fetched.next().await {
             let bytes = match bytes {

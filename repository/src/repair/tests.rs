@@ -14,7 +14,7 @@ use super::{Healing, Plan, Repaired, execute, plan};
 use crate::check::tests::whole::{FILES, empty, listed, point, put, register, unreadable};
 use crate::check::{Check, CheckReport, Finding, Progress, check};
 use crate::error::RepositoryError;
-use crate::index::tests::world::World;
+use crate::index::tests::world::{World, keys};
 use crate::reader::Reader;
 use crate::store::{Listed, ReadStore, Store, StoreError};
 
@@ -59,6 +59,37 @@ impl Store for Mortal {
             return Err(StoreError::Failed { action, location, passing: false, source });
         }
         self.world.create(name, bytes).await
+    }
+}
+
+/// A store whose lists show no index segment.
+#[derive(Debug)]
+struct Blind(Arc<World>);
+
+#[async_trait]
+impl ReadStore for Blind {
+    fn location(&self) -> String {
+        self.0.location()
+    }
+
+    async fn get(&self, name: ObjectName) -> Result<Bytes, StoreError> {
+        self.0.get(name).await
+    }
+
+    async fn get_range(&self, name: ObjectName, range: Range<u64>) -> Result<Bytes, StoreError> {
+        self.0.get_range(name, range).await
+    }
+
+    async fn list(&self, folder: Folder) -> Result<Vec<Listed>, StoreError> {
+        let listed = self.0.list(folder).await?;
+        Ok(if folder == Folder::Indexes { Vec::new() } else { listed })
+    }
+}
+
+#[async_trait]
+impl Store for Blind {
+    async fn create(&self, name: ObjectName, bytes: Bytes) -> Result<(), StoreError> {
+        self.0.create(name, bytes).await
     }
 }
 
@@ -266,4 +297,24 @@ async fn a_whole_repository_and_a_writer_at_work_are_left_alone() {
     let store = Arc::clone(&world) as Arc<dyn Store>;
     execute(store, &world.reader(), plan, "here").await.unwrap();
     assert_eq!(world.objects(), before);
+}
+
+#[tokio::test]
+async fn what_a_segment_describes_is_saved_though_no_list_shows_the_segment() {
+    let (world, point) = damaged(|w, p| {
+        w.change(ObjectName::Pack(p.data), |bytes| {
+            let end = bytes.len();
+            bytes[end - 30] ^= 1;
+        });
+    })
+    .await;
+    let mut check = Check::begin(&world.reader()).await.unwrap();
+    check.read(check.packs().to_vec(), &Progress::default()).await.unwrap();
+    let store = Arc::new(Blind(Arc::clone(&world)));
+    let reader = Reader::with_keys(Arc::clone(&store) as Arc<dyn ReadStore>, keys());
+    let plan = plan(&reader, check).await.unwrap();
+    let repaired = execute(store, &reader, plan, "here").await.unwrap();
+    assert_eq!(repaired.salvaged, FILES.len() as u64);
+    assert_eq!(checked(&world).await.findings, []);
+    assert_eq!(unreadable(&world, point).await, [""; 0]);
 }
