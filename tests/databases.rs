@@ -79,7 +79,7 @@ fn back_up_under_load(world: &World, volumes: &[PathBuf; 2]) -> Vec<Point> {
         sleep(Duration::from_millis(700));
         let before = counter();
         let report = world.json(["backup", &application]);
-        assert_eq!(report["level"], "crash", "{report}");
+        assert_eq!(report["level"], "application", "{report}");
         let id = report["point"].as_str().unwrap().to_owned();
         points.push(Point { id, counted: before..=counter() });
     }

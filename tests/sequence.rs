@@ -130,7 +130,7 @@ fn within<F: Future<Output = ()>>(act: impl FnOnce(Arc<Engine>, Arc<Directory>) 
         key: source.read().unwrap(),
         state_dir: directory.join("state"),
         cache_dir: None,
-        platforms: Platforms { docker: Some(lab::docker()), declared: Vec::new() },
+        platforms: Platforms { docker: Some(lab::docker()), ..Platforms::default() },
         warden: WardenProgram {
             program: program(),
             arguments: vec!["warden".into()],
@@ -147,8 +147,8 @@ fn within<F: Future<Output = ()>>(act: impl FnOnce(Arc<Engine>, Arc<Directory>) 
 
 async fn back_up(engine: &Engine, application: &Sequence, freeze: bool) -> BackupReport {
     let name = application.name().to_owned();
-    let subject =
-        Subject::Application { name, freeze, deadline: Deadline::at_most(FREEZE_DEADLINE) };
+    let deadline = Deadline::at_most(FREEZE_DEADLINE);
+    let subject = Subject::Application { name, freeze, hooks: true, deadline };
     engine.backup(BackupRequest::of(subject), &BackupProgress::default()).await.unwrap()
 }
 

@@ -13,7 +13,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use service::points::PointName;
 
 pub(crate) use self::check::{CheckArguments, DonorArguments, RepairArguments};
-pub(crate) use self::freeze::{DeadlineArguments, QuiesceArguments};
+pub(crate) use self::freeze::{DeadlineArguments, HookArguments, QuiesceArguments};
 pub(crate) use self::key::{InitArguments, KeyVerb};
 pub(crate) use self::note::{HoldArguments, TagArguments};
 pub(crate) use self::upkeep::{ForgetArguments, PruneArguments};
@@ -224,6 +224,8 @@ pub(crate) struct BackupArguments {
     /// Do not freeze; the volumes may not agree with one another
     #[arg(long, conflicts_with_all = ["path", "over_budget"])]
     pub(crate) no_freeze: bool,
+    #[command(flatten)]
+    pub(crate) hooks: HookArguments,
     /// Read every file, also those whose time of change says that they are as they were
     #[arg(long, alias = "force")]
     pub(crate) full: bool,

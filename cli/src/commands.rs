@@ -33,14 +33,28 @@ use crate::paths;
 use crate::progress::Display;
 use crate::render::{self, Answer};
 
-/// Does what was typed, and prints the answer.
+/// Does what was typed, and prints the answer. Ctrl-C ends it, and what is owed to an application is
+/// done then; once more ends that, too.
 pub(crate) async fn run(arguments: Arguments) -> Result<Exit, ServiceError> {
     if let Verb::Thaw { all } = arguments.verb {
-        // Also with a configuration that makes no sense.
-        return Ok(thaw::run(&arguments, all).await);
+        return thaw::run(arguments, all).await;
     }
     let context = Context::new(arguments)?;
-    let Context { arguments, config, .. } = &context;
+    tokio::select! {
+        result = perform(&context) => return result,
+        _ = tokio::signal::ctrl_c() => {}
+    }
+    if matches!(context.arguments.verb, Verb::Backup(_) | Verb::Quiesce(_)) {
+        tokio::select! {
+            () = context.settle() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+    }
+    Ok(Exit::Interrupted)
+}
+
+async fn perform(context: &Context) -> Result<Exit, ServiceError> {
+    let Context { arguments, config, .. } = context;
     match &arguments.verb {
         Verb::Init(init) => context.init(init).await,
         Verb::Key(key) => context.key(key).await,
@@ -121,7 +135,11 @@ impl Context {
     }
 
     fn platforms(&self) -> Platforms {
-        Platforms { docker: self.arguments.docker_host.clone(), declared: self.config.declared() }
+        Platforms {
+            docker: self.arguments.docker_host.clone(),
+            declared: self.config.declared(),
+            hooks: self.config.hooks.clone(),
+        }
     }
 
     fn location(&self) -> Result<Location, ServiceError> {
@@ -163,15 +181,23 @@ impl Context {
 
     fn settings(&self) -> Result<Settings, ServiceError> {
         let location = self.location()?;
-        let state_dir = self.arguments.state_dir.clone().or_else(|| self.config.state_dir.clone());
+        let state_dir = self.chosen_state_dir();
         Ok(Settings {
             location,
             key: self.key_source()?.read()?,
             cache_dir: (!self.arguments.no_cache).then(|| self.cache_dir(state_dir.as_deref())),
-            state_dir: state_dir.unwrap_or_else(paths::state_dir),
+            state_dir: self.state_dir(),
             platforms: self.platforms(),
             warden: self.warden()?,
         })
+    }
+
+    fn state_dir(&self) -> PathBuf {
+        self.chosen_state_dir().unwrap_or_else(paths::state_dir)
+    }
+
+    fn chosen_state_dir(&self) -> Option<PathBuf> {
+        self.arguments.state_dir.clone().or_else(|| self.config.state_dir.clone())
     }
 
     fn warden(&self) -> Result<WardenProgram, ServiceError> {
@@ -235,6 +261,7 @@ impl Context {
             Some(name) => Subject::Application {
                 name: name.clone(),
                 freeze: !backup.no_freeze,
+                hooks: backup.hooks.are_run(),
                 deadline: backup.deadline.deadline(),
             },
             None => Subject::Paths {

@@ -42,12 +42,7 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return exit::of_io(&Err(error)),
     };
-    let result = runtime.block_on(async {
-        tokio::select! {
-            result = commands::run(arguments) => result,
-            _ = tokio::signal::ctrl_c() => Ok(Exit::Interrupted),
-        }
-    });
+    let result = runtime.block_on(commands::run(arguments));
     // What still runs on other threads is not waited for: the warden thaws when we are gone.
     runtime.shutdown_background();
     match result {

@@ -7,6 +7,7 @@ mod applications;
 mod backup;
 mod check;
 mod demo;
+mod hooks;
 mod key;
 mod points;
 mod quiesce;

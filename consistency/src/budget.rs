@@ -117,7 +117,7 @@ mod tests {
                     lease: lease.map(ToOwned::to_owned),
                 };
                 let (name, started) = (format!("m{number}"), String::new());
-                Member { name, id: String::new(), started, activity, freezer: None, watch }
+                Member { name, started, activity, watch, ..Member::default() }
             };
         Application {
             name: "shop".to_owned(),

@@ -77,7 +77,8 @@ fn read_in_place(application: &Application) -> Result<GroupSnapshot, Consistency
         remarks.extend(remarked);
     }
     let breaks = BTreeMap::new();
-    Ok(GroupSnapshot { volumes, evidence: None, remarks, plan: None, breaks })
+    let zero = Moment::now();
+    Ok(GroupSnapshot { volumes, evidence: None, remarks, plan: None, zero, breaks })
 }
 
 // Not before: a log may lie with somebody who was frozen.
@@ -101,6 +102,7 @@ fn complete(
         deadline_micros: micros(request.deadline),
         members: members(&request.application, units, record, &breaks),
         volumes: taken.iter().map(|taken| volume(taken, record.zero())).collect(),
+        hooks: Vec::new(),
     };
     let remarks = plan.remarks().to_vec();
     let volumes = taken.iter().map(|taken| VolumeSnapshot {
@@ -113,6 +115,7 @@ fn complete(
         evidence: Some(evidence),
         remarks,
         plan: Some(plan),
+        zero: record.zero(),
         breaks,
     }
 }

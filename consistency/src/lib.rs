@@ -5,7 +5,8 @@
 //! alone freezes and thaws. What a snapshot proves is in its evidence; see
 //! [`GroupSnapshot::verdict`].
 //!
-//! Blocking code on threads: call it from a thread that may wait.
+//! What the application itself does before and after is in [`hooks`], which is async; all else is
+//! blocking code on threads: call it from a thread that may wait.
 
 #[cfg(test)]
 mod allocations;
@@ -16,6 +17,7 @@ pub mod error;
 mod freeze;
 mod freezer;
 mod group;
+pub mod hooks;
 pub mod journal;
 mod member;
 mod needed;

@@ -7,7 +7,9 @@ use format::manifest::Level;
 use format::raw::RawPath;
 use platform::application::{Application, FileTree, Member};
 
+use crate::clock::Moment;
 use crate::drivers::Plan;
+use crate::hooks::HookReport;
 
 /// All volumes of an application as of one freeze. Dropping it deletes the snapshots.
 #[must_use = "the snapshots are deleted when this is dropped"]
@@ -20,6 +22,8 @@ pub struct GroupSnapshot {
     /// What should be known about it; one sentence each.
     pub remarks: Vec<String>,
     pub(crate) plan: Option<Plan>,
+    /// When the first freeze was asked for.
+    pub(crate) zero: Moment,
     // What shows that a container moved, by its name.
     pub(crate) breaks: BTreeMap<String, String>,
 }
@@ -56,6 +60,13 @@ impl GroupSnapshot {
         remarks.extend(outsiders(before, after));
         let level = if remarks.is_empty() { Level::Crash } else { Level::Fuzzy };
         Verdict { level, remarks }
+    }
+
+    /// Writes into the evidence how the hooks went.
+    pub fn add_hooks(&mut self, report: &HookReport) {
+        if let Some(evidence) = &mut self.evidence {
+            evidence.hooks = report.evidence(self.zero);
+        }
     }
 
     /// Deletes all snapshots; answers what could not be deleted, and why.
@@ -143,8 +154,7 @@ mod tests {
             id: format!("id of {name}"),
             started: "noon".to_owned(),
             activity: Activity::Running,
-            freezer: None,
-            watch: platform::application::Watch::default(),
+            ..Member::default()
         }
     }
 
@@ -181,6 +191,7 @@ mod tests {
             evidence: Some(Evidence { members, ..Evidence::default() }),
             remarks: Vec::new(),
             plan: None,
+            zero: Moment::default(),
             breaks: BTreeMap::from([("web".to_owned(), "it used CPU time".to_owned())]),
         }
     }

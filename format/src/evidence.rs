@@ -17,6 +17,9 @@ pub struct Evidence {
     pub members: Vec<MemberEvidence>,
     /// Every volume.
     pub volumes: Vec<VolumeEvidence>,
+    /// The application's own hooks, in the order in which they began.
+    #[serde(default)]
+    pub hooks: Vec<HookEvidence>,
 }
 
 /// How one container went through the freeze.
@@ -48,4 +51,19 @@ pub struct VolumeEvidence {
     pub begin_micros: u64,
     /// When it was whole.
     pub end_micros: u64,
+}
+
+/// How one hook of a container went. Before the freeze its times are negative.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct HookEvidence {
+    /// The container's name.
+    pub member: String,
+    /// Which hook: `pre`, `hold` and `post`, or a profile such as `mysql`.
+    pub hook: String,
+    /// When it was begun.
+    pub begin_micros: i64,
+    /// When it had ended.
+    pub end_micros: i64,
+    /// How it failed; absent when it went well.
+    pub error: Option<String>,
 }

@@ -30,7 +30,7 @@ pub struct Application {
 }
 
 /// One container of an application.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Member {
     /// Its name, unique in the application.
     pub name: String,
@@ -44,6 +44,10 @@ pub struct Member {
     pub freezer: Option<FreezeTarget>,
     /// Who would miss it while it stands still.
     pub watch: Watch,
+    /// What its image is called; empty where there is none.
+    pub image: String,
+    /// What whoever made it says about it. It may contain secrets: never print it.
+    pub labels: BTreeMap<String, String>,
 }
 
 /// What takes a container for dead that stands still for too long.

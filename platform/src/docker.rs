@@ -4,6 +4,7 @@ mod container;
 mod definition;
 mod engine;
 mod place;
+mod session;
 mod volumes;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use self::container::{Container, member_names};
 use self::definition::Inventory;
 use self::engine::Engine;
+use self::session::ContainerSession;
 use self::volumes::{Sorted, Surroundings, volumes};
 use crate::Platform;
 use crate::application::{Activity, Application, FreezeTarget, Member};
@@ -23,6 +25,7 @@ use crate::cgroup::{Hierarchies, Memberships, of_container};
 use crate::error::PlatformError;
 use crate::files::mounts::MountTable;
 use crate::kernel;
+use crate::session::{Command, Session};
 
 /// The applications of the Docker engine on this host.
 #[derive(Clone, Debug)]
@@ -95,6 +98,14 @@ impl Platform for Docker {
             || PlatformError::UnknownApplication { platform: PLATFORM, name: name.to_owned() };
         self.examine(Some(name)).await?.pop().ok_or_else(unknown)
     }
+
+    async fn command(
+        &self,
+        container: &str,
+        command: &Command,
+    ) -> Result<Box<dyn Session>, PlatformError> {
+        Ok(Box::new(ContainerSession::start(&self.engine, container, command).await?))
+    }
 }
 
 const PLATFORM: &str = "docker";
@@ -160,8 +171,8 @@ impl HostView {
         };
         let frozen = freezer.as_ref().is_some_and(kernel::is_frozen);
         let activity = if frozen { Activity::Paused } else { container.activity };
-        let Container { id, started, watch, .. } = container;
-        Ok(Member { name, id, started, activity, freezer, watch })
+        let Container { id, started, watch, image_name: image, labels, .. } = container;
+        Ok(Member { name, id, started, activity, freezer, watch, image, labels })
     }
 
     // The cgroup of a whole container, version 2 first, unless it is frozen in version 1 already, as

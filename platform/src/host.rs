@@ -2,6 +2,7 @@
 
 mod declared;
 mod members;
+mod session;
 
 use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
@@ -12,12 +13,14 @@ use format::raw::RawPath;
 
 pub use self::declared::{Declared, DeclaredProcess, ProcessSource};
 use self::members::Finder;
+use self::session::HostSession;
 use crate::Platform;
 use crate::application::{Application, Member, MissingVolume, Mount, NoVolume, Volume};
 use crate::cgroup::Hierarchies;
 use crate::error::PlatformError;
 use crate::files::mounts::MountTable;
 use crate::kernel;
+use crate::session::{Command, Session};
 
 /// The applications that were declared for this host.
 #[derive(Clone, Debug)]
@@ -55,6 +58,10 @@ impl Platform for Host {
         let unknown =
             || PlatformError::UnknownApplication { platform: PLATFORM, name: name.to_owned() };
         examine(self.declared.get(name).ok_or_else(unknown)?)
+    }
+
+    async fn command(&self, _: &str, command: &Command) -> Result<Box<dyn Session>, PlatformError> {
+        Ok(Box::new(HostSession::start(command)?))
     }
 }
 

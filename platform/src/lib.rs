@@ -10,6 +10,7 @@ pub mod error;
 pub mod files;
 pub mod host;
 pub mod process;
+pub mod session;
 
 mod kernel;
 
@@ -17,6 +18,7 @@ use async_trait::async_trait;
 
 use crate::application::Application;
 use crate::error::PlatformError;
+use crate::session::{Command, Session};
 
 /// Something that runs applications: a container engine, an orchestrator, this host.
 #[async_trait]
@@ -29,4 +31,11 @@ pub trait Platform: Send + Sync {
 
     /// One application as it stands right now, or [`PlatformError::UnknownApplication`].
     async fn application(&self, name: &str) -> Result<Application, PlatformError>;
+
+    /// Starts a command in the container of this id; on a host without containers, beside it.
+    async fn command(
+        &self,
+        container: &str,
+        command: &Command,
+    ) -> Result<Box<dyn Session>, PlatformError>;
 }

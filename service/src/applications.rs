@@ -4,6 +4,8 @@ use format::raw::RawPath;
 use platform::application::{Activity, Application};
 use serde::Serialize;
 
+use crate::deadline::Deadline;
+use crate::engine::FREEZE_DEADLINE;
 use crate::error::ServiceError;
 use crate::platforms::Platforms;
 
@@ -22,6 +24,8 @@ pub struct ApplicationSummary {
     pub left_out: Vec<String>,
     /// Volumes that cannot be found, with the reasons.
     pub missing: Vec<String>,
+    /// Why a backup would be refused.
+    pub refused: Vec<String>,
 }
 
 /// A container, as it is shown.
@@ -33,6 +37,8 @@ pub struct MemberSummary {
     pub activity: Activity,
     /// How it would be frozen; nothing when it has no processes, or none that can be frozen.
     pub freezer: Option<&'static str>,
+    /// Which hooks a backup would run, such as `pre`, or a profile such as `mysql`.
+    pub hooks: Vec<&'static str>,
 }
 
 /// A volume, as it is shown.
@@ -60,12 +66,17 @@ pub struct Overview {
 /// Every application that can be seen from here.
 pub async fn overview(platforms: &Platforms) -> Result<Overview, ServiceError> {
     let seen = platforms.applications().await?;
+    let summary = |application| summary(application, platforms);
     let applications = seen.applications.into_iter().map(summary).collect();
     Ok(Overview { applications, remark: seen.unreachable.map(|error| error.to_string()) })
 }
 
-fn summary(application: Application) -> ApplicationSummary {
+fn summary(application: Application, platforms: &Platforms) -> ApplicationSummary {
+    let refused = refused(&application, platforms);
+    // What is declared wrongly is refused.
+    let hooks = platforms.hooks(&application).unwrap_or_default();
     let member = |m: platform::application::Member| MemberSummary {
+        hooks: hooks.all().filter(|hook| hook.member == m.name).map(|hook| hook.name).collect(),
         name: m.name,
         activity: m.activity,
         freezer: m.freezer.map(|target| target.method()),
@@ -83,5 +94,18 @@ fn summary(application: Application) -> ApplicationSummary {
         volumes: application.volumes.into_iter().map(volume).collect(),
         left_out: application.left_out,
         missing: application.missing.iter().map(|m| format!("{}: {}", m.name, m.reason)).collect(),
+        refused,
     }
+}
+
+// What a backup with the usual deadline would be refused for, as far as that is known without a freeze.
+fn refused(application: &Application, platforms: &Platforms) -> Vec<String> {
+    let mut refused = Vec::new();
+    if application.volumes.is_empty() {
+        refused.push("it has no volumes that could be saved".to_owned());
+    }
+    refused.extend(platforms.hooks(application).err().map(|error| error.to_string()));
+    let budget = Deadline::at_most(FREEZE_DEADLINE).budget(application);
+    refused.extend(budget.err().map(|error| error.to_string()));
+    refused
 }

@@ -5,25 +5,22 @@ mod parent;
 mod progress;
 mod rehearse;
 mod report;
+mod taken;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use catalog::{CatalogError, NewRun, RunEnd, RunOutcome};
-use consistency::{GroupSnapshot, Request};
+use consistency::Request;
+use consistency::hooks::Plan;
 use format::annotation::Note;
-use format::evidence::Evidence;
 use format::ids::PointId;
-use format::manifest::{Level, Manifest, MountRecord, Omission, VolumeRecord};
+use format::manifest::Manifest;
 use format::raw::RawPath;
-use jiff::Timestamp;
-use platform::application::{Application, FileTree, MissingVolume, Mount};
-use repository::blocking;
-use repository::location::Location;
-use uploader::rehearsal::StoredVolume;
+use platform::application::{Application, FileTree};
 use uploader::selection::Selection;
-use uploader::upload::{Upload, Uploaded};
+use uploader::upload::Upload;
 use uploader::volume::{Stillness, Volume};
 
 use self::page_maps::PageMaps;
@@ -31,6 +28,7 @@ use self::parent::Roots;
 pub use self::progress::{BackupProgress, Stage};
 pub use self::rehearse::RehearsalReport;
 pub use self::report::{BackupReport, VolumeReport};
+use self::taken::{Source, Taken, release};
 use crate::clock;
 use crate::deadline::Deadline;
 use crate::engine::{Engine, this_process};
@@ -65,6 +63,8 @@ pub enum Subject {
         name: String,
         /// Whether it is frozen; without, its volumes may not agree.
         freeze: bool,
+        /// Whether its hooks are run.
+        hooks: bool,
         /// After how long it runs again, whatever happens.
         deadline: Deadline,
     },
@@ -75,27 +75,6 @@ pub enum Subject {
         /// The paths.
         paths: Vec<PathBuf>,
     },
-}
-
-/// What a restore point says whose upload had to begin again.
-const RESTARTED: &str = "a prune ended the session of this backup, which had been silent for half an hour; \
-     the same snapshot was uploaded in another one";
-
-/// What will be written, and what is known about it so far.
-struct Taken {
-    application: String,
-    platform: String,
-    at: Timestamp,
-    level: Level,
-    remarks: Vec<String>,
-    definition: serde_json::Value,
-    evidence: Option<Evidence>,
-    /// Volumes that cannot be found.
-    missing: Vec<Omission>,
-    stillness: Stillness,
-    sources: Vec<Source>,
-    /// Kept until everything is read.
-    snapshot: Option<GroupSnapshot>,
 }
 
 /// How the volumes are read.
@@ -121,15 +100,6 @@ impl How {
     }
 }
 
-/// One volume to be read.
-struct Source {
-    name: RawPath,
-    origin: PathBuf,
-    driver: String,
-    mounts: Vec<Mount>,
-    tree: FileTree,
-}
-
 impl Subject {
     fn name(&self) -> &str {
         match self {
@@ -142,8 +112,8 @@ impl Engine {
     /// Makes one restore point.
     ///
     /// # Cancellation
-    /// A dropped future leaves no restore point; the warden thaws what is frozen, and the next
-    /// backup removes the snapshots.
+    /// A dropped future leaves no restore point; the warden thaws what is frozen, the next command
+    /// runs the hooks that are owed, and the next backup removes the snapshots.
     pub async fn backup(
         &self,
         request: BackupRequest,
@@ -192,14 +162,29 @@ impl Engine {
         .await?;
         let parent = self.parent(subject.name()).await;
         let page_maps = self.page_maps(subject.name());
-        let mut taken = self.find(subject, upload.session(), progress).await?;
+        let mut taken = match self.find(subject, upload.session(), progress).await {
+            Ok(taken) => taken,
+            Err(error) => {
+                upload.abandon().await;
+                return Err(error);
+            }
+        };
         let snapshot = taken.snapshot.take();
         let how = How { parent, selection, full, page_maps };
-        let stored = self.store_volumes(upload, taken, &how, progress).await;
+        let stored = self.store_volumes(upload, &taken, &how, progress).await;
+        let let_go = taken.let_go().await;
+        let manifest = match (stored, let_go) {
+            (Ok(upload), Ok(())) => {
+                progress.enter(Stage::Committing);
+                let committed = upload.commit(|uploaded| taken.manifest(&self.host, uploaded));
+                committed.await.map_err(ServiceError::from)
+            }
+            (Ok(_), Err(error)) | (Err(error), _) => Err(error),
+        };
         if let Some(snapshot) = snapshot {
             release(snapshot).await;
         }
-        let manifest = stored?;
+        let manifest = manifest?;
         // The point exists; the next command adds it to a catalog that does not know it.
         if let Err(error) = self.record(&manifest).await {
             warn(&error, "the catalog does not know the new point yet");
@@ -214,26 +199,27 @@ impl Engine {
     // prune would wait for it.
     async fn admit(&self, subject: &Subject) -> Result<(), ServiceError> {
         match subject {
-            Subject::Application { name, freeze, deadline } => {
-                self.resolve(name, *freeze, *deadline).await.map(drop)
+            Subject::Application { name, freeze, hooks, deadline } => {
+                self.resolve(name, (*freeze, *hooks), *deadline).await.map(drop)
             }
             Subject::Paths { name, paths } => self.find_paths(name.clone(), paths).map(drop),
         }
     }
 
-    // An application as it stands, and how long it may be frozen.
+    // An application as it stands, its hooks, and how long it may be frozen.
     async fn resolve(
         &self,
         name: &str,
-        freeze: bool,
+        (freeze, hooks): (bool, bool),
         deadline: Deadline,
-    ) -> Result<(Application, Duration), ServiceError> {
+    ) -> Result<(Application, Plan, Duration), ServiceError> {
         let application = self.platforms.application(name).await?;
         if application.volumes.is_empty() {
             return Err(ServiceError::NothingToSave(name.to_owned()));
         }
         let limit = if freeze { deadline.budget(&application)?.limit } else { deadline.maximum };
-        Ok((application, limit))
+        let hooks = if hooks { self.platforms.hooks(&application)? } else { Plan::default() };
+        Ok((application, hooks, limit))
     }
 
     // What is to be read: a snapshot, or what lies there.
@@ -243,15 +229,18 @@ impl Engine {
         run: PointId,
         progress: &BackupProgress,
     ) -> Result<Taken, ServiceError> {
-        let (name, freeze, deadline) = match subject {
-            Subject::Application { name, freeze, deadline } => (name, freeze, deadline),
+        let (name, freeze, hooks, deadline) = match subject {
+            Subject::Application { name, freeze, hooks, deadline } => {
+                (name, freeze, hooks, deadline)
+            }
             Subject::Paths { name, paths } => return self.find_paths(name, &paths),
         };
-        let (application, deadline) = self.resolve(&name, freeze, deadline).await?;
+        let (application, plan, deadline) = self.resolve(&name, (freeze, hooks), deadline).await?;
         progress.enter(Stage::Freezing);
         let warden = self.warden.clone();
         let engine_sockets = self.platforms.engine_sockets();
-        self.take(Request { application, run, deadline, warden, engine_sockets, freeze }).await
+        let request = Request { application, run, deadline, warden, engine_sockets, freeze };
+        self.take(request, plan).await
     }
 
     async fn record(&self, manifest: &Manifest) -> Result<(), CatalogError> {
@@ -260,171 +249,22 @@ impl Engine {
         self.catalog.record_application(name, platform, manifest.taken).await
     }
 
-    async fn take(&self, request: Request) -> Result<Taken, ServiceError> {
-        let before = request.application.clone();
-        let at = clock::now();
-        // Not later than the first snapshot.
-        let begun = clock::file_time(at);
-        let stillness =
-            if request.freeze { Stillness::Snapshot(begun) } else { Stillness::Live(begun) };
-        let snapshot = blocking::run(move || consistency::take(&request)).await?;
-        // Who ran while the volumes stood still is known only after: a container that came or was
-        // restarted meanwhile spoils the point.
-        let after = self.platforms.application(&before.name).await?;
-        let verdict = snapshot.verdict(&before, &after);
-        let Application { name, platform, volumes, definition, left_out, missing, .. } = before;
-        let mut remarks = [verdict.remarks, snapshot.remarks.clone(), left_out].concat();
-        let mut sources = Vec::new();
-        for volume in volumes {
-            let taken = snapshot.volumes.iter().find(|taken| taken.name == volume.name);
-            let Some(taken) = taken else { continue };
-            let mut tree = taken.tree.clone();
-            tree.hidden.extend(self.own_directories_below(&volume.source, &mut remarks));
-            sources.push(Source {
-                name: volume.name,
-                origin: volume.source,
-                driver: taken.driver.to_owned(),
-                mounts: volume.mounts,
-                tree,
-            });
-        }
-        Ok(Taken {
-            application: name,
-            platform: platform.to_owned(),
-            at,
-            level: verdict.level,
-            remarks,
-            missing: missing.into_iter().map(omission).collect(),
-            stillness,
-            definition,
-            evidence: snapshot.evidence.clone(),
-            sources,
-            snapshot: Some(snapshot),
-        })
-    }
-
-    fn find_paths(&self, name: String, paths: &[PathBuf]) -> Result<Taken, ServiceError> {
-        let mut remarks =
-            vec!["plain directories: they were read in place, and nothing was frozen".to_owned()];
-        let mut sources = Vec::new();
-        for path in paths {
-            let absolute = path
-                .canonicalize()
-                .map_err(|source| ServiceError::Path { path: raw(path), source })?;
-            let hidden = self.own_directories_below(&absolute, &mut remarks);
-            sources.push(Source {
-                name: raw(&absolute),
-                driver: "none".to_owned(),
-                mounts: Vec::new(),
-                tree: FileTree { root: absolute.clone(), hidden, ..FileTree::default() },
-                origin: absolute,
-            });
-        }
-        sources.sort_by(|a, b| a.name.cmp(&b.name));
-        sources.dedup_by(|a, b| a.name == b.name);
-        Ok(Taken {
-            application: name,
-            platform: "path".to_owned(),
-            at: clock::now(),
-            level: Level::Fuzzy,
-            remarks,
-            definition: serde_json::Value::Null,
-            evidence: None,
-            missing: Vec::new(),
-            stillness: Stillness::Live(clock::file_time(clock::now())),
-            sources,
-            snapshot: None,
-        })
-    }
-
-    // A repository inside what is backed up would swallow its own tail.
-    fn own_directories_below(&self, root: &Path, remarks: &mut Vec<String>) -> Vec<PathBuf> {
-        let repository = match &self.location {
-            Location::Directory(path) => Some(path.as_path()),
-            Location::S3 { .. } => None,
-        };
-        let own = repository.into_iter().chain([self.state_dir.as_path()]);
-        let own = own.chain(self.cache.as_deref());
-        let below: Vec<_> = own
-            .filter_map(|path| Some(path.canonicalize().ok()?.strip_prefix(root).ok()?.to_owned()))
-            .filter(|below| !below.as_os_str().is_empty())
-            .collect();
-        remarks.extend(below.iter().map(|own| {
-            format!("`{}` was left out: it is Stillpoint's own", root.join(own).display())
-        }));
-        below
-    }
-
     async fn store_volumes(
         &self,
         mut upload: Upload,
-        taken: Taken,
+        taken: &Taken,
         how: &How,
         progress: &BackupProgress,
-    ) -> Result<Manifest, ServiceError> {
+    ) -> Result<Upload, ServiceError> {
         for Source { name, tree, .. } in &taken.sources {
             progress.enter(Stage::Uploading(name.clone()));
             let volume = how.volume(name, tree.clone(), taken.stillness);
             upload = upload.volume(volume).await?;
         }
-        progress.enter(Stage::Committing);
-        Ok(upload.commit(|uploaded| taken.manifest(&self.host, uploaded)).await?)
-    }
-}
-
-impl Taken {
-    fn manifest(&self, host: &str, uploaded: Uploaded<'_>) -> Manifest {
-        let Uploaded { point, statistics, volumes, restarts } = uploaded;
-        let omitted = volumes.iter().flat_map(|stored| stored.omissions.iter().cloned());
-        let omissions = self.missing.iter().cloned().chain(omitted).collect();
-        let volume = |(source, stored): (&Source, &StoredVolume)| VolumeRecord {
-            name: source.name.clone(),
-            source: raw(&source.origin),
-            driver: source.driver.clone(),
-            mounts: source.mounts.iter().map(mount_record).collect(),
-            root: stored.root.clone(),
-            files: stored.files,
-            bytes: stored.bytes,
-            data: stored.data,
-        };
-        let restarted = (restarts > 0).then(|| RESTARTED.to_owned());
-        Manifest {
-            point,
-            application: self.application.clone(),
-            platform: self.platform.clone(),
-            host: host.to_owned(),
-            taken: self.at,
-            level: self.level,
-            remarks: self.remarks.iter().cloned().chain(restarted).collect(),
-            volumes: self.sources.iter().zip(volumes).map(volume).collect(),
-            definition: self.definition.clone(),
-            evidence: self.evidence.clone(),
-            statistics,
-            omissions,
-        }
-    }
-}
-
-async fn release(snapshot: GroupSnapshot) {
-    for left in blocking::run(move || snapshot.release()).await {
-        // The point is whole; the next backup tries to remove what is left.
-        tracing::warn!(%left, "a snapshot could not be removed");
+        Ok(upload)
     }
 }
 
 fn warn(error: &CatalogError, what: &str) {
     tracing::warn!(error = error as &dyn std::error::Error, "{what}");
-}
-
-fn omission(missing: MissingVolume) -> Omission {
-    Omission { volume: missing.name, path: RawPath::default(), reason: missing.reason }
-}
-
-fn mount_record(mount: &Mount) -> MountRecord {
-    let (member, target) = (mount.member.clone(), raw(&mount.target));
-    MountRecord { member, target, read_only: mount.read_only }
-}
-
-fn raw(path: &Path) -> RawPath {
-    RawPath::new(path.as_os_str().as_encoded_bytes())
 }

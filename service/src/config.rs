@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use consistency::hooks::Declaration;
 use platform::error::PlatformError;
 use platform::host::{Declared, DeclaredProcess, Host};
 use repository::location::{Location, ParseLocationError};
@@ -27,6 +28,9 @@ pub struct Config {
     /// The applications of this host, by name. Those of Docker are found by their labels.
     #[serde(default)]
     pub applications: BTreeMap<String, ApplicationConfig>,
+    /// The hooks of applications, by the names of the application and of the container.
+    #[serde(default)]
+    pub hooks: BTreeMap<String, BTreeMap<String, Declaration>>,
     /// The policies, by name.
     #[serde(default)]
     pub policies: BTreeMap<String, PolicyConfig>,
@@ -90,6 +94,16 @@ pub enum ConfigError {
     /// An application is declared in a way that makes no sense.
     #[error("the configuration declares an application wrongly")]
     Application(#[from] PlatformError),
+    /// A hook is declared in a way that makes no sense.
+    #[error("the hooks of `{application}.{container}` are declared wrongly: {reason}")]
+    Hook {
+        /// The application.
+        application: String,
+        /// The container.
+        container: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// A repository's location makes no sense.
     #[error("the location of repository `{name}` cannot be used")]
     Repository {
@@ -136,6 +150,7 @@ impl Config {
             .map_err(|e| ConfigError::Wrong { path: path.to_owned(), source: Box::new(e) })?;
         config.check_repositories()?;
         config.check_zones()?;
+        config.check_hooks()?;
         Host::new(config.declared())?;
         Ok(config)
     }
@@ -164,6 +179,18 @@ impl Config {
                 .map_err(|source| ConfigError::Repository { name: name.clone(), source })?;
             if repository.passphrase.is_some() && repository.key_file.is_some() {
                 return Err(ConfigError::TwoKeys(name.clone()));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_hooks(&self) -> Result<(), ConfigError> {
+        for (application, containers) in &self.hooks {
+            for (container, declaration) in containers {
+                declaration.check().map_err(|reason| {
+                    let (application, container) = (application.clone(), container.clone());
+                    ConfigError::Hook { application, container, reason }
+                })?;
             }
         }
         Ok(())
@@ -208,10 +235,17 @@ mod tests {
             [policies.nightly]
             schedules = ['daily "02:00"', "weekly=sunday@12:00,4"]
             zone = "Europe/Berlin"
+
+            [hooks.shop.db]
+            profile = "postgresql"
+            post = ["rm", "-f", "/tmp/dump"]
+            timeout = "90s"
+            on_error = "continue"
             "#,
         )
         .unwrap();
         assert_eq!(config.declared().len(), 1);
+        assert!(config.hooks["shop"]["db"].post.is_some());
         assert_eq!(config.default_repository().unwrap().url, "s3://backups/prod");
     }
 
@@ -238,6 +272,10 @@ mod tests {
             "[repositories.main]\nurl = \"az://x\"",
             "[repositories.main]\nurl = \"x\"\npassphrase = { env = \"X\" }\nkey_file = \"y\"",
             "[applications.a]\nplatform = \"mainframe\"",
+            "[hooks.a.b]\nbefore = \"x\"",
+            "[hooks.a.b]\nprofile = \"oracle\"",
+            "[hooks.a.b]\npre = \"x\"\ntimeout = \"-1s\"",
+            "[hooks.a.b]\npre = []",
             "[applications.a]\nplatform = \"host\"\ndirectories = [\"relative\"]",
             "[policies.p]\nschedules = [\"now and then\"]",
             "[policies.p]\nschedules = []\nzone = \"Europe/Atlantis\"",

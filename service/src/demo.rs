@@ -125,7 +125,8 @@ pub async fn run(
 
 async fn back_up(engine: &Engine) -> Result<BackupReport, ServiceError> {
     let (name, freeze, deadline) = (NAME.to_owned(), true, FREEZE_DEADLINE);
-    let subject = Subject::Application { name, freeze, deadline: Deadline::at_most(deadline) };
+    let subject =
+        Subject::Application { name, freeze, hooks: false, deadline: Deadline::at_most(deadline) };
     engine.backup(BackupRequest::of(subject), &BackupProgress::default()).await
 }
 
@@ -203,7 +204,7 @@ impl Layout {
             key,
             state_dir: self.directory.join("state"),
             cache_dir: Some(self.directory.join("cache")),
-            platforms: Platforms { docker: None, declared: config.declared() },
+            platforms: Platforms { declared: config.declared(), ..Platforms::default() },
             warden: WardenProgram {
                 program: program.to_owned(),
                 arguments: vec!["warden".into()],

@@ -22,7 +22,7 @@ use crate::clock;
 use crate::error::ServiceError;
 use crate::evidence;
 use crate::platforms::Platforms;
-use crate::thaw::thaw_first;
+use crate::thaw::settle_first;
 use crate::upkeep::Upkeep;
 
 /// After how long a warden thaws by itself, unless the user says otherwise.
@@ -44,6 +44,13 @@ pub struct Settings {
     pub platforms: Platforms,
     /// How to start a warden.
     pub warden: WardenProgram,
+}
+
+impl Settings {
+    async fn settle(&self) {
+        let (journals, state_dir) = (self.warden.journals.clone(), self.state_dir.clone());
+        settle_first(&self.platforms, journals, state_dir).await;
+    }
 }
 
 /// Backs up, restores and answers questions.
@@ -69,9 +76,10 @@ impl Engine {
     /// wrote are added, and a catalog that was lost is built anew. When the repository is not as it
     /// was seen before, a warning says so.
     ///
-    /// Before anything else, what a backup that died has left frozen is thawed.
+    /// Before anything else, what a backup that died has left frozen is thawed, and the hooks run that
+    /// it owes.
     pub async fn open(settings: Settings) -> Result<Self, ServiceError> {
-        thaw_first(settings.warden.journals.clone()).await;
+        settings.settle().await;
         let store = settings.location.open().map_err(RepositoryError::from)?;
         let readable: Arc<dyn repository::store::ReadStore> = Arc::<dyn Store>::clone(&store);
         let reader = Reader::open(readable, &settings.key).await?;
@@ -80,7 +88,7 @@ impl Engine {
 
     /// The same, with the right to delete.
     pub async fn open_to_maintain(settings: Settings) -> Result<Upkeep, ServiceError> {
-        thaw_first(settings.warden.journals.clone()).await;
+        settings.settle().await;
         let store = settings.location.open_to_maintain().map_err(RepositoryError::from)?;
         let maintainer = Maintainer::open(store, &settings.key).await?;
         let (store, reader) = (maintainer.writable(), maintainer.reader());

@@ -3,6 +3,7 @@
 use catalog::CatalogError;
 use consistency::BudgetError;
 use consistency::error::ConsistencyError;
+use consistency::hooks::HookError;
 use format::raw::RawPath;
 use format::slot::{Kind, ParseRecoveryKeyError};
 use platform::error::PlatformError;
@@ -63,6 +64,9 @@ pub enum ServiceError {
     /// The demonstration failed.
     #[error(transparent)]
     Demo(#[from] DemoError),
+    /// A hook of an application failed, or makes no sense.
+    #[error(transparent)]
+    Hook(#[from] HookError),
     /// A key file cannot be read or made.
     #[error(transparent)]
     KeyFile(#[from] KeyFileError),
@@ -174,6 +178,7 @@ impl ServiceError {
             Self::Config(_) => "correct the file; `stillpoint config check` reads it again",
             Self::Consistency(error) => consistency_remedy(error),
             Self::Demo(error) => error.remedy(),
+            Self::Hook(error) => hook_remedy(error),
             Self::KeyFile(error) => error.remedy(),
             Self::Location(_) => "give a path, file:///PATH or s3://BUCKET/PREFIX",
             Self::NoRepository => "give --repo URL, set STILLPOINT_REPO, or configure one",
@@ -299,6 +304,18 @@ fn consistency_remedy(error: &ConsistencyError) -> &'static str {
             "run `stillpoint thaw --all`; if that fails, write 0 to cgroup.freeze of its cgroup by hand"
         }
         _ => "the application runs on; try again",
+    }
+}
+
+fn hook_remedy(error: &HookError) -> &'static str {
+    match error {
+        HookError::Declaration { .. } => {
+            "correct the labels of the container, or its hooks in the configuration"
+        }
+        HookError::Failed { .. } | HookError::Lost { .. } => {
+            "run the hook by hand; its `on-error` may be `continue`, and --no-hooks leaves all hooks out"
+        }
+        _ => "check the state directory (--state-dir) and its permissions",
     }
 }
 

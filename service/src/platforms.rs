@@ -1,7 +1,10 @@
 //! The platforms of this machine, asked for an application by its name.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use consistency::hooks::{Declaration, HookError, Plan};
 use platform::Platform;
 use platform::application::Application;
 use platform::docker::Docker;
@@ -18,6 +21,8 @@ pub struct Platforms {
     pub docker: Option<String>,
     /// The applications of the host itself.
     pub declared: Vec<Declared>,
+    /// What the configuration says about hooks, by the names of the application and the container.
+    pub hooks: BTreeMap<String, BTreeMap<String, Declaration>>,
 }
 
 /// Every application that could be seen.
@@ -52,6 +57,21 @@ impl Platforms {
             return self.host()?.application(name).await;
         }
         Docker::connect(self.docker.as_deref()).await?.application(name).await
+    }
+
+    /// The platform of this name, as applications and debts name it.
+    pub(crate) async fn platform(&self, name: &str) -> Result<Arc<dyn Platform>, PlatformError> {
+        let host = self.host()?;
+        if name == host.name() {
+            return Ok(Arc::new(host));
+        }
+        Ok(Arc::new(Docker::connect(self.docker.as_deref()).await?))
+    }
+
+    /// The hooks of an application.
+    pub(crate) fn hooks(&self, application: &Application) -> Result<Plan, HookError> {
+        let configured = self.hooks.get(&application.name);
+        Plan::of(application, |container| configured?.get(container))
     }
 
     /// Where the engines listen that this machine's containers need.

@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use consistency::hooks::{self, Plan};
 use consistency::{Budget, ConsistencyError, Rehearsal, Request};
-use format::evidence::MemberEvidence;
+use format::evidence::{HookEvidence, MemberEvidence};
 use format::raw::RawPath;
 use platform::application::Application;
 use repository::blocking;
@@ -17,7 +18,7 @@ use serde::Serialize;
 use crate::deadline::Deadline;
 use crate::error::ServiceError;
 use crate::platforms::Platforms;
-use crate::thaw::thaw_first;
+use crate::thaw::settle_first;
 use crate::warden::WardenProgram;
 
 /// How a freeze on trial went.
@@ -37,6 +38,8 @@ pub struct QuiesceReport {
     pub refused: Vec<String>,
     /// What would take long while everything stands still; one sentence each.
     pub slow: Vec<String>,
+    /// How each hook went.
+    pub hooks: Vec<HookEvidence>,
     /// Why the level of a restore point would not be higher, and what it would leave out.
     pub remarks: Vec<String>,
 }
@@ -59,17 +62,31 @@ pub struct VolumeOutlook {
     pub driver: &'static str,
 }
 
-/// Freezes an application and thaws it, without a snapshot.
+/// What to freeze on trial, and with what.
+#[derive(Clone, Debug)]
+pub struct Trial {
+    /// The application.
+    pub name: String,
+    /// Whether its hooks are run.
+    pub hooks: bool,
+    /// After how long it runs again, whatever happens.
+    pub deadline: Deadline,
+    /// Where applications are looked for.
+    pub platforms: Platforms,
+    /// How to start a warden.
+    pub warden: WardenProgram,
+    /// The directory of our state.
+    pub state_dir: PathBuf,
+}
+
+/// Freezes an application and thaws it, without a snapshot, its hooks around that.
 ///
 /// # Errors
 /// When the trial itself fails. What a backup would refuse is in the report.
-pub async fn quiesce(
-    platforms: &Platforms,
-    warden: WardenProgram,
-    name: &str,
-    deadline: Deadline,
-) -> Result<QuiesceReport, ServiceError> {
-    thaw_first(warden.journals.clone()).await;
+pub async fn quiesce(trial: Trial) -> Result<QuiesceReport, ServiceError> {
+    let Trial { name, hooks, deadline, platforms, warden, state_dir } = trial;
+    let (name, owed) = (name.as_str(), state_dir.join(hooks::DIRECTORY));
+    settle_first(&platforms, warden.journals.clone(), state_dir).await;
     let before = platforms.application(name).await?;
     let mut report = QuiesceReport { application: name.to_owned(), ..QuiesceReport::default() };
     let missing = before.missing.iter().map(|it| format!("volume `{}`: {}", it.name, it.reason));
@@ -85,6 +102,13 @@ pub async fn quiesce(
             return Ok(report);
         }
     };
+    let plan = match if hooks { platforms.hooks(&before) } else { Ok(Plan::default()) } {
+        Ok(plan) => plan,
+        Err(error) => {
+            report.refused.push(error.to_string());
+            return Ok(report);
+        }
+    };
     let limit_micros = u64::try_from(limit.as_micros()).unwrap_or(u64::MAX);
     report.budget = Some(BudgetReport { limit_micros, because: because.to_string() });
     let request = Request {
@@ -95,10 +119,24 @@ pub async fn quiesce(
         engine_sockets: platforms.engine_sockets(),
         freeze: true,
     };
-    match blocking::run(move || consistency::rehearse(&request)).await {
-        Ok(rehearsal) => {
-            let after = platforms.application(name).await?;
-            report.add(rehearsal, (&before, &after), limit);
+    let platform = platforms.platform(before.platform).await?;
+    let mut held = match hooks::before(platform, &before, plan, (&owed, request.run)).await {
+        Ok(held) => held,
+        Err(error) => {
+            report.refused.push(chain(&error));
+            return Ok(report);
+        }
+    };
+    let frozen = blocking::run(move || consistency::rehearse(&request)).await;
+    held.release().await;
+    let after = platforms.application(name).await;
+    let hooks = held.after().await;
+    report.remarks.extend(hooks.remarks.iter().cloned());
+    report.refused.extend(hooks.lost.as_ref().map(|lost| chain(lost)));
+    match frozen {
+        Ok(mut rehearsal) => {
+            rehearsal.freeze.add_hooks(&hooks);
+            report.add(rehearsal, (&before, &after?), limit);
         }
         Err(error) if would_refuse(&error) => report.refused.push(chain(&error)),
         Err(error) => return Err(error.into()),
@@ -119,6 +157,7 @@ impl QuiesceReport {
         if let Some(evidence) = &freeze.evidence {
             self.window_micros = Some(evidence.window_micros);
             self.members.clone_from(&evidence.members);
+            self.hooks.clone_from(&evidence.hooks);
         }
         let slow = self.members.iter().filter_map(|member| slow_member(member, limit));
         self.slow.extend(slow);

@@ -1,22 +1,84 @@
-//! Thawing what a freeze has left behind.
+//! Making good what a backup has left behind that died: what is frozen, and the hooks that are owed.
 
 use std::path::PathBuf;
 
+pub use consistency::hooks::Settled;
+use consistency::hooks::{DIRECTORY, settle, waiting};
 pub use consistency::journal::{Swept, Thawed, Which};
 use repository::blocking;
+use repository::error::chain;
+use serde::Serialize;
+
+use crate::platforms::Platforms;
+
+/// What was made good.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct MadeGood {
+    /// What was frozen and runs again.
+    pub thawed: Vec<Thawed>,
+    /// The containers whose hook was owed and has run.
+    pub hooks: Vec<String>,
+    /// What may be frozen or owed still, and why; one sentence each.
+    pub failures: Vec<String>,
+}
+
+impl MadeGood {
+    /// With what became of hooks.
+    pub fn add(&mut self, settled: Settled) {
+        self.hooks.extend(settled.run);
+        self.failures.extend(settled.failures);
+    }
+}
+
+impl From<Swept> for MadeGood {
+    fn from(Swept { thawed, failures }: Swept) -> Self {
+        Self { thawed, hooks: Vec::new(), failures }
+    }
+}
 
 /// Thaws what the journals in a directory say is frozen.
 pub async fn thaw(journals: PathBuf, which: Which) -> Swept {
     blocking::run(move || consistency::journal::sweep(&journals, which)).await
 }
 
-// The first thing that is done: an application may stand still.
-pub(crate) async fn thaw_first(journals: PathBuf) {
-    let Swept { thawed, failures } = thaw(journals, Which::Abandoned).await;
-    for thawed in thawed {
+/// Runs the hooks that backups which died owe to their applications.
+pub async fn settle_hooks(platforms: &Platforms, state_dir: PathBuf) -> Settled {
+    let directory = state_dir.join(DIRECTORY);
+    let mut all = Settled::default();
+    let debts = match blocking::run(move || waiting(&directory)).await {
+        Ok(debts) => debts,
+        Err(error) => {
+            all.failures.push(format!("what is owed to applications cannot be read: {error}"));
+            return all;
+        }
+    };
+    for debt in debts {
+        match platforms.platform(&debt.platform).await {
+            Ok(platform) => {
+                let Settled { run, failures } = settle(platform.as_ref(), debt).await;
+                all.run.extend(run);
+                all.failures.extend(failures);
+            }
+            Err(error) => {
+                let (name, error) = (&debt.application, chain(&error));
+                all.failures.push(format!("application `{name}` is owed its hooks: {error}"));
+            }
+        }
+    }
+    all
+}
+
+// The first thing that is done: an application may stand still, or wait for its hooks.
+pub(crate) async fn settle_first(platforms: &Platforms, journals: PathBuf, state_dir: PathBuf) {
+    let mut good = MadeGood::from(thaw(journals, Which::Abandoned).await);
+    good.add(settle_hooks(platforms, state_dir).await);
+    for thawed in good.thawed {
         tracing::warn!(what = %thawed.target, "a backup died and left it frozen; it runs again");
     }
-    for failure in failures {
+    for container in good.hooks {
+        tracing::warn!(%container, "a backup died and owed it a hook, which has run now");
+    }
+    for failure in good.failures {
         tracing::error!("{failure}");
     }
 }

@@ -3,7 +3,7 @@
 use format::annotation::{Annotation, Note};
 use format::control::{self, Link};
 use format::descriptor::Descriptor;
-use format::evidence::{Evidence, MemberEvidence, VolumeEvidence};
+use format::evidence::{Evidence, HookEvidence, MemberEvidence, VolumeEvidence};
 use format::frame::{ChunkKind, ChunkRecord, Encoder, Frame};
 use format::ids::{ObjectId, PointId, RepositoryId, SlotId};
 use format::index::IndexSegment;
@@ -269,6 +269,13 @@ fn manifest() -> Manifest {
                 driver: "btrfs".into(),
                 begin_micros: 11,
                 end_micros: 12,
+            }],
+            hooks: vec![HookEvidence {
+                member: "db".into(),
+                hook: "pre".into(),
+                begin_micros: -300,
+                end_micros: -1,
+                error: Some("it ended with status 1".into()),
             }],
         }),
         statistics: Statistics::default(),

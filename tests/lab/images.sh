@@ -1,13 +1,14 @@
 #!/bin/sh
-# The images of the tests, made from Debian packages: lab/busybox:1, lab/postgres:15, lab/redis:7.
+# The images of the tests, made from Debian packages: lab/busybox:1, lab/mariadb:10, lab/postgres:15,
+# lab/redis:7.
 # Needs DOCKER_HOST. An image is kept in LAB/images, too, until its recipe changes.
 # Usage: tests/lab/images.sh
 #   MIRROR  a Debian archive; default: the one this machine installs from
 set -eu
 HERE=$(cd "$(dirname "$0")" && pwd -P)
 . "$HERE/lab.sh"
-SUITE=bookworm # it has PostgreSQL 15 and Redis 7
-RECIPE=$(cat "$HERE/images.sh" "$HERE/postgres-entrypoint.sh" | cksum | cut -d' ' -f1)
+SUITE=bookworm # it has MariaDB 10, PostgreSQL 15 and Redis 7
+RECIPE=$(cat "$HERE/images.sh" "$HERE"/*-entrypoint.sh | cksum | cut -d' ' -f1)
 SYSTEM_PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
 # unpack PACKAGE..: into ROOT, with what they depend on. Only files: nothing is configured and
@@ -36,9 +37,10 @@ furnish() {
         [ -e "$ROOT/bin/$applet" ] || ln -sf busybox "$ROOT/bin/$applet"
     done
     printf '%s\n' 'root:x:0:0::/root:/bin/sh' 'redis:x:998:998::/data:/bin/sh' \
+        'mysql:x:997:997::/var/lib/mysql:/bin/sh' \
         'postgres:x:999:999::/var/lib/postgresql:/bin/sh' 'nobody:x:65534:65534::/:/bin/sh' \
         >"$ROOT/etc/passwd"
-    printf '%s\n' root:x:0: redis:x:998: postgres:x:999: nogroup:x:65534: >"$ROOT/etc/group"
+    printf '%s\n' root:x:0: mysql:x:997: redis:x:998: postgres:x:999: nogroup:x:65534: >"$ROOT/etc/group"
 }
 
 # seal IMAGE CHANGE..: makes the image from ROOT, without what no test reads.
@@ -71,6 +73,17 @@ postgres_image() {
         --change 'ENV LC_ALL=C.UTF-8' --change 'ENV PGDATA=/var/lib/postgresql/data' \
         --change 'VOLUME /var/lib/postgresql/data' --change 'EXPOSE 5432' \
         --change 'ENTRYPOINT ["/entrypoint"]' --change 'CMD ["postgres"]'
+}
+
+mariadb_image() {
+    unpack mariadb-server
+    furnish
+    rm -rf "$ROOT/etc/mysql" # Debian's own settings are for its services
+    mkdir -p "$ROOT/etc/mysql" "$ROOT/var/lib/mysql" "$ROOT/run/mysqld"
+    chown -R 997:997 "$ROOT/var/lib/mysql" "$ROOT/run/mysqld"
+    install -m 755 "$HERE/mariadb-entrypoint.sh" "$ROOT/entrypoint"
+    seal "$1" --change "ENV PATH=$SYSTEM_PATH" --change 'VOLUME /var/lib/mysql' \
+        --change 'EXPOSE 3306' --change 'ENTRYPOINT ["/entrypoint"]' --change 'CMD ["mariadbd"]'
 }
 
 redis_image() {
@@ -106,5 +119,6 @@ WORK=$(mktemp -d)
 trap 'rm -rf "$WORK"' EXIT
 chmod 755 "$WORK" # apt downloads as a user of its own
 provide busybox 1
+provide mariadb 10
 provide postgres 15
 provide redis 7

@@ -106,6 +106,14 @@ impl Upload {
         Ok(self)
     }
 
+    /// Ends the session of an upload to which no volume was given: no prune need wait for it.
+    pub async fn abandon(self) {
+        if let Err(error) = self.writer.resolve().await {
+            // A prune ends it when it was silent for half an hour.
+            tracing::warn!(error = &error as &dyn std::error::Error, "the session was left open");
+        }
+    }
+
     /// Waits until all is stored, and makes the restore point exist.
     ///
     /// `manifest` gets what was stored and returns the record to commit. It is asked again when a

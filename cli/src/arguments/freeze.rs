@@ -27,6 +27,21 @@ impl DeadlineArguments {
     }
 }
 
+/// Which hooks are run.
+#[derive(Args, Debug)]
+pub(crate) struct HookArguments {
+    /// Leave out the hooks of the application, and what is known about its databases
+    #[arg(long)]
+    no_hooks: bool,
+}
+
+impl HookArguments {
+    /// Whether any are.
+    pub(crate) fn are_run(&self) -> bool {
+        !self.no_hooks
+    }
+}
+
 /// What to freeze on trial.
 #[derive(Args, Debug)]
 pub(crate) struct QuiesceArguments {
@@ -36,6 +51,8 @@ pub(crate) struct QuiesceArguments {
     /// Only on trial; there is no other way yet
     #[arg(long, required = true)]
     test: bool,
+    #[command(flatten)]
+    pub(crate) hooks: HookArguments,
     #[command(flatten)]
     pub(crate) deadline: DeadlineArguments,
 }

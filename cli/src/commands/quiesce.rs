@@ -1,7 +1,7 @@
 //! The verb that freezes an application to see how that goes.
 
 use service::error::ServiceError;
-use service::quiesce::quiesce;
+use service::quiesce::{Trial, quiesce};
 
 use super::Context;
 use crate::arguments::QuiesceArguments;
@@ -9,8 +9,15 @@ use crate::exit::Exit;
 
 impl Context {
     pub(super) async fn quiesce(&self, trial: &QuiesceArguments) -> Result<Exit, ServiceError> {
-        let (name, deadline) = (&trial.application, trial.deadline.deadline());
-        let report = quiesce(&self.platforms(), self.warden()?, name, deadline).await?;
+        let trial = Trial {
+            name: trial.application.clone(),
+            hooks: trial.hooks.are_run(),
+            deadline: trial.deadline.deadline(),
+            platforms: self.platforms(),
+            warden: self.warden()?,
+            state_dir: self.state_dir(),
+        };
+        let report = quiesce(trial).await?;
         let exit = if report.refused.is_empty() { Exit::Success } else { Exit::Failure };
         Ok(self.answer(&report, exit))
     }

@@ -1,9 +1,13 @@
-//! The verb that ends freezes when nobody else does.
+//! The verb that makes good what a backup left behind when it died, and nobody else does.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use service::thaw::{Which, thaw};
+use service::error::ServiceError;
+use service::thaw::{MadeGood, Which, settle_hooks, thaw};
+use tokio::time::{Instant, sleep};
 
+use super::Context;
 use crate::arguments::Arguments;
 use crate::exit::Exit;
 use crate::paths;
@@ -14,10 +18,36 @@ pub(super) fn journals(arguments: &Arguments) -> PathBuf {
     arguments.runtime_dir.clone().unwrap_or_else(paths::runtime_dir).join("freezes")
 }
 
-pub(super) async fn run(arguments: &Arguments, all: bool) -> Exit {
+pub(super) async fn run(arguments: Arguments, all: bool) -> Result<Exit, ServiceError> {
     let which = if all { Which::All } else { Which::Abandoned };
-    let swept = thaw(journals(arguments), which).await;
-    let exit = if swept.failures.is_empty() { Exit::Success } else { Exit::Failure };
-    render::answer(&swept, arguments.json);
-    exit
+    // First, and also with a configuration that makes no sense.
+    let mut good = MadeGood::from(thaw(journals(&arguments), which).await);
+    let json = arguments.json;
+    let context = Context::new(arguments);
+    if let Ok(context) = &context {
+        good.add(settle_hooks(&context.platforms(), context.state_dir()).await);
+    }
+    let exit = if good.failures.is_empty() { Exit::Success } else { Exit::Failure };
+    render::answer(&good, json);
+    context.map(|_| exit)
 }
+
+impl Context {
+    /// What is owed to an application is done at once, or as soon as it runs again.
+    pub(super) async fn settle(&self) {
+        let until = Instant::now() + SETTLE_MAX;
+        loop {
+            let settled = settle_hooks(&self.platforms(), self.state_dir()).await;
+            if settled.failures.is_empty() {
+                return;
+            }
+            if Instant::now() >= until {
+                return settled.failures.iter().for_each(|failure| render::note(failure));
+            }
+            sleep(SETTLE_PAUSE).await;
+        }
+    }
+}
+
+const SETTLE_MAX: Duration = Duration::from_secs(15);
+const SETTLE_PAUSE: Duration = Duration::from_millis(200);

@@ -31,7 +31,11 @@ fn describe(application: &ApplicationSummary, out: &mut dyn Write) -> io::Result
     writeln!(out, "{} ({})", application.name, application.platform)?;
     for member in &application.members {
         let freezer = member.freezer.map(|method| format!(", frozen by {method}"));
-        writeln!(out, "  {}: {}{}", member.name, member.activity, freezer.unwrap_or_default())?;
+        write!(out, "  {}: {}{}", member.name, member.activity, freezer.unwrap_or_default())?;
+        if !member.hooks.is_empty() {
+            write!(out, "; hooks: {}", member.hooks.join(", "))?;
+        }
+        writeln!(out)?;
     }
     for volume in &application.volumes {
         let driver = volume.driver.unwrap_or("no filesystem holds it");
@@ -40,6 +44,7 @@ fn describe(application: &ApplicationSummary, out: &mut dyn Write) -> io::Result
             writeln!(out, "    also written by {writer}, which is not part of the application")?;
         }
     }
+    application.refused.iter().try_for_each(|why| writeln!(out, "  refused: {why}"))?;
     application.missing.iter().try_for_each(|missing| writeln!(out, "  missing: {missing}"))?;
     application.left_out.iter().try_for_each(|why| writeln!(out, "  note: {why}"))
 }

@@ -8,7 +8,7 @@ use format::manifest::Manifest;
 use serde::{Serialize, Serializer};
 use service::PointRow;
 
-use super::{Answer, bytes, milliseconds, moment, table, timeline};
+use super::{Answer, bytes, hooks, milliseconds, moment, table, timeline};
 
 impl Answer for Vec<PointRow> {
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
@@ -115,5 +115,6 @@ fn course(evidence: &Evidence, out: &mut dyn Write) -> io::Result<()> {
     };
     let headings = ["VOLUME", "DRIVER", "SNAPSHOT BEGUN", "DONE"];
     table::write(out, headings, &evidence.volumes.iter().map(volume).collect::<Vec<_>>())?;
+    hooks::draw(&evidence.hooks, out)?;
     timeline::draw(evidence, out)
 }

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use service::quiesce::QuiesceReport;
 
-use super::{Answer, milliseconds};
+use super::{Answer, hooks, milliseconds};
 
 impl Answer for QuiesceReport {
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
@@ -24,6 +24,7 @@ impl Answer for QuiesceReport {
         for volume in &self.volumes {
             writeln!(out, "  {} ({})", volume.name, volume.driver)?;
         }
+        hooks::draw(&self.hooks, out)?;
         self.refused.iter().try_for_each(|why| writeln!(out, "refused: {why}"))?;
         self.slow.iter().try_for_each(|what| writeln!(out, "slow: {what}"))?;
         self.remarks.iter().try_for_each(|remark| writeln!(out, "note: {remark}"))

@@ -78,6 +78,7 @@ mod tests {
             deadline_micros: 10_000,
             members: vec![member("db", Some((0, 100, 1000))), member("off", None)],
             volumes: vec![volume],
+            hooks: Vec::new(),
         };
         let mut out = Vec::new();
         draw(&evidence, &mut out).unwrap();

@@ -124,8 +124,7 @@ mod tests {
     fn member(name: &str, activity: Activity, root: Option<u32>) -> Member {
         let freezer = root.map(FreezeTarget::ProcessTree);
         let (id, started) = (name.to_owned(), String::new());
-        let watch = platform::application::Watch::default();
-        Member { name: name.to_owned(), id, started, activity, freezer, watch }
+        Member { name: name.to_owned(), id, started, activity, freezer, ..Member::default() }
     }
 
     fn application(members: Vec<Member>) -> Application {

@@ -425,7 +425,7 @@ fn take_for_a_test(targets: &[&str], scratch: &Path) -> ExitCode {
             started: "now".to_owned(),
             activity: Activity::Running,
             freezer: Some(freezer),
-            watch: platform::application::Watch::default(),
+            ..platform::application::Member::default()
         });
     }
     let mut request = world.request();

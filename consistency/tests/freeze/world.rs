@@ -107,7 +107,7 @@ impl World {
             started: "now".to_owned(),
             activity: Activity::Running,
             freezer: Some(freezer),
-            watch: platform::application::Watch::default(),
+            ..Member::default()
         });
         self.writers.push(Writer { child, cgroup });
     }

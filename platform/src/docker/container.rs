@@ -28,6 +28,8 @@ pub(super) struct Container {
     pub(super) watch: Watch,
     /// The id of its image.
     pub(super) image: String,
+    /// What whoever made it called the image.
+    pub(super) image_name: String,
     /// The names of the networks it is attached to; it has no ids of them before its first start.
     pub(super) networks: BTreeSet<String>,
 }
@@ -65,6 +67,7 @@ impl Container {
             pid,
             mounts: mounts(answer),
             image: answer.image.clone().unwrap_or_default(),
+            image_name: config.image.unwrap_or_default(),
             networks: networks(answer),
         }
     }

@@ -15,7 +15,7 @@ use crate::error::PlatformError;
 /// A connection to the engine of this host.
 #[derive(Clone, Debug)]
 pub(super) struct Engine {
-    client: Docker,
+    pub(super) client: Docker,
     address: String,
 }
 
@@ -92,7 +92,8 @@ impl Engine {
         }
     }
 
-    fn refusal(&self, action: &str, error: Error) -> PlatformError {
+    /// An error of the engine, as one of ours.
+    pub(super) fn refusal(&self, action: &str, error: Error) -> PlatformError {
         refusal(&self.address, action, error)
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::declared::{DeclaredProcess, ProcessSource};
-use crate::application::{Activity, FreezeTarget, Member, Watch};
+use crate::application::{Activity, FreezeTarget, Member};
 use crate::cgroup::{Hierarchies, Hierarchy};
 use crate::error::PlatformError;
 use crate::kernel;
@@ -161,16 +161,14 @@ fn unit_directory(hierarchy: &Hierarchy, unit: &str) -> Result<Option<PathBuf>, 
 }
 
 fn alive(name: &str, id: String, freezer: FreezeTarget) -> Member {
-    let (name, started, watch) = (name.to_owned(), id.clone(), Watch::default());
+    let (name, started) = (name.to_owned(), id.clone());
     let frozen = kernel::is_frozen(&freezer);
     let activity = if frozen { Activity::Paused } else { Activity::Running };
-    Member { name, id, started, activity, freezer: Some(freezer), watch }
+    Member { name, id, started, activity, freezer: Some(freezer), ..Member::default() }
 }
 
 fn stopped(name: &str) -> Member {
-    let (name, id, started) = (name.to_owned(), String::new(), String::new());
-    let (activity, watch) = (Activity::Stopped, Watch::default());
-    Member { name, id, started, activity, freezer: None, watch }
+    Member { name: name.to_owned(), activity: Activity::Stopped, ..Member::default() }
 }
 
 fn unreadable(path: &Path, source: io::Error) -> PlatformError {

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use uploader::rehearsal::Rehearsal;
 
-use super::{BackupProgress, BackupRequest, How, Stage, Subject, Taken, VolumeReport};
+use super::taken::Taken;
+use super::{BackupProgress, BackupRequest, How, Stage, Subject, VolumeReport};
 use crate::deadline::Deadline;
 use crate::engine::Engine;
 use crate::error::ServiceError;
@@ -46,6 +47,7 @@ impl Engine {
             Subject::Application { name, .. } => Subject::Application {
                 name,
                 freeze: false,
+                hooks: false,
                 deadline: Deadline::at_most(Duration::ZERO),
             },
             paths @ Subject::Paths { .. } => paths,

@@ -1,0 +1,231 @@
+//! The hooks of one freeze in their course.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use format::evidence::HookEvidence;
+use format::ids::PointId;
+use format::manifest::Level;
+use platform::Platform;
+use platform::application::{Application, Volume};
+use rustix::fs::{OFlags, syncfs};
+
+use super::declared::OnError;
+use super::error::{HookError, HookFailure};
+use super::hold::Hold;
+use super::owed::Owed;
+use super::plan::{Plan, Planned};
+use super::step;
+use crate::clock::Moment;
+use crate::error::chain;
+
+/// What is held for a freeze, and what is owed after it.
+#[must_use = "what is held is let go, and what is owed done, by `after`"]
+pub struct Held {
+    platform: Arc<dyn Platform>,
+    holds: Vec<(Planned, Moment, Hold)>,
+    post: Vec<Planned>,
+    owed: Option<Owed>,
+    report: HookReport,
+}
+
+/// How the hooks of a freeze went.
+#[derive(Debug, Default)]
+pub struct HookReport {
+    /// Why the level is not higher, and what failed afterwards; one sentence each.
+    pub remarks: Vec<String>,
+    /// What was not held until the thaw: the snapshots cannot be relied on.
+    pub lost: Option<HookError>,
+    ran: Vec<Ran>,
+    /// Whether everything that prepares for the freeze went well, and there was something.
+    prepared: bool,
+}
+
+#[derive(Debug)]
+struct Ran {
+    member: String,
+    hook: &'static str,
+    begin: Moment,
+    end: Moment,
+    error: Option<String>,
+}
+
+/// Runs what comes before the freeze of `run`, and begins to hold what is to be held.
+///
+/// What is owed afterwards is written down in the directory `owed` first.
+///
+/// # Errors
+/// When a hook fails that must not. What was held is released then, and what is owed was done.
+///
+/// # Cancellation
+/// When the future is dropped, what is held is released; what is owed waits in the directory.
+pub async fn before(
+    platform: Arc<dyn Platform>,
+    application: &Application,
+    plan: Plan,
+    (owed, run): (&Path, PointId),
+) -> Result<Held, HookError> {
+    let Plan { pre, hold, post, impossible } = plan;
+    let subject = (application.name.as_str(), application.platform);
+    let owed = Owed::write(owed, run, subject, &post)
+        .map_err(|source| HookError::Journal { path: owed.to_owned(), source })?;
+    let prepared = !(pre.is_empty() && hold.is_empty()) && impossible.is_empty();
+    let report = HookReport { remarks: impossible, prepared, ..HookReport::default() };
+    let mut held = Held { platform, holds: Vec::new(), post, owed, report };
+    match held.prepare(pre, hold, &application.volumes).await {
+        Ok(()) => Ok(held),
+        Err(error) => {
+            for remark in held.after().await.remarks {
+                tracing::warn!("{remark}");
+            }
+            Err(error)
+        }
+    }
+}
+
+impl Held {
+    async fn prepare(
+        &mut self,
+        pre: Vec<Planned>,
+        hold: Vec<Planned>,
+        volumes: &[Volume],
+    ) -> Result<(), HookError> {
+        for planned in pre {
+            let begin = Moment::now();
+            let ran = self.run(&planned).await;
+            self.report.add(&planned, begin, ran)?;
+        }
+        if !hold.is_empty() {
+            // What is dirty now need not be written out while something is held.
+            sync(volumes).await;
+        }
+        for planned in hold {
+            let begin = Moment::now();
+            match Hold::begin(&self.platform, &planned.container, &planned.hook).await {
+                Ok(hold) => self.holds.push((planned, begin, hold)),
+                Err(failure) => self.report.add(&planned, begin, Err(failure))?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn run(&self, planned: &Planned) -> Result<(), HookFailure> {
+        let Planned { container, hook, .. } = planned;
+        step::run(self.platform.as_ref(), container, &hook.command, hook.timeout).await
+    }
+
+    /// Releases what is held, the last first.
+    pub async fn release(&mut self) {
+        while let Some((planned, begin, hold)) = self.holds.pop() {
+            let released = hold.release().await;
+            self.report.release(&planned, begin, released);
+        }
+    }
+
+    /// Releases what is held still, and runs what comes after the thaw.
+    pub async fn after(mut self) -> HookReport {
+        self.release().await;
+        let mut unpaid = Vec::new();
+        for planned in std::mem::take(&mut self.post) {
+            let begin = Moment::now();
+            let ran = self.run(&planned).await;
+            self.report.note(&planned, begin, ran.as_ref().err());
+            if let Err(HookFailure::Platform(_)) = ran {
+                unpaid.push(planned.container);
+            }
+        }
+        if let Some(owed) = self.owed.take()
+            && let Err(error) = owed.settle(&unpaid)
+        {
+            self.report.remarks.push(format!("hooks may run once more: {error}"));
+        }
+        self.report
+    }
+}
+
+impl HookReport {
+    /// What the point proves with that.
+    pub fn level(&self, frozen: Level) -> Level {
+        match frozen {
+            Level::Crash if self.prepared && self.lost.is_none() => Level::Application,
+            level => level,
+        }
+    }
+
+    /// How each hook went, in the order in which they began; `zero` is when the first freeze was
+    /// asked for.
+    pub(crate) fn evidence(&self, zero: Moment) -> Vec<HookEvidence> {
+        let since = |moment: Moment| {
+            let (moment, zero) = (i128::from(moment.micros()), i128::from(zero.micros()));
+            i64::try_from(moment - zero).unwrap_or(i64::MAX)
+        };
+        let evidence = self.ran.iter().map(|ran| HookEvidence {
+            member: ran.member.clone(),
+            hook: ran.hook.to_owned(),
+            begin_micros: since(ran.begin),
+            end_micros: since(ran.end),
+            error: ran.error.clone(),
+        });
+        let mut evidence: Vec<_> = evidence.collect();
+        evidence.sort_by_key(|hook| hook.begin_micros);
+        evidence
+    }
+
+    // One before the freeze: whether to go on.
+    fn add(
+        &mut self,
+        planned: &Planned,
+        begin: Moment,
+        ran: Result<(), HookFailure>,
+    ) -> Result<(), HookError> {
+        self.note(planned, begin, ran.as_ref().err());
+        let Err(source) = ran else { return Ok(()) };
+        self.prepared = false;
+        match planned.hook.on_error {
+            OnError::Continue => Ok(()),
+            OnError::Fail => {
+                let (member, hook) = (planned.member.clone(), planned.name);
+                Err(HookError::Failed { member, hook, source: Box::new(source) })
+            }
+        }
+    }
+
+    // One that held something.
+    fn release(&mut self, planned: &Planned, begin: Moment, released: Result<(), HookFailure>) {
+        self.note(planned, begin, released.as_ref().err());
+        if let Err(source) = released {
+            let (member, hook) = (planned.member.clone(), planned.name);
+            let source = Box::new(source);
+            self.lost.get_or_insert(HookError::Lost { member, hook, source });
+        }
+    }
+
+    fn note(&mut self, planned: &Planned, begin: Moment, failure: Option<&HookFailure>) {
+        let (member, hook) = (planned.member.clone(), planned.name);
+        let error = failure.map(|failure| chain(failure));
+        if let Some(error) = &error {
+            self.remarks.push(format!("hook `{hook}` of container `{member}` failed: {error}"));
+        }
+        self.ran.push(Ran { member, hook, begin, end: Moment::now(), error });
+    }
+}
+
+async fn sync(volumes: &[Volume]) {
+    let sources: Vec<PathBuf> = volumes.iter().map(|volume| volume.source.clone()).collect();
+    let sync_all = move || {
+        for source in sources {
+            // Only a matter of speed.
+            let _ = open(&source).and_then(|file| Ok(syncfs(file)?));
+        }
+    };
+    let _ = tokio::task::spawn_blocking(sync_all).await;
+}
+
+// Whatever it is, without waiting for anybody at the other end.
+fn open(path: &Path) -> io::Result<File> {
+    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
+    OpenOptions::new().read(true).custom_flags(flags).open(path)
+}

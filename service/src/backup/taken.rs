@@ -1,0 +1,242 @@
+//! What a backup reads: the group snapshot of an application, or directories as they lie there.
+
+use std::path::{Path, PathBuf};
+
+use consistency::hooks::{self, Held, HookReport, Plan};
+use consistency::{GroupSnapshot, Request, Verdict};
+use format::evidence::Evidence;
+use format::manifest::{Level, Manifest, MountRecord, Omission, VolumeRecord};
+use format::raw::RawPath;
+use jiff::Timestamp;
+use platform::application::{Application, FileTree, MissingVolume, Mount};
+use repository::blocking;
+use repository::location::Location;
+use uploader::rehearsal::StoredVolume;
+use uploader::upload::Uploaded;
+use uploader::volume::Stillness;
+
+use crate::clock;
+use crate::engine::Engine;
+use crate::error::ServiceError;
+
+/// What a restore point says whose upload had to begin again.
+const RESTARTED: &str = "a prune ended the session of this backup, which had been silent for half an hour; \
+     the same snapshot was uploaded in another one";
+
+/// What will be written, and what is known about it so far.
+pub(super) struct Taken {
+    pub(super) application: String,
+    platform: String,
+    at: Timestamp,
+    level: Level,
+    pub(super) remarks: Vec<String>,
+    definition: serde_json::Value,
+    evidence: Option<Evidence>,
+    /// Volumes that cannot be found.
+    pub(super) missing: Vec<Omission>,
+    pub(super) stillness: Stillness,
+    pub(super) sources: Vec<Source>,
+    /// Kept until everything is read.
+    pub(super) snapshot: Option<GroupSnapshot>,
+    /// The same, where the volumes are read in place.
+    pub(super) held: Option<Held>,
+}
+
+/// One volume to be read.
+pub(super) struct Source {
+    pub(super) name: RawPath,
+    origin: PathBuf,
+    pub(super) driver: String,
+    mounts: Vec<Mount>,
+    pub(super) tree: FileTree,
+}
+
+impl Engine {
+    /// Runs the hooks of an application, freezes it, and snapshots its volumes.
+    pub(super) async fn take(&self, request: Request, plan: Plan) -> Result<Taken, ServiceError> {
+        let before = request.application.clone();
+        let (freeze, owed) = (request.freeze, self.state_dir.join(hooks::DIRECTORY));
+        let held = if plan.is_empty() {
+            None
+        } else {
+            let platform = self.platforms.platform(before.platform).await?;
+            Some(hooks::before(platform, &before, plan, (&owed, request.run)).await?)
+        };
+        let at = clock::now();
+        // Not later than the first snapshot.
+        let begun = clock::file_time(at);
+        let stillness = if freeze { Stillness::Snapshot(begun) } else { Stillness::Live(begun) };
+        let snapshot = blocking::run(move || consistency::take(&request)).await;
+        let mut held = held;
+        if freeze && let Some(held) = &mut held {
+            held.release().await;
+        }
+        // Who ran while the volumes stood still is known only after: a container that came or was
+        // restarted meanwhile spoils the point. Before hooks do anything else to it.
+        let after = self.platforms.application(&before.name).await;
+        let ended = freeze || snapshot.is_err() || after.is_err();
+        let report = match held.take_if(|_| ended) {
+            Some(held) => held.after().await,
+            None => HookReport::default(),
+        };
+        let (mut snapshot, after) = (snapshot?, after?);
+        if let Some(lost) = report.lost {
+            release(snapshot).await;
+            return Err(lost.into());
+        }
+        snapshot.add_hooks(&report);
+        let Verdict { level, remarks } = snapshot.verdict(&before, &after);
+        let Application { name, platform, volumes, definition, left_out, missing, .. } = before;
+        let level = report.level(level);
+        let mut remarks = [remarks, snapshot.remarks.clone(), left_out, report.remarks].concat();
+        let mut sources = Vec::new();
+        for volume in volumes {
+            let taken = snapshot.volumes.iter().find(|taken| taken.name == volume.name);
+            let Some(taken) = taken else { continue };
+            let mut tree = taken.tree.clone();
+            tree.hidden.extend(self.own_directories_below(&volume.source, &mut remarks));
+            sources.push(Source {
+                name: volume.name,
+                origin: volume.source,
+                driver: taken.driver.to_owned(),
+                mounts: volume.mounts,
+                tree,
+            });
+        }
+        Ok(Taken {
+            application: name,
+            platform: platform.to_owned(),
+            at,
+            level,
+            remarks,
+            missing: missing.into_iter().map(omission).collect(),
+            stillness,
+            definition,
+            evidence: snapshot.evidence.clone(),
+            sources,
+            snapshot: Some(snapshot),
+            held,
+        })
+    }
+
+    /// Directories and files, as they are found.
+    pub(super) fn find_paths(
+        &self,
+        name: String,
+        paths: &[PathBuf],
+    ) -> Result<Taken, ServiceError> {
+        let mut remarks =
+            vec!["plain directories: they were read in place, and nothing was frozen".to_owned()];
+        let mut sources = Vec::new();
+        for path in paths {
+            let absolute = path
+                .canonicalize()
+                .map_err(|source| ServiceError::Path { path: raw(path), source })?;
+            let hidden = self.own_directories_below(&absolute, &mut remarks);
+            sources.push(Source {
+                name: raw(&absolute),
+                driver: "none".to_owned(),
+                mounts: Vec::new(),
+                tree: FileTree { root: absolute.clone(), hidden, ..FileTree::default() },
+                origin: absolute,
+            });
+        }
+        sources.sort_by(|a, b| a.name.cmp(&b.name));
+        sources.dedup_by(|a, b| a.name == b.name);
+        Ok(Taken {
+            application: name,
+            platform: "path".to_owned(),
+            at: clock::now(),
+            level: Level::Fuzzy,
+            remarks,
+            definition: serde_json::Value::Null,
+            evidence: None,
+            missing: Vec::new(),
+            stillness: Stillness::Live(clock::file_time(clock::now())),
+            sources,
+            snapshot: None,
+            held: None,
+        })
+    }
+
+    // A repository inside what is backed up would swallow its own tail.
+    fn own_directories_below(&self, root: &Path, remarks: &mut Vec<String>) -> Vec<PathBuf> {
+        let repository = match &self.location {
+            Location::Directory(path) => Some(path.as_path()),
+            Location::S3 { .. } => None,
+        };
+        let own = repository.into_iter().chain([self.state_dir.as_path()]);
+        let own = own.chain(self.cache.as_deref());
+        let below: Vec<_> = own
+            .filter_map(|path| Some(path.canonicalize().ok()?.strip_prefix(root).ok()?.to_owned()))
+            .filter(|below| !below.as_os_str().is_empty())
+            .collect();
+        remarks.extend(below.iter().map(|own| {
+            format!("`{}` was left out: it is Stillpoint's own", root.join(own).display())
+        }));
+        below
+    }
+}
+
+impl Taken {
+    /// Nothing is read in place any more: what was held meanwhile is released. It must have held.
+    pub(super) async fn let_go(&mut self) -> Result<(), ServiceError> {
+        let Some(held) = self.held.take() else { return Ok(()) };
+        let report = held.after().await;
+        self.remarks.extend(report.remarks);
+        report.lost.map_or(Ok(()), |lost| Err(lost.into()))
+    }
+
+    /// The record of the point.
+    pub(super) fn manifest(&self, host: &str, uploaded: Uploaded<'_>) -> Manifest {
+        let Uploaded { point, statistics, volumes, restarts } = uploaded;
+        let omitted = volumes.iter().flat_map(|stored| stored.omissions.iter().cloned());
+        let omissions = self.missing.iter().cloned().chain(omitted).collect();
+        let volume = |(source, stored): (&Source, &StoredVolume)| VolumeRecord {
+            name: source.name.clone(),
+            source: raw(&source.origin),
+            driver: source.driver.clone(),
+            mounts: source.mounts.iter().map(mount_record).collect(),
+            root: stored.root.clone(),
+            files: stored.files,
+            bytes: stored.bytes,
+            data: stored.data,
+        };
+        let restarted = (restarts > 0).then(|| RESTARTED.to_owned());
+        Manifest {
+            point,
+            application: self.application.clone(),
+            platform: self.platform.clone(),
+            host: host.to_owned(),
+            taken: self.at,
+            level: self.level,
+            remarks: self.remarks.iter().cloned().chain(restarted).collect(),
+            volumes: self.sources.iter().zip(volumes).map(volume).collect(),
+            definition: self.definition.clone(),
+            evidence: self.evidence.clone(),
+            statistics,
+            omissions,
+        }
+    }
+}
+
+/// Deletes the snapshots when they are no longer needed.
+pub(super) async fn release(snapshot: GroupSnapshot) {
+    for left in blocking::run(move || snapshot.release()).await {
+        // The next backup tries to remove what is left.
+        tracing::warn!(%left, "a snapshot could not be removed");
+    }
+}
+
+fn omission(missing: MissingVolume) -> Omission {
+    Omission { volume: missing.name, path: RawPath::default(), reason: missing.reason }
+}
+
+fn mount_record(mount: &Mount) -> MountRecord {
+    let (member, target) = (mount.member.clone(), raw(&mount.target));
+    MountRecord { member, target, read_only: mount.read_only }
+}
+
+fn raw(path: &Path) -> RawPath {
+    RawPath::new(path.as_os_str().as_encoded_bytes())
+}
