@@ -126,7 +126,8 @@ impl Freezer {
             || v2.is_some_and(|events| events.lines().any(|line| line == "frozen 1"))
     }
 
-    fn thaw(&self) {
+    /// Thaws it, as somebody by hand would.
+    pub fn thaw(&self) {
         let _ = self.v1.as_ref().map(|d| fs::write(d.join("freezer.state"), "THAWED"));
         let _ = self.v2.as_ref().map(|d| fs::write(d.join("cgroup.freeze"), "0"));
     }

@@ -22,6 +22,7 @@ pub mod every_kind;
 pub mod golden;
 pub mod lab;
 pub mod markdown;
+pub mod proxy;
 pub mod sequence;
 pub mod sources;
 pub mod world;
