@@ -19,7 +19,7 @@ use super::{ContentError, Reading, Shared, StoredFile};
 use crate::error::UploadError;
 use crate::intake::Intake;
 use crate::large::assemble::ExtentSink;
-use crate::large::block::Block;
+use crate::large::block::{BLOCK_BYTES, Block};
 use crate::large::cutting::Cutting;
 use crate::large::page_map::PageMapWriter;
 use crate::large::pages::Digested;
@@ -57,16 +57,16 @@ impl Reading<'_> {
         let file = BlockFile::new(file);
         let end = thread::scope(|scope| {
             let blocks = Blocks::begin(scope, &file, found.size, &shared.blocks)?;
-            let mut end = 0;
+            let mut end = End::default();
             while let Some(block) = blocks.next().transpose()? {
                 self.count(block.bytes.len());
-                end = block.range().end;
+                end = End::of(&block, found.size);
                 work.block(&block, &mut sink)?;
                 blocks.done(block);
             }
             Ok::<_, ContentError>(end)
         })?;
-        let size = settled_size(file.file(), found.size, end)?;
+        let size = end.settle(found.size, || Ok(file.file().metadata()?.len()))?;
         let Digested { size, hash, map } = work.finish(size, &mut sink)?;
         let WrittenExtents { extents, size: covered, data } = sink.extents.finish()?;
         if covered != size {
@@ -78,10 +78,26 @@ impl Reading<'_> {
     }
 }
 
-// A file that became shorter while it was read ends where nothing more was found; one that ends
-// in a hole is as long as it says.
-fn settled_size(file: &File, size: u64, end: u64) -> io::Result<u64> {
-    Ok(file.metadata()?.len().clamp(end.min(size), size))
+/// Where the last block ended that there was.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+struct End {
+    at: u64,
+    /// Whether the file ended there when it was read, earlier than it should have.
+    early: bool,
+}
+
+impl End {
+    fn of(block: &Block, size: u64) -> Self {
+        let at = block.range().end;
+        Self { at, early: at < size.min(block.offset + BLOCK_BYTES as u64) }
+    }
+
+    // A file that became shorter while it was read ends where nothing more was found, although it may
+    // have grown again: its last page was hashed as it was. One that ends in a hole is as long as it
+    // says, now that it was read.
+    fn settle(self, size: u64, now: impl FnOnce() -> io::Result<u64>) -> io::Result<u64> {
+        if self.early { Ok(self.at) } else { Ok(now()?.clamp(self.at.min(size), size)) }
+    }
 }
 
 /// What is done with the blocks of a file.
@@ -182,5 +198,38 @@ impl Drop for Permit<'_> {
     fn drop(&mut self) {
         *self.0.inside.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
         self.0.left.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_ends_where_it_ended_when_it_was_read() {
+        const BLOCK: u64 = BLOCK_BYTES as u64;
+        let block = |offset, length: usize| Block {
+            offset,
+            bytes: vec![0; length].as_slice().into(),
+            holes: Vec::new(),
+        };
+        let size = 2 * BLOCK + 500;
+        for (block, now, expected) in [
+            // Whole, as it was found.
+            (block(2 * BLOCK, 500), size, size),
+            // It ended in the middle of a page, and grew again before anybody asked.
+            (block(BLOCK, 5000), size, BLOCK + 5000),
+            (block(2 * BLOCK, 499), size + 7, 2 * BLOCK + 499),
+            // The rest is a hole, and there still; or it is gone.
+            (block(0, BLOCK_BYTES), size, size),
+            (block(0, BLOCK_BYTES), BLOCK + 9, BLOCK + 9),
+            (block(0, BLOCK_BYTES), 3, BLOCK),
+            // What was added later is not of this file.
+            (block(2 * BLOCK, 500), 9 * BLOCK, size),
+        ] {
+            let end = End::of(&block, size);
+            assert_eq!(end.settle(size, || Ok(now)).unwrap(), expected, "{end:?}");
+        }
+        assert_eq!(End::default().settle(size, || Ok(size)).unwrap(), size);
     }
 }
