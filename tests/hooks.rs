@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use tests::containers::{BUSYBOX, Container, belongs_to, bind, unique};
+use tests::containers::{BUSYBOX, Container, belongs_to, bind, docker, unique};
 use tests::directory::Directory;
 use tests::lab;
 use tests::world::World;
@@ -165,24 +165,73 @@ fn a_hook_that_takes_too_long_is_ended_with_what_it_started() {
 }
 
 #[test]
-fn what_is_not_held_until_the_thaw_fails_the_point_whatever_the_hook_may() {
+fn what_is_not_held_until_the_thaw_fails_the_point() {
     // It lets go by itself, before it is told to.
-    let subject = Subject::new(&[
-        ("stillpoint.hook.hold", "echo held; exit 0"),
-        ("stillpoint.hook.on-error", "continue"),
-        ("stillpoint.hook.post", "touch /data/post"),
-    ]);
-    subject.world.stillpoint(["backup", &subject.name]).failed(1, "did not hold until the thaw");
+    let early = ("stillpoint.hook.hold", "echo held; exit 0");
+    let subject = Subject::new(&[early, ("stillpoint.hook.post", "touch /data/post")]);
+    subject.world.stillpoint(["backup", &subject.name]).failed(1, "ended too early");
     assert_eq!(subject.files(), ["post"]);
     assert_eq!(subject.world.json(["points"]), serde_json::json!([]));
-    let subject = Subject::new(&[("stillpoint.hook.hold", "echo held; cat >/dev/null; exit 7")]);
-    subject.world.stillpoint(["backup", &subject.name]).failed(1, "status 7");
+    // It says at the end that it was lost.
+    let late = ("stillpoint.hook.hold", "echo held; cat >/dev/null; exit 7");
+    let subject = Subject::new(&[late]);
+    subject.world.stillpoint(["backup", &subject.name]).failed(1, "did not hold until the thaw");
     // Silence is no sign that something is held.
     let subject = Subject::new(&[
         ("stillpoint.hook.hold", "echo not yet >&2; cat >/dev/null"),
         ("stillpoint.hook.timeout", "1s"),
     ]);
     subject.world.stillpoint(["backup", &subject.name]).failed(1, "said: not yet");
+    // Where it may fail there is a point, which does not claim it.
+    for hold in [early, late, ("stillpoint.hook.hold", r#"["/no/such/program"]"#)] {
+        let subject = Subject::new(&[hold, ("stillpoint.hook.on-error", "continue")]);
+        let report = subject.backup();
+        assert_eq!(report["level"], "crash", "{report}");
+        assert!(report["remarks"][0].as_str().unwrap().contains("hook `hold`"), "{report}");
+    }
+}
+
+#[test]
+fn databases_that_cannot_be_reached_cost_the_level_and_no_more() {
+    for image in ["lab/mariadb:10", "lab/postgres:15", "lab/redis:7"] {
+        let directory = Directory::inside(&lab::btrfs());
+        let name = unique("silent");
+        let volume = bind(&directory.volume("data"), "/data");
+        let arguments = [&belongs_to(&name), &volume, "--entrypoint=sleep", image, "600"];
+        let _container = Container::run(&name, arguments);
+        let (world, begin) = (World::new(), Instant::now());
+        let report = world.json(["backup", &name]);
+        assert_eq!(report["level"], "crash", "{report}");
+        assert!(report["remarks"][0].as_str().unwrap().contains("failed: it ended"), "{report}");
+        assert!(begin.elapsed() < Duration::from_secs(20), "{image}: {:?}", begin.elapsed());
+    }
+}
+
+#[test]
+fn what_cannot_be_done_now_is_owed_until_it_can() {
+    let mut subject = Subject::new(&[
+        ("stillpoint.hook.hold", "touch /data/held; cat >/dev/null; rm /data/held"),
+        ("stillpoint.hook.post", "touch /data/post"),
+    ]);
+    let backup = subject.world.start(["backup", &subject.name]);
+    subject.wait_for("held");
+    backup.kill();
+    subject.wait_without("held");
+    // Something else in the directory harms nothing.
+    fs::write(subject.world.state().join("hooks/garbage.json"), "{").unwrap();
+    docker(["pause", subject.container.name()]);
+    let told = subject.world.stillpoint(["thaw"]).ended(1).clone();
+    assert!(told.stdout.contains("is owed: it does not run"), "{told:?}");
+    assert!(told.stdout.contains("garbage.json"), "{told:?}");
+    docker(["unpause", subject.container.name()]);
+    subject.world.set("DOCKER_HOST", "unix:///nowhere/docker.sock");
+    subject.world.stillpoint(["thaw"]).ended(1);
+    assert_eq!(subject.files(), [""; 0]);
+    subject.world.set("DOCKER_HOST", lab::docker());
+    subject.world.stillpoint(["thaw"]).ended(1);
+    assert_eq!(subject.files(), ["post"]);
+    fs::remove_file(subject.world.state().join("hooks/garbage.json")).unwrap();
+    subject.world.stillpoint(["thaw"]).succeeded();
 }
 
 #[test]
@@ -272,12 +321,14 @@ fn hooks_that_make_no_sense_are_named_before_anything_is_run() {
 }
 
 #[test]
-fn without_a_freeze_what_is_held_is_held_until_everything_is_read() {
+fn without_a_freeze_nothing_is_held_and_what_comes_after_waits_until_everything_is_read() {
     let subject = Subject::new(&[
+        ("stillpoint.hook.pre", "touch /data/pre"),
         ("stillpoint.hook.hold", HOLD),
-        ("stillpoint.hook.post", "touch /data/post"),
+        ("stillpoint.hook.post", "rm /data/pre; touch /data/post"),
     ]);
-    subject.world.stillpoint(["backup", &subject.name, "--no-freeze"]).succeeded();
-    assert_eq!(subject.stored(), ["held"]);
+    let report = subject.world.json(["backup", &subject.name, "--no-freeze"]);
+    assert_eq!(report["level"], "fuzzy");
+    assert_eq!(subject.stored(), ["pre"]);
     assert_eq!(subject.files(), ["post"]);
 }

@@ -35,11 +35,15 @@ struct Subject {
 
 impl Subject {
     fn start() -> Self {
+        Self::with(LARGE_FILES, &[])
+    }
+
+    fn with(large_files: usize, options: &[&str]) -> Self {
         // Neither snapshots nor reflinks there: it is copied.
         let directory = Directory::inside(&std::env::temp_dir());
         let large = directory.volume("large");
         let noise = tests::every_kind::noise(5, LARGE_BYTES);
-        for number in 0..LARGE_FILES {
+        for number in 0..large_files {
             fs::write(large.join(number.to_string()), &noise).unwrap();
         }
         let name = unique("window");
@@ -48,7 +52,8 @@ impl Subject {
             let volume = bind(&directory.volume(what), "/volume");
             let large = bind(&large, "/large");
             let writer = "while :; do echo >>/volume/log; sleep 0.01; done";
-            let arguments = [&label, &volume, &large, BUSYBOX, "sh", "-c", writer];
+            let mounts = [label.as_str(), &volume, &large];
+            let arguments = [&mounts, options, &[BUSYBOX, "sh", "-c", writer]].concat();
             Container::run(&format!("{name}-{what}"), arguments)
         };
         let (victim, other) = (start("victim"), start("other"));
@@ -149,6 +154,30 @@ fn a_container_that_somebody_pauses_is_named_and_can_be_unpaused() {
     }
     subject.goes_on("victim");
     subject.runs_on();
+}
+
+#[test]
+fn a_container_stays_healthy_for_as_long_as_it_may_stand_still() {
+    // Two intervals between three failures: half of that is a second, and the copy takes longer.
+    let health = ["--health-cmd=true", "--health-interval=1s", "--health-retries=3"];
+    let subject = Subject::with(100, &health);
+    subject.victim.wait_for("true");
+    let status =
+        || docker(["inspect", "--format", "{{.State.Health.Status}}", subject.victim.name()]);
+    let begin = Instant::now();
+    while status().trim() != "healthy" {
+        assert!(begin.elapsed() < Duration::from_secs(20), "never healthy");
+        sleep(Duration::from_millis(50));
+    }
+    for _ in 0..3 {
+        subject.world.stillpoint(["backup", &subject.name]).failed(1, "1000 ms");
+        subject.runs_on();
+        for _ in 0..15 {
+            assert_eq!(status().trim(), "healthy");
+            sleep(Duration::from_millis(100));
+        }
+    }
+    subject.goes_on("victim");
 }
 
 #[test]

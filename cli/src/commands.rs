@@ -59,7 +59,8 @@ async fn perform(context: &Context) -> Result<Exit, ServiceError> {
         Verb::Init(init) => context.init(init).await,
         Verb::Key(key) => context.key(key).await,
         Verb::Apps => {
-            let overview = applications::overview(&context.platforms()).await?;
+            let journals = thaw::journals(arguments);
+            let overview = applications::overview(&context.platforms(), journals).await?;
             if arguments.json {
                 overview.remark.iter().for_each(|remark| render::note(remark));
             }

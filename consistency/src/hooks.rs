@@ -17,7 +17,7 @@ mod step;
 mod words;
 
 pub use course::{Held, HookReport, before};
-pub use declared::{Declaration, Hook, MemberHooks, OnError};
+pub use declared::{Declaration, Hook, MemberHooks, OnError, Orders};
 pub use error::{HookError, HookFailure};
 pub use owed::{DIRECTORY, Debt, Settled, settle, waiting};
 pub use plan::{Plan, Planned};

@@ -30,7 +30,7 @@ pub mod warden;
 pub use budget::{BUDGET_MIN, Because, Budget, BudgetError, budget};
 pub use error::ConsistencyError;
 pub use freeze::{DEADLINE_DEFAULT, Request, take};
-pub use outlook::likely_driver;
+pub use outlook::{NeverFrozen, likely_driver};
 pub use places::sweep;
 pub use rehearsal::{Rehearsal, rehearse};
 pub use snapshot::{GroupSnapshot, Verdict, VolumeSnapshot};

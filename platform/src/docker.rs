@@ -25,7 +25,7 @@ use crate::cgroup::{Hierarchies, Memberships, of_container};
 use crate::error::PlatformError;
 use crate::files::mounts::MountTable;
 use crate::kernel;
-use crate::session::{Command, Session};
+use crate::session::{Command, Session, Standing};
 
 /// The applications of the Docker engine on this host.
 #[derive(Clone, Debug)]
@@ -97,6 +97,21 @@ impl Platform for Docker {
         let unknown =
             || PlatformError::UnknownApplication { platform: PLATFORM, name: name.to_owned() };
         self.examine(Some(name)).await?.pop().ok_or_else(unknown)
+    }
+
+    fn address(&self) -> &str {
+        self.engine.address()
+    }
+
+    async fn standing(&self, container: &str) -> Result<Standing, PlatformError> {
+        let Some(answer) = self.engine.container(container).await? else {
+            return Ok(Standing::Gone);
+        };
+        let member = HostView::take()?.member(String::new(), Container::new(&answer))?;
+        Ok(match member.activity {
+            Activity::Running => Standing::Runs,
+            Activity::Paused | Activity::Stopped => Standing::Waits,
+        })
     }
 
     async fn command(

@@ -15,12 +15,12 @@ pub use self::declared::{Declared, DeclaredProcess, ProcessSource};
 use self::members::Finder;
 use self::session::HostSession;
 use crate::Platform;
-use crate::application::{Application, Member, MissingVolume, Mount, NoVolume, Volume};
+use crate::application::{Application, Member, MissingVolume, Mount, NoVolume, Volume, Watch};
 use crate::cgroup::Hierarchies;
 use crate::error::PlatformError;
 use crate::files::mounts::MountTable;
 use crate::kernel;
-use crate::session::{Command, Session};
+use crate::session::{Command, Session, Standing};
 
 /// The applications that were declared for this host.
 #[derive(Clone, Debug)]
@@ -60,6 +60,14 @@ impl Platform for Host {
         examine(self.declared.get(name).ok_or_else(unknown)?)
     }
 
+    fn address(&self) -> &'static str {
+        ""
+    }
+
+    async fn standing(&self, _: &str) -> Result<Standing, PlatformError> {
+        Ok(Standing::Runs)
+    }
+
     async fn command(&self, _: &str, command: &Command) -> Result<Box<dyn Session>, PlatformError> {
         Ok(Box::new(HostSession::start(command)?))
     }
@@ -76,7 +84,9 @@ fn examine(declared: &Declared) -> Result<Application, PlatformError> {
     };
     let mut members = Vec::new();
     for process in &declared.processes {
-        members.extend(finder.members(process)?);
+        let watch = Watch { lease: process.lease.clone(), ..Watch::default() };
+        let found = finder.members(process)?.into_iter();
+        members.extend(found.map(|member| Member { watch: watch.clone(), ..member }));
     }
     members.sort_by(|a, b| a.name.cmp(&b.name));
     let (mut left_out, mut missing) = (Vec::new(), Vec::new());

@@ -18,7 +18,7 @@ use async_trait::async_trait;
 
 use crate::application::Application;
 use crate::error::PlatformError;
-use crate::session::{Command, Session};
+use crate::session::{Command, Session, Standing};
 
 /// Something that runs applications: a container engine, an orchestrator, this host.
 #[async_trait]
@@ -31,6 +31,12 @@ pub trait Platform: Send + Sync {
 
     /// One application as it stands right now, or [`PlatformError::UnknownApplication`].
     async fn application(&self, name: &str) -> Result<Application, PlatformError>;
+
+    /// Which of several such platforms it is: the address of an engine; empty where there is but one.
+    fn address(&self) -> &str;
+
+    /// Whether a command can be run in the container of this id.
+    async fn standing(&self, container: &str) -> Result<Standing, PlatformError>;
 
     /// Starts a command in the container of this id; on a host without containers, beside it.
     async fn command(

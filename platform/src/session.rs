@@ -1,8 +1,12 @@
 //! A command that runs beside an application's processes, for whoever talks to it.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use bytes::Bytes;
+use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
+use tokio::time::sleep;
 
 use crate::error::PlatformError;
 
@@ -24,6 +28,17 @@ pub enum Written {
     Error(Bytes),
 }
 
+/// Whether a command can be run in a container.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Standing {
+    /// Now.
+    Runs,
+    /// Not as long as it is stopped or stands still.
+    Waits,
+    /// Never: there is no such container any more.
+    Gone,
+}
+
 /// A command at work. Dropping it closes its standard input and does not end it.
 #[async_trait]
 pub trait Session: Send {
@@ -39,6 +54,15 @@ pub trait Session: Send {
     /// With which status it ended; nothing as long as it runs.
     async fn status(&mut self) -> Result<Option<i64>, PlatformError>;
 
-    /// Ends it at once, and what it has started.
-    async fn kill(&mut self) -> Result<(), PlatformError>;
+    /// Sends a signal to it, and to what it has started.
+    async fn signal(&mut self, signal: Signal) -> Result<(), PlatformError>;
+
+    /// Ends it, and what it has started: with a second to do so by itself, and then at once.
+    async fn kill(&mut self) -> Result<(), PlatformError> {
+        self.signal(Signal::TERM).await?;
+        sleep(GRACE).await;
+        self.signal(Signal::KILL).await
+    }
 }
+
+const GRACE: Duration = Duration::from_secs(1);

@@ -1,7 +1,11 @@
 //! What there is to back up.
 
+use std::path::PathBuf;
+
+use consistency::NeverFrozen;
 use format::raw::RawPath;
 use platform::application::{Activity, Application};
+use repository::blocking;
 use serde::Serialize;
 
 use crate::deadline::Deadline;
@@ -63,16 +67,24 @@ pub struct Overview {
     pub remark: Option<String>,
 }
 
-/// Every application that can be seen from here.
-pub async fn overview(platforms: &Platforms) -> Result<Overview, ServiceError> {
+/// Every application that can be seen from here, and what a backup with a warden that keeps its journals
+/// in this directory would be refused for.
+pub async fn overview(platforms: &Platforms, journals: PathBuf) -> Result<Overview, ServiceError> {
     let seen = platforms.applications().await?;
-    let summary = |application| summary(application, platforms);
+    let sockets = platforms.engine_sockets();
+    let never_frozen = blocking::run(move || NeverFrozen::look(&journals, &sockets)).await;
+    let summary = |application| summary(application, platforms, &never_frozen);
     let applications = seen.applications.into_iter().map(summary).collect();
     Ok(Overview { applications, remark: seen.unreachable.map(|error| error.to_string()) })
 }
 
-fn summary(application: Application, platforms: &Platforms) -> ApplicationSummary {
-    let refused = refused(&application, platforms);
+fn summary(
+    application: Application,
+    platforms: &Platforms,
+    never_frozen: &NeverFrozen,
+) -> ApplicationSummary {
+    let mut refused = refused(&application, platforms);
+    refused.extend(never_frozen.refusals(&application));
     // What is declared wrongly is refused.
     let hooks = platforms.hooks(&application).unwrap_or_default();
     let member = |m: platform::application::Member| MemberSummary {

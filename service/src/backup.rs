@@ -172,14 +172,14 @@ impl Engine {
         let snapshot = taken.snapshot.take();
         let how = How { parent, selection, full, page_maps };
         let stored = self.store_volumes(upload, &taken, &how, progress).await;
-        let let_go = taken.let_go().await;
-        let manifest = match (stored, let_go) {
-            (Ok(upload), Ok(())) => {
+        taken.let_go().await;
+        let manifest = match stored {
+            Ok(upload) => {
                 progress.enter(Stage::Committing);
                 let committed = upload.commit(|uploaded| taken.manifest(&self.host, uploaded));
                 committed.await.map_err(ServiceError::from)
             }
-            (Ok(_), Err(error)) | (Err(error), _) => Err(error),
+            Err(error) => Err(error),
         };
         if let Some(snapshot) = snapshot {
             release(snapshot).await;
@@ -219,6 +219,7 @@ impl Engine {
         }
         let limit = if freeze { deadline.budget(&application)?.limit } else { deadline.maximum };
         let hooks = if hooks { self.platforms.hooks(&application)? } else { Plan::default() };
+        let hooks = if freeze { hooks } else { hooks.without_holds() };
         Ok((application, hooks, limit))
     }
 

@@ -70,8 +70,8 @@ impl Platforms {
 
     /// The hooks of an application.
     pub(crate) fn hooks(&self, application: &Application) -> Result<Plan, HookError> {
-        let configured = self.hooks.get(&application.name);
-        Plan::of(application, |container| configured?.get(container))
+        let nothing = BTreeMap::new();
+        Plan::of(application, self.hooks.get(&application.name).unwrap_or(&nothing))
     }
 
     /// Where the engines listen that this machine's containers need.

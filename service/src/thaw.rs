@@ -26,7 +26,7 @@ impl MadeGood {
     /// With what became of hooks.
     pub fn add(&mut self, settled: Settled) {
         self.hooks.extend(settled.run);
-        self.failures.extend(settled.failures);
+        self.failures.extend(settled.failures.into_iter().chain(settled.owed));
     }
 }
 
@@ -44,24 +44,19 @@ pub async fn thaw(journals: PathBuf, which: Which) -> Swept {
 /// Runs the hooks that backups which died owe to their applications.
 pub async fn settle_hooks(platforms: &Platforms, state_dir: PathBuf) -> Settled {
     let directory = state_dir.join(DIRECTORY);
-    let mut all = Settled::default();
-    let debts = match blocking::run(move || waiting(&directory)).await {
-        Ok(debts) => debts,
-        Err(error) => {
-            all.failures.push(format!("what is owed to applications cannot be read: {error}"));
-            return all;
-        }
-    };
+    let (debts, failures) = blocking::run(move || waiting(&directory)).await;
+    let mut all = Settled { failures, ..Settled::default() };
     for debt in debts {
         match platforms.platform(&debt.platform).await {
             Ok(platform) => {
-                let Settled { run, failures } = settle(platform.as_ref(), debt).await;
+                let Settled { run, failures, owed } = settle(platform.as_ref(), debt).await;
                 all.run.extend(run);
                 all.failures.extend(failures);
+                all.owed.extend(owed);
             }
             Err(error) => {
                 let (name, error) = (&debt.application, chain(&error));
-                all.failures.push(format!("application `{name}` is owed its hooks: {error}"));
+                all.owed.push(format!("application `{name}` is owed its hooks: {error}"));
             }
         }
     }

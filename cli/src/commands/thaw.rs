@@ -38,11 +38,12 @@ impl Context {
         let until = Instant::now() + SETTLE_MAX;
         loop {
             let settled = settle_hooks(&self.platforms(), self.state_dir()).await;
-            if settled.failures.is_empty() {
+            settled.failures.iter().for_each(|failure| render::note(failure));
+            if settled.owed.is_empty() {
                 return;
             }
             if Instant::now() >= until {
-                return settled.failures.iter().for_each(|failure| render::note(failure));
+                return settled.owed.iter().for_each(|owed| render::note(owed));
             }
             sleep(SETTLE_PAUSE).await;
         }

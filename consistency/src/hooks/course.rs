@@ -12,10 +12,11 @@ use format::manifest::Level;
 use platform::Platform;
 use platform::application::{Application, Volume};
 use rustix::fs::{OFlags, syncfs};
+use tokio::time::Instant;
 
 use super::declared::OnError;
 use super::error::{HookError, HookFailure};
-use super::hold::Hold;
+use super::hold::{HOLD_MAX, Hold};
 use super::owed::Owed;
 use super::plan::{Plan, Planned};
 use super::step;
@@ -37,10 +38,10 @@ pub struct Held {
 pub struct HookReport {
     /// Why the level is not higher, and what failed afterwards; one sentence each.
     pub remarks: Vec<String>,
-    /// What was not held until the thaw: the snapshots cannot be relied on.
+    /// What was not held until the thaw and should have been: there must be no point.
     pub lost: Option<HookError>,
     ran: Vec<Ran>,
-    /// Whether everything that prepares for the freeze went well, and there was something.
+    /// Whether everything that prepares for the freeze went well and held, and there was something.
     prepared: bool,
 }
 
@@ -70,7 +71,7 @@ pub async fn before(
 ) -> Result<Held, HookError> {
     let Plan { pre, hold, post, impossible } = plan;
     let subject = (application.name.as_str(), application.platform);
-    let owed = Owed::write(owed, run, subject, &post)
+    let owed = Owed::write(owed, run, (subject, platform.address()), &post)
         .map_err(|source| HookError::Journal { path: owed.to_owned(), source })?;
     let prepared = !(pre.is_empty() && hold.is_empty()) && impossible.is_empty();
     let report = HookReport { remarks: impossible, prepared, ..HookReport::default() };
@@ -102,11 +103,19 @@ impl Held {
             // What is dirty now need not be written out while something is held.
             sync(volumes).await;
         }
+        let until = Instant::now() + HOLD_MAX;
         for planned in hold {
             let begin = Moment::now();
-            match Hold::begin(&self.platform, &planned.container, &planned.hook).await {
+            match Hold::begin(&self.platform, &planned.container, &planned.hook, until).await {
                 Ok(hold) => self.holds.push((planned, begin, hold)),
                 Err(failure) => self.report.add(&planned, begin, Err(failure))?,
+            }
+        }
+        // Nobody stands still for what was lost while others began.
+        for (planned, begin, mut hold) in std::mem::take(&mut self.holds) {
+            match hold.lost() {
+                None => self.holds.push((planned, begin, hold)),
+                Some(failure) => self.report.add(&planned, begin, Err(failure))?,
             }
         }
         Ok(())
@@ -133,7 +142,13 @@ impl Held {
             let begin = Moment::now();
             let ran = self.run(&planned).await;
             self.report.note(&planned, begin, ran.as_ref().err());
-            if let Err(HookFailure::Platform(_)) = ran {
+            // One that was not begun, or not known to be: the next command sees whether it can be.
+            let unbegun = |failure| match failure {
+                HookFailure::Platform(_) => true,
+                HookFailure::Status { status, .. } => UNBEGUN.contains(&status),
+                _ => false,
+            };
+            if ran.is_err_and(unbegun) {
                 unpaid.push(planned.container);
             }
         }
@@ -150,7 +165,7 @@ impl HookReport {
     /// What the point proves with that.
     pub fn level(&self, frozen: Level) -> Level {
         match frozen {
-            Level::Crash if self.prepared && self.lost.is_none() => Level::Application,
+            Level::Crash if self.prepared => Level::Application,
             level => level,
         }
     }
@@ -196,7 +211,9 @@ impl HookReport {
     // One that held something.
     fn release(&mut self, planned: &Planned, begin: Moment, released: Result<(), HookFailure>) {
         self.note(planned, begin, released.as_ref().err());
-        if let Err(source) = released {
+        let Err(source) = released else { return };
+        self.prepared = false;
+        if planned.hook.on_error == OnError::Fail {
             let (member, hook) = (planned.member.clone(), planned.name);
             let source = Box::new(source);
             self.lost.get_or_insert(HookError::Lost { member, hook, source });
@@ -212,6 +229,9 @@ impl HookReport {
         self.ran.push(Ran { member, hook, begin, end: Moment::now(), error });
     }
 }
+
+/// What engines and shells say of a command that cannot be started.
+const UNBEGUN: [i64; 2] = [126, 127];
 
 async fn sync(volumes: &[Volume]) {
     let sources: Vec<PathBuf> = volumes.iter().map(|volume| volume.source.clone()).collect();

@@ -22,6 +22,17 @@ pub struct Hook {
     pub timeout: Duration,
     /// What becomes of the restore point when it fails.
     pub on_error: OnError,
+    /// What a command that holds something is told.
+    pub orders: Orders,
+}
+
+/// What a command that holds something reads.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Orders {
+    /// At the beginning.
+    pub hold: &'static str,
+    /// Before its input ends.
+    pub release: &'static str,
 }
 
 /// What becomes of a restore point when a hook fails.
@@ -80,20 +91,26 @@ impl MemberHooks {
     pub(super) fn of(member: &Member, configured: Option<&Declaration>) -> Result<Self, HookError> {
         let wrong = |reason| HookError::Declaration { member: member.name.clone(), reason };
         let own = match configured {
-            Some(declaration) => Some(declaration.clone()),
+            Some(declaration) => declaration.clone(),
             None => own(&member.labels).map_err(wrong)?,
         };
-        let mut hooks = match &own {
-            Some(declaration) => declaration.hooks().map_err(wrong)?,
-            None => foreign::hooks(&member.labels).map_err(wrong)?,
-        };
-        if own.is_none() && hooks == Self::default() {
+        let mut hooks = own.hooks().map_err(wrong)?;
+        if !own.says_what() {
+            hooks = Self { order: hooks.order, ..foreign::hooks(&member.labels).map_err(wrong)? };
+        }
+        if !own.says_what() && hooks.pre.is_none() && hooks.post.is_none() {
             hooks.profile = Profile::of_image(&member.image).map(|profile| {
                 // Nobody asked for it: nobody is refused a backup for it.
-                (profile, profile_hook(profile, &Declaration::default(), OnError::Continue))
+                (profile, own.profile_hook(profile, OnError::Continue))
             });
         }
         Ok(hooks)
+    }
+
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        let Self { profile, pre, hold, post, order: _ } = self;
+        profile.is_none() && pre.is_none() && hold.is_none() && post.is_none()
     }
 }
 
@@ -104,19 +121,13 @@ impl Declaration {
     }
 
     fn hooks(&self) -> Result<MemberHooks, String> {
-        let timeout = match self.timeout {
-            Some(timeout) => Duration::try_from(timeout)
-                .ok()
-                .filter(|timeout| *timeout > Duration::ZERO)
-                .ok_or_else(|| format!("the timeout {timeout} is none"))?,
-            None => TIMEOUT,
-        };
+        if let Some(timeout) = self.timeout {
+            bounded(timeout)
+                .ok_or_else(|| format!("the timeout {timeout} is not within an hour"))?;
+        }
         let hook = |words: &Option<Words>| {
-            words.clone().map(|words| Hook {
-                command: Command { words: words.into_words(), user: self.user.clone() },
-                timeout,
-                on_error: self.on_error.unwrap_or_default(),
-            })
+            let words = words.clone()?.into_words();
+            Some(self.hook(words, TIMEOUT, OnError::default()))
         };
         let profile = match self.profile.as_deref() {
             None | Some("none") => None,
@@ -125,7 +136,7 @@ impl Declaration {
             })?),
         };
         let profile =
-            profile.map(|profile| (profile, profile_hook(profile, self, OnError::default())));
+            profile.map(|profile| (profile, self.profile_hook(profile, OnError::default())));
         let (pre, hold, post) = (hook(&self.pre), hook(&self.hold), hook(&self.post));
         let all = [&pre, &hold, &post];
         if all.into_iter().flatten().any(|hook| hook.command.words.is_empty()) {
@@ -133,21 +144,39 @@ impl Declaration {
         }
         Ok(MemberHooks { profile, pre, hold, post, order: self.order })
     }
-}
 
-fn profile_hook(profile: Profile, declared: &Declaration, on_error: OnError) -> Hook {
-    let words = Words::Line(profile.script().to_owned()).into_words();
-    let timeout = declared.timeout.and_then(|timeout| Duration::try_from(timeout).ok());
-    Hook {
-        command: Command { words, user: declared.user.clone() },
-        timeout: timeout.unwrap_or(PROFILE_TIMEOUT),
-        on_error: declared.on_error.unwrap_or(on_error),
+    // Whether it is said what to do, and not only how.
+    fn says_what(&self) -> bool {
+        let Self { profile, pre, hold, post, .. } = self;
+        profile.is_some() || pre.is_some() || hold.is_some() || post.is_some()
+    }
+
+    fn hook(&self, words: Vec<String>, timeout: Duration, on_error: OnError) -> Hook {
+        Hook {
+            command: Command { words, user: self.user.clone() },
+            timeout: self.timeout.and_then(bounded).unwrap_or(timeout),
+            on_error: self.on_error.unwrap_or(on_error),
+            orders: Orders::default(),
+        }
+    }
+
+    fn profile_hook(&self, profile: Profile, on_error: OnError) -> Hook {
+        let words = Words::Line(profile.script().to_owned()).into_words();
+        // A checkpoint of much memory takes a while; who holds something must not.
+        let timeout = if profile.holds() { TIMEOUT } else { CHECKPOINT_TIMEOUT };
+        Hook { orders: profile.orders(), ..self.hook(words, timeout, on_error) }
     }
 }
 
-// What our own labels say; nothing when there are none.
-fn own(labels: &BTreeMap<String, String>) -> Result<Option<Declaration>, String> {
-    let (mut declaration, mut any) = (Declaration::default(), false);
+/// A time that a command may take.
+pub(super) fn bounded(timeout: SignedDuration) -> Option<Duration> {
+    let timeout = Duration::try_from(timeout).ok()?;
+    (Duration::ZERO < timeout && timeout <= TIMEOUT_MAX).then_some(timeout)
+}
+
+// What our own labels say.
+fn own(labels: &BTreeMap<String, String>) -> Result<Declaration, String> {
+    let mut declaration = Declaration::default();
     for (label, value) in labels {
         let wrong = |what: &str| format!("the label `{label}` is {what}, and says `{value}`");
         match label.as_str() {
@@ -173,17 +202,16 @@ fn own(labels: &BTreeMap<String, String>) -> Result<Option<Declaration>, String>
             other if other.starts_with("stillpoint.hook") => {
                 return Err(format!("there is no label `{other}`"));
             }
-            _ => continue,
+            _ => {}
         }
-        any = true;
     }
-    Ok(any.then_some(declaration))
+    Ok(declaration)
 }
 
 /// How long a hook may take unless it is said otherwise, as with Velero.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
-/// A checkpoint of much memory takes a while.
-const PROFILE_TIMEOUT: Duration = Duration::from_mins(2);
+const CHECKPOINT_TIMEOUT: Duration = Duration::from_mins(2);
+const TIMEOUT_MAX: Duration = Duration::from_hours(1);
 
 #[cfg(test)]
 mod tests {
@@ -230,8 +258,15 @@ mod tests {
         let by_label = hooks("my/own", &[("stillpoint.profile", "mariadb")]).unwrap();
         assert_eq!(profile(&by_label), Some((Profile::MySql, OnError::Fail)));
         let none = hooks("postgres:16", &[("stillpoint.profile", "none")]).unwrap();
-        assert_eq!(none, MemberHooks::default());
-        assert_eq!(hooks("busybox", &[]).unwrap(), MemberHooks::default());
+        assert!(none.is_empty());
+        assert!(hooks("busybox", &[]).unwrap().is_empty());
+        // How is not what.
+        let slower = hooks("postgres:16", &[("stillpoint.hook.timeout", "5m")]).unwrap();
+        assert_eq!(slower.profile.unwrap().1.timeout, Duration::from_mins(5));
+        let foreign = ("docker-volume-backup.archive-pre", "true");
+        let order = ("stillpoint.hook.order", "2");
+        let both = hooks("postgres:16", &[foreign, order]).unwrap();
+        assert_eq!((both.pre.is_some(), both.order, both.profile), (true, 2, None));
     }
 
     #[test]
@@ -253,10 +288,12 @@ mod tests {
             ("stillpoint.hook.before", "x"),
             ("stillpoint.hook.timeout", "soon"),
             ("stillpoint.hook.timeout", "-1s"),
+            ("stillpoint.hook.timeout", "9223372036854775807s"),
             ("stillpoint.hook.on-error", "panic"),
             ("stillpoint.hook.order", "first"),
             ("stillpoint.hook.pre", "[]"),
             ("pre.hook.backup.velero.io/timeout", "soon"),
+            ("pre.hook.backup.velero.io/timeout", "0s"),
             ("docker-volume-backup.archive-pre", "sh -c 'unfinished"),
         ] {
             let error = hooks("", &[(label, value), ("pre.hook.backup.velero.io/command", "x")]);

@@ -5,12 +5,11 @@
 //! [Velero](https://velero.io/docs/main/backup-hooks/): the annotations of a pod, as labels.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use jiff::SignedDuration;
 use platform::session::Command;
 
-use super::declared::{Hook, MemberHooks, OnError, TIMEOUT};
+use super::declared::{Hook, MemberHooks, OnError, Orders, TIMEOUT, bounded};
 use super::words::Words;
 
 /// The hooks that other tools would run; Velero's where there are both.
@@ -25,8 +24,7 @@ fn velero(labels: &BTreeMap<String, String>, phase: &str) -> Result<Option<Hook>
     let label = |name: &str| labels.get(&key(name));
     let timeout = match label("timeout") {
         Some(text) => {
-            let timeout = text.parse::<SignedDuration>().ok();
-            let timeout = timeout.and_then(|timeout| Duration::try_from(timeout).ok());
+            let timeout = text.parse::<SignedDuration>().ok().and_then(bounded);
             timeout.ok_or_else(|| format!("the label `{}` is no time: `{text}`", key("timeout")))?
         }
         None => TIMEOUT,
@@ -48,21 +46,24 @@ fn velero(labels: &BTreeMap<String, String>, phase: &str) -> Result<Option<Hook>
         Words::List(_) => return Err(format!("the label `{}` has no words", key("command"))),
         Words::Line(program) => vec![program],
     };
-    Ok(Some(Hook { command: Command { words, user: None }, timeout, on_error }))
+    let command = Command { words, user: None };
+    Ok(Some(Hook { command, timeout, on_error, orders: Orders::default() }))
 }
 
 fn volume_backup(labels: &BTreeMap<String, String>, phase: &str) -> Result<Option<Hook>, String> {
     let key = format!("docker-volume-backup.{phase}");
     let Some(text) = labels.get(&key) else { return Ok(None) };
     let words = shlex::split(text).filter(|words| !words.is_empty());
-    let words = words.ok_or_else(|| format!("the label `{key}` is no command: `{text}`"))?;
+    let words = words.ok_or_else(|| format!("the label `{key}` cannot be split into words"))?;
     let user = labels.get(&format!("{key}.user")).cloned();
-    let command = Command { words, user };
-    Ok(Some(Hook { command, timeout: TIMEOUT, on_error: OnError::Fail }))
+    let (command, orders) = (Command { words, user }, Orders::default());
+    Ok(Some(Hook { command, timeout: TIMEOUT, on_error: OnError::Fail, orders }))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn of(labels: &[(&str, &str)]) -> MemberHooks {

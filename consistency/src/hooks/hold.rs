@@ -1,7 +1,7 @@
 //! A command that holds something from before the freeze until after the thaw.
 //!
 //! It says that it holds by writing a line to its output, and is told to let go by the end of its
-//! input, which it also sees when we die.
+//! input, which it also sees when we die. Before both it may read orders.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,14 +9,14 @@ use std::time::Duration;
 use platform::Platform;
 use platform::session::Session;
 use tokio::sync::oneshot;
-use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::declared::Hook;
 use super::error::HookFailure;
 use super::step::{self, LastLine};
 
-/// For how long a hook may hold, the freeze included.
+/// For how long hooks may hold, the first of them and the freeze included.
 pub(super) const HOLD_MAX: Duration = Duration::from_mins(1);
 
 /// Something is held. Dropping this lets it go, and does not wait.
@@ -27,27 +27,40 @@ pub(super) struct Hold {
 }
 
 impl Hold {
-    /// Starts the command, and waits until it holds.
+    /// Starts the command, and waits until it holds. It is let go at `until` in any case.
     pub(super) async fn begin(
         platform: &Arc<dyn Platform>,
         container: &str,
         hook: &Hook,
+        until: Instant,
     ) -> Result<Self, HookFailure> {
-        let limit = hook.timeout;
-        let until = Instant::now() + limit;
-        let mut said = LastLine::default();
-        let slow = |said: &LastLine| HookFailure::Slow { timeout: limit, said: said.text() };
-        let started = timeout_at(until, platform.command(container, &hook.command)).await;
-        let mut session = started.map_err(|_| slow(&said))??;
-        let Ok(held) = timeout_at(until, first_line(session.as_mut(), &mut said)).await else {
+        let (mut said, timeout) = (LastLine::default(), hook.timeout);
+        let mut session = platform.command(container, &hook.command).await?;
+        let begun = timeout_at((Instant::now() + timeout).min(until), async {
+            session.write(hook.orders.hold.as_bytes()).await?;
+            first_line(session.as_mut(), &mut said).await?;
+            // One that could not be started says so on its output, too.
+            match session.status().await? {
+                None => Ok(()),
+                Some(0) => Err(HookFailure::Died { said: said.text() }),
+                Some(status) => Err(HookFailure::Status { status, said: said.text() }),
+            }
+        });
+        let Ok(begun) = begun.await else {
             session.kill().await?;
-            return Err(slow(&said));
+            return Err(HookFailure::Slow { timeout, said: said.text() });
         };
-        held?;
+        begun?;
         let (release, released) = oneshot::channel();
         let mut ended = JoinSet::new();
-        ended.spawn(keep(session, said, released, limit));
+        let last = Last { order: hook.orders.release, timeout, until };
+        ended.spawn(keep(session, said, released, last));
         Ok(Self { release, ended })
+    }
+
+    /// How it was lost, if it was.
+    pub(super) fn lost(&mut self) -> Option<HookFailure> {
+        self.ended.try_join_next().map(failure)
     }
 
     /// Has it let go; whether it held until now.
@@ -55,10 +68,25 @@ impl Hold {
         // Whoever does not listen has ended.
         let _ = self.release.send(());
         match self.ended.join_next().await {
-            Some(Ok(ended)) => ended,
-            _ => Err(HookFailure::Died { said: String::new() }),
+            Some(Ok(Ok(()))) => Ok(()),
+            Some(ended) => Err(failure(ended)),
+            None => Err(HookFailure::Died { said: String::new() }),
         }
     }
+}
+
+fn failure(ended: Result<Result<(), HookFailure>, JoinError>) -> HookFailure {
+    match ended {
+        Ok(Err(failure)) => failure,
+        _ => HookFailure::Died { said: String::new() },
+    }
+}
+
+/// How it ends.
+struct Last {
+    order: &'static str,
+    timeout: Duration,
+    until: Instant,
 }
 
 async fn first_line(session: &mut dyn Session, said: &mut LastLine) -> Result<(), HookFailure> {
@@ -77,9 +105,8 @@ async fn keep(
     mut session: Box<dyn Session>,
     mut said: LastLine,
     mut released: oneshot::Receiver<()>,
-    limit: Duration,
+    Last { order, timeout, until }: Last,
 ) -> Result<(), HookFailure> {
-    let until = Instant::now() + HOLD_MAX;
     let mut kept = Ok(());
     loop {
         tokio::select! {
@@ -98,10 +125,14 @@ async fn keep(
     if session.status().await?.is_some() {
         return Err(HookFailure::Died { said: said.text() });
     }
-    session.close().await?;
-    if let Ok(ended) = timeout(limit, step::end(session.as_mut(), &mut said)).await {
+    let ended = timeout_at(Instant::now() + timeout, async {
+        session.write(order.as_bytes()).await?;
+        session.close().await?;
+        step::end(session.as_mut(), &mut said).await
+    });
+    if let Ok(ended) = ended.await {
         return kept.and(ended);
     }
     session.kill().await?;
-    Err(HookFailure::Slow { timeout: limit, said: said.text() })
+    Err(HookFailure::Slow { timeout, said: said.text() })
 }

@@ -1,5 +1,7 @@
 //! Which hooks are run for an application, and in which order.
 
+use std::collections::BTreeMap;
+
 use platform::application::{Activity, Application};
 
 use super::declared::{Declaration, Hook, MemberHooks};
@@ -32,24 +34,29 @@ pub struct Planned {
 }
 
 impl Plan {
-    /// The hooks of the containers that run, by what `configured` says for a container's name, or its
-    /// labels, or its image.
+    /// The hooks of the containers that run, by what is configured for a container's name, or by its
+    /// labels, or by its image.
     ///
     /// # Errors
     /// [`HookError::Declaration`] when what is declared makes no sense.
-    pub fn of<'a>(
+    pub fn of(
         application: &Application,
-        configured: impl Fn(&str) -> Option<&'a Declaration>,
+        configured: &BTreeMap<String, Declaration>,
     ) -> Result<Self, HookError> {
         let mut found = Vec::new();
         for member in &application.members {
-            let hooks = MemberHooks::of(member, configured(&member.name))?;
-            if hooks != MemberHooks::default() {
+            let hooks = MemberHooks::of(member, configured.get(&member.name))?;
+            if !hooks.is_empty() {
                 found.push((member, hooks));
             }
         }
         found.sort_by(|(a, of_a), (b, of_b)| (of_a.order, &a.name).cmp(&(of_b.order, &b.name)));
-        let mut plan = Self::default();
+        let is_there = |name: &str| application.members.iter().any(|member| member.name == name);
+        let missing = configured.keys().filter(|name| !is_there(name));
+        let missing = missing.map(|name| {
+            format!("hooks are configured for container `{name}`, which does not exist")
+        });
+        let mut plan = Self { impossible: missing.collect(), ..Self::default() };
         for (member, hooks) in found {
             match member.activity {
                 Activity::Running => {
@@ -79,6 +86,13 @@ impl Plan {
             let steps = if profile.holds() { &mut self.hold } else { &mut self.pre };
             steps.push(planned(profile.name(), hook));
         }
+    }
+
+    /// Without what is held, which nobody could bear for as long as an upload takes.
+    #[must_use]
+    pub fn without_holds(mut self) -> Self {
+        self.hold.clear();
+        self
     }
 
     /// Whether there is nothing to run.
@@ -114,7 +128,7 @@ mod tests {
             missing: Vec::new(),
             definition: serde_json::Value::Null,
         };
-        Plan::of(&application, |_| None).unwrap()
+        Plan::of(&application, &BTreeMap::new()).unwrap()
     }
 
     fn names(planned: &[Planned]) -> Vec<(&str, &str)> {

@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::declared::Orders;
+
 /// A kind of database.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -57,6 +59,17 @@ impl Profile {
             Self::MySql => include_str!("profile/mysql.sh"),
             Self::PostgreSql => include_str!("profile/postgresql.sh"),
             Self::Redis => include_str!("profile/redis.sh"),
+        }
+    }
+
+    /// What the script is told.
+    pub(super) fn orders(self) -> Orders {
+        match self {
+            Self::MySql => Orders {
+                hold: include_str!("profile/mysql-hold.sql"),
+                release: include_str!("profile/mysql-release.sql"),
+            },
+            Self::PostgreSql | Self::Redis => Orders::default(),
         }
     }
 

@@ -57,12 +57,10 @@ pub(super) async fn run(
     command: &Command,
     timeout: Duration,
 ) -> Result<(), HookFailure> {
-    let until = Instant::now() + timeout;
     let mut said = LastLine::default();
-    let slow = |said: &LastLine| HookFailure::Slow { timeout, said: said.text() };
-    let started = timeout_at(until, platform.command(container, command)).await;
-    let mut session = started.map_err(|_| slow(&said))??;
-    let ended = timeout_at(until, async {
+    // Not given up half-way: nobody would know what to end.
+    let mut session = platform.command(container, command).await?;
+    let ended = timeout_at(Instant::now() + timeout, async {
         session.close().await?;
         end(session.as_mut(), &mut said).await
     });
@@ -70,7 +68,7 @@ pub(super) async fn run(
         return ended;
     }
     session.kill().await?;
-    Err(slow(&said))
+    Err(HookFailure::Slow { timeout, said: said.text() })
 }
 
 /// Waits until a command has ended, with status 0.

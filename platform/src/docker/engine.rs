@@ -37,6 +37,11 @@ impl Engine {
         Ok(Self { client, address })
     }
 
+    /// The path of its socket.
+    pub(super) fn address(&self) -> &str {
+        &self.address
+    }
+
     /// Where the engine keeps everything.
     pub(super) async fn data_root(&self) -> Result<Option<String>, PlatformError> {
         let info = self.client.info().await.map_err(|e| self.refusal("describe itself", e))?;

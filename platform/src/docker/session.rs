@@ -81,7 +81,7 @@ impl Session for ContainerSession {
     }
 
     // The engine has no call for it, but it runs on this host.
-    async fn kill(&mut self) -> Result<(), PlatformError> {
+    async fn signal(&mut self, signal: Signal) -> Result<(), PlatformError> {
         let state = self.engine.client.inspect_exec(&self.exec).await;
         let state = state.map_err(|error| self.engine.refusal("look at a command", error))?;
         let pid = state.pid.filter(|_| state.running == Some(true));
@@ -89,8 +89,8 @@ impl Session for ContainerSession {
         if let Some(pid) = pid.filter(|pid| is_inside(*pid, &self.container)) {
             // It leads a group of its own, unless it has gone meanwhile.
             let _ = match getpgid(Some(pid)) {
-                Ok(group) if group == pid => kill_process_group(pid, Signal::KILL),
-                _ => kill_process(pid, Signal::KILL),
+                Ok(group) if group == pid => kill_process_group(pid, signal),
+                _ => kill_process(pid, signal),
             };
         }
         Ok(())

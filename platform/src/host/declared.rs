@@ -30,6 +30,8 @@ pub struct DeclaredProcess {
     /// How it is found.
     #[serde(flatten)]
     pub source: ProcessSource,
+    /// How long a lease or a watchdog's time lasts that it has to renew, such as `30s`.
+    pub lease: Option<String>,
 }
 
 /// How the processes of a service are found.
@@ -54,7 +56,7 @@ impl Declared {
             return refuse(format!("the directory `{}` is no absolute path", path.display()));
         }
         let mut names = BTreeSet::new();
-        for DeclaredProcess { name, source } in &self.processes {
+        for DeclaredProcess { name, source, lease: _ } in &self.processes {
             if name.is_empty() {
                 return refuse("a process has an empty name".to_owned());
             }
@@ -94,13 +96,14 @@ struct ProcessTable {
     unit: Option<String>,
     cgroup: Option<PathBuf>,
     pid_file: Option<PathBuf>,
+    lease: Option<String>,
 }
 
 impl TryFrom<ProcessTable> for DeclaredProcess {
     type Error = String;
 
     fn try_from(table: ProcessTable) -> Result<Self, String> {
-        let ProcessTable { name, unit, cgroup, pid_file } = table;
+        let ProcessTable { name, unit, cgroup, pid_file, lease } = table;
         let source = match (unit, cgroup, pid_file) {
             (Some(unit), None, None) => ProcessSource::Unit(unit),
             (None, Some(path), None) => ProcessSource::Cgroup(path),
@@ -111,7 +114,7 @@ impl TryFrom<ProcessTable> for DeclaredProcess {
                 ));
             }
         };
-        Ok(Self { name, source })
+        Ok(Self { name, source, lease })
     }
 }
 
@@ -129,7 +132,7 @@ mod tests {
         ]"#;
 
     fn process(name: &str, source: ProcessSource) -> DeclaredProcess {
-        DeclaredProcess { name: name.to_owned(), source }
+        DeclaredProcess { name: name.to_owned(), source, lease: None }
     }
 
     #[test]

@@ -94,11 +94,11 @@ impl Session for HostSession {
         }))
     }
 
-    async fn kill(&mut self) -> Result<(), PlatformError> {
-        // Without a number it has ended and was waited for.
+    async fn signal(&mut self, signal: Signal) -> Result<(), PlatformError> {
+        // Once it was waited for, its number may be another's.
         let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
         if let Some(pid) = pid {
-            let _ = kill_process_group(pid, Signal::KILL);
+            let _ = kill_process_group(pid, signal);
         }
         Ok(())
     }
@@ -153,7 +153,7 @@ mod tests {
         assert_eq!(session.read().await.unwrap(), Some(Written::Output("there\n".into())));
         session.kill().await.unwrap();
         assert_eq!(all(&mut session).await, "");
-        assert_eq!(ended(&mut session).await, 128 + 9);
+        assert_eq!(ended(&mut session).await, 128 + 15);
     }
 
     #[tokio::test]

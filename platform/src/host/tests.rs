@@ -59,7 +59,7 @@ fn declared(directories: &[&Path], source: Option<ProcessSource>) -> Declared {
         name: "shop".to_owned(),
         directories: directories.iter().map(PathBuf::from).collect(),
         processes: source
-            .map(|source| DeclaredProcess { name: "db".to_owned(), source })
+            .map(|source| DeclaredProcess { name: "db".to_owned(), source, lease: None })
             .into_iter()
             .collect(),
     }
@@ -88,6 +88,16 @@ fn a_pid_file_leads_to_its_process() {
     drop(sleeper);
     let gone = member(source).unwrap();
     assert_eq!((gone.activity, gone.freezer), (Activity::Stopped, None));
+}
+
+#[test]
+fn a_process_has_the_lease_that_is_declared() {
+    let scratch = TempDir::new().unwrap();
+    let source = ProcessSource::PidFile(scratch.path().join("none"));
+    let mut declared = declared(&[], Some(source));
+    declared.processes[0].lease = Some("8s".to_owned());
+    let found = examine(&declared).unwrap();
+    assert_eq!(found.members[0].watch.lease.as_deref(), Some("8s"));
 }
 
 #[test]
@@ -172,7 +182,7 @@ fn a_cgroup_that_we_are_in_is_never_a_target() {
         lineage: &[u32::MAX, sleeper.pid()],
     };
     let source = ProcessSource::Cgroup(Path::new("/").join(&name));
-    let process = DeclaredProcess { name: "db".to_owned(), source };
+    let process = DeclaredProcess { name: "db".to_owned(), source, lease: None };
     let refused = finder.members(&process).unwrap_err();
     assert!(matches!(refused, PlatformError::ForbiddenTarget { .. }));
     assert!(refused.to_string().contains("an ancestor of this process"), "{refused}");

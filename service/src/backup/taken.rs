@@ -38,7 +38,7 @@ pub(super) struct Taken {
     pub(super) sources: Vec<Source>,
     /// Kept until everything is read.
     pub(super) snapshot: Option<GroupSnapshot>,
-    /// The same, where the volumes are read in place.
+    /// What is owed when everything is read, where the volumes are read in place.
     pub(super) held: Option<Held>,
 }
 
@@ -179,12 +179,11 @@ impl Engine {
 }
 
 impl Taken {
-    /// Nothing is read in place any more: what was held meanwhile is released. It must have held.
-    pub(super) async fn let_go(&mut self) -> Result<(), ServiceError> {
-        let Some(held) = self.held.take() else { return Ok(()) };
-        let report = held.after().await;
-        self.remarks.extend(report.remarks);
-        report.lost.map_or(Ok(()), |lost| Err(lost.into()))
+    /// Nothing is read in place any more: the hooks run that come after.
+    pub(super) async fn let_go(&mut self) {
+        if let Some(held) = self.held.take() {
+            self.remarks.extend(held.after().await.remarks);
+        }
     }
 
     /// The record of the point.

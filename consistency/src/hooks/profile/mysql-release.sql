@@ -1,0 +1,3 @@
+-- Fails when the session, and so the lock, was lost meanwhile.
+SELECT 'kept';
+UNLOCK TABLES;
