@@ -79,7 +79,8 @@ fn listeners<'a>(table: &'a str, path: &'a Path) -> impl Iterator<Item = PathBuf
     })
 }
 
-fn same(one: &Path, other: &Path) -> bool {
+/// Whether two paths lead to the same file.
+pub(crate) fn same(one: &Path, other: &Path) -> bool {
     one == other
         || one.canonicalize().ok().is_some_and(|one| Some(one) == other.canonicalize().ok())
 }

@@ -1,5 +1,6 @@
 //! The verb that makes good what a backup left behind when it died, and nobody else does.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -35,10 +36,11 @@ pub(super) async fn run(arguments: Arguments, all: bool) -> Result<Exit, Service
 impl Context {
     /// What is owed to an application is done at once, or as soon as it runs again.
     pub(super) async fn settle(&self) {
-        let until = Instant::now() + SETTLE_MAX;
+        let (until, mut told) = (Instant::now() + SETTLE_MAX, BTreeSet::new());
         loop {
             let settled = settle_hooks(&self.platforms(), self.state_dir()).await;
-            settled.failures.iter().for_each(|failure| render::note(failure));
+            let news = settled.failures.into_iter().filter(|failure| told.insert(failure.clone()));
+            news.for_each(|failure| render::note(&failure));
             if settled.owed.is_empty() {
                 return;
             }

@@ -112,13 +112,14 @@ impl Held {
             }
         }
         // Nobody stands still for what was lost while others began.
+        let mut kept = Ok(());
         for (planned, begin, mut hold) in std::mem::take(&mut self.holds) {
             match hold.lost() {
                 None => self.holds.push((planned, begin, hold)),
-                Some(failure) => self.report.add(&planned, begin, Err(failure))?,
+                Some(failure) => kept = kept.and(self.report.add(&planned, begin, Err(failure))),
             }
         }
-        Ok(())
+        kept
     }
 
     async fn run(&self, planned: &Planned) -> Result<(), HookFailure> {

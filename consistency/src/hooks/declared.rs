@@ -90,13 +90,18 @@ impl MemberHooks {
     /// what its image suggests.
     pub(super) fn of(member: &Member, configured: Option<&Declaration>) -> Result<Self, HookError> {
         let wrong = |reason| HookError::Declaration { member: member.name.clone(), reason };
-        let own = match configured {
-            Some(declaration) => declaration.clone(),
-            None => own(&member.labels).map_err(wrong)?,
+        let mut own = match configured {
+            Some(declaration) if declaration.says_what() => declaration.clone(),
+            _ => own(&member.labels).map_err(wrong)?,
         };
+        if let Some(configured) = configured {
+            own.adopt(configured);
+        }
         let mut hooks = own.hooks().map_err(wrong)?;
         if !own.says_what() {
-            hooks = Self { order: hooks.order, ..foreign::hooks(&member.labels).map_err(wrong)? };
+            let foreign = foreign::hooks(&member.labels).map_err(wrong)?;
+            hooks.pre = foreign.pre.map(|hook| own.adapt(hook));
+            hooks.post = foreign.post.map(|hook| own.adapt(hook));
         }
         if !own.says_what() && hooks.pre.is_none() && hooks.post.is_none() {
             hooks.profile = Profile::of_image(&member.image).map(|profile| {
@@ -149,6 +154,25 @@ impl Declaration {
     fn says_what(&self) -> bool {
         let Self { profile, pre, hold, post, .. } = self;
         profile.is_some() || pre.is_some() || hold.is_some() || post.is_some()
+    }
+
+    // How another declaration wants it, where it says so.
+    fn adopt(&mut self, other: &Self) {
+        self.user = other.user.clone().or(self.user.take());
+        self.timeout = other.timeout.or(self.timeout);
+        self.on_error = other.on_error.or(self.on_error);
+        self.order = if other.order == 0 { self.order } else { other.order };
+    }
+
+    // A hook as this declaration wants it.
+    fn adapt(&self, hook: Hook) -> Hook {
+        let user = self.user.clone().or(hook.command.user);
+        Hook {
+            command: Command { words: hook.command.words, user },
+            timeout: self.timeout.and_then(bounded).unwrap_or(hook.timeout),
+            on_error: self.on_error.unwrap_or(hook.on_error),
+            orders: hook.orders,
+        }
     }
 
     fn hook(&self, words: Vec<String>, timeout: Duration, on_error: OnError) -> Hook {
@@ -264,9 +288,9 @@ mod tests {
         let slower = hooks("postgres:16", &[("stillpoint.hook.timeout", "5m")]).unwrap();
         assert_eq!(slower.profile.unwrap().1.timeout, Duration::from_mins(5));
         let foreign = ("docker-volume-backup.archive-pre", "true");
-        let order = ("stillpoint.hook.order", "2");
-        let both = hooks("postgres:16", &[foreign, order]).unwrap();
-        assert_eq!((both.pre.is_some(), both.order, both.profile), (true, 2, None));
+        let slow = ("stillpoint.hook.timeout", "5m");
+        let both = hooks("postgres:16", &[foreign, slow]).unwrap();
+        assert_eq!((both.pre.unwrap().timeout, both.profile), (Duration::from_mins(5), None));
     }
 
     #[test]
@@ -279,6 +303,10 @@ mod tests {
             Declaration { post: Some(Words::List(vec!["b".to_owned()])), ..Declaration::default() };
         let found = MemberHooks::of(&member, Some(&configured)).unwrap();
         assert_eq!((found.pre, found.post.unwrap().timeout), (None, TIMEOUT));
+        // One that says only how leaves what to the labels.
+        let how = Declaration { user: Some("root".to_owned()), ..Declaration::default() };
+        let found = MemberHooks::of(&member, Some(&how)).unwrap().pre.unwrap();
+        assert_eq!(found.command.user.as_deref(), Some("root"));
     }
 
     #[test]

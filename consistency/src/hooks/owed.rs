@@ -20,6 +20,7 @@ use super::error::HookFailure;
 use super::plan::Planned;
 use super::step;
 use crate::error::chain;
+use crate::needed::same;
 
 /// The file of one run, locked.
 #[derive(Debug)]
@@ -174,7 +175,7 @@ pub async fn settle(platform: &dyn Platform, mut debt: Debt) -> Settled {
     for owed in std::mem::take(&mut debt.commands) {
         let OwedCommand { member, container, command, timeout } = &owed;
         let hook = format!("hook `post` of container `{member}`");
-        let standing = if debt.address == platform.address() {
+        let standing = if same(Path::new(&debt.address), Path::new(platform.address())) {
             platform.standing(container).await.map_err(|error| chain(&error))
         } else {
             Err(format!("it is for the engine at `{}`", debt.address))

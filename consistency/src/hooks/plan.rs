@@ -95,9 +95,10 @@ impl Plan {
         self
     }
 
-    /// Whether there is nothing to run.
+    /// Whether there is nothing to run, and nothing to be told.
     pub fn is_empty(&self) -> bool {
-        self.pre.is_empty() && self.hold.is_empty() && self.post.is_empty()
+        let Self { pre, hold, post, impossible } = self;
+        pre.is_empty() && hold.is_empty() && post.is_empty() && impossible.is_empty()
     }
 
     /// All of it, in the order in which it begins.
@@ -160,7 +161,7 @@ mod tests {
             member("b", Activity::Stopped, &hook),
             member("c", Activity::Paused, &[]),
         ]);
-        assert!(plan.is_empty());
+        assert_eq!(plan.all().count(), 0);
         assert_eq!(plan.impossible, ["container `a` is paused: its hooks cannot run"]);
     }
 }

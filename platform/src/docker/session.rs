@@ -7,7 +7,7 @@ use bollard::container::LogOutput;
 use bollard::errors::Error;
 use bollard::exec::{CreateExecOptions, StartExecResults};
 use futures::{Stream, StreamExt as _};
-use rustix::process::{Pid, Signal, getpgid, kill_process, kill_process_group};
+use rustix::process::{Pid, Signal, getpgid, kill_process_group};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 
 use super::engine::Engine;
@@ -22,6 +22,8 @@ pub(super) struct ContainerSession {
     exec: String,
     input: Pin<Box<dyn AsyncWrite + Send>>,
     output: Pin<Box<dyn Stream<Item = Result<LogOutput, Error>> + Send>>,
+    /// The process group on this host that was sent a signal.
+    group: Option<Pid>,
 }
 
 impl ContainerSession {
@@ -46,7 +48,7 @@ impl ContainerSession {
             return Err(refused(Error::UnsupportedURISchemeError { uri: created.id }));
         };
         let (engine, container) = (engine.clone(), container.to_owned());
-        Ok(Self { engine, container, exec: created.id, input, output })
+        Ok(Self { engine, container, exec: created.id, input, output, group: None })
     }
 }
 
@@ -82,16 +84,17 @@ impl Session for ContainerSession {
 
     // The engine has no call for it, but it runs on this host.
     async fn signal(&mut self, signal: Signal) -> Result<(), PlatformError> {
-        let state = self.engine.client.inspect_exec(&self.exec).await;
-        let state = state.map_err(|error| self.engine.refusal("look at a command", error))?;
-        let pid = state.pid.filter(|_| state.running == Some(true));
-        let pid = pid.and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
-        if let Some(pid) = pid.filter(|pid| is_inside(*pid, &self.container)) {
-            // It leads a group of its own, unless it has gone meanwhile.
-            let _ = match getpgid(Some(pid)) {
-                Ok(group) if group == pid => kill_process_group(pid, signal),
-                _ => kill_process(pid, signal),
-            };
+        if self.group.is_none() {
+            let state = self.engine.client.inspect_exec(&self.exec).await;
+            let state = state.map_err(|error| self.engine.refusal("look at a command", error))?;
+            let pid = state.pid.filter(|_| state.running == Some(true));
+            let pid = pid.and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
+            let pid = pid.filter(|pid| is_inside(*pid, &self.container));
+            // It leads a group of its own, which may outlive it.
+            self.group = pid.filter(|pid| getpgid(Some(*pid)).is_ok_and(|group| group == *pid));
+        }
+        if let Some(group) = self.group {
+            let _ = kill_process_group(group, signal);
         }
         Ok(())
     }

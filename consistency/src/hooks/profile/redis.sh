@@ -20,11 +20,14 @@ in_file=$(field aof_enabled)
 if [ "$in_file" = 0 ] && [ "$(field rdb_last_bgsave_time_sec)" -gt 15 ]; then
     fail "the last save took $(field rdb_last_bgsave_time_sec) s: too long for writers to wait"
 fi
+if [ "$in_file" = 1 ] && [ "$(field aof_rewrite_in_progress)$(field aof_rewrite_scheduled)" != 00 ]; then
+    # It may be the first one, before which there is nothing.
+    fail "the server rewrites its file"
+fi
 trap '"$client" client unpause >/dev/null' EXIT
 trap 'exit 143' TERM INT HUP
 # The pauses end by themselves when nobody comes back.
 order client pause 20000 write
-begun=no
 if [ "$in_file" = 1 ]; then
     # What is acknowledged may still wait for a slow disk.
     while [ "$(field aof_buffer_length)" != 0 ] || [ "$(field aof_pending_bio_fsync)" != 0 ]; do
@@ -32,8 +35,10 @@ if [ "$in_file" = 1 ]; then
     done
     [ "$(field aof_last_write_status)" = ok ] || fail "the server cannot write its file"
 else
-    while [ "$(field rdb_bgsave_in_progress)" = 1 ] || [ "$(field rdb_changes_since_last_save)" != 0 ]; do
+    begun=no
+    while :; do
         if [ "$(field rdb_bgsave_in_progress)" = 0 ]; then
+            [ "$(field rdb_changes_since_last_save)" != 0 ] || break
             [ "$begun" = no ] || fail "the server cannot save, or takes too long"
             order bgsave
             begun=yes
@@ -41,8 +46,9 @@ else
         sleep 0.05
     done
 fi
-before=$(saved)
 order client pause 75000 write
+before=$(saved)
+case $in_file,$before in 1,* | 0,"0 "*) ;; *) fail "something was written meanwhile" ;; esac
 echo held
 cat >/dev/null
 # A file is written by itself, and saved now and then.
