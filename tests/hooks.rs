@@ -8,7 +8,7 @@
 )]
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -46,11 +46,7 @@ impl Subject {
 
     /// What lies in the volume.
     fn files(&self) -> Vec<String> {
-        let entries = fs::read_dir(&self.volume).unwrap();
-        let mut names: Vec<String> =
-            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-        names.sort();
-        names
+        names(&self.volume)
     }
 
     /// What the newest point has of it.
@@ -58,13 +54,7 @@ impl Subject {
         let target = Directory::inside(&lab::btrfs());
         let to = target.join("restored");
         self.world.json(["restore", "latest", "--to", to.to_str().unwrap()]);
-        let restored = to.join(self.volume.strip_prefix("/").unwrap());
-        let mut names: Vec<String> = fs::read_dir(restored)
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
-        names.sort();
-        names
+        names(&to.join(self.volume.strip_prefix("/").unwrap()))
     }
 
     fn wait_for(&self, file: &str) {
@@ -82,6 +72,14 @@ impl Subject {
             sleep(Duration::from_millis(20));
         }
     }
+}
+
+fn names(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).unwrap();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
 }
 
 const HOLD: &str = "touch /data/held; echo held; cat >/dev/null; rm /data/held";

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use consistency::NeverFrozen;
+use consistency::hooks::HookError;
 use format::raw::RawPath;
 use platform::application::{Activity, Application};
 use repository::blocking;
@@ -83,10 +84,10 @@ fn summary(
     platforms: &Platforms,
     never_frozen: &NeverFrozen,
 ) -> ApplicationSummary {
-    let mut refused = refused(&application, platforms);
+    let hooks = platforms.hooks(&application);
+    let mut refused = refused(&application, hooks.as_ref().err());
     refused.extend(never_frozen.refusals(&application));
-    // What is declared wrongly is refused.
-    let hooks = platforms.hooks(&application).unwrap_or_default();
+    let hooks = hooks.unwrap_or_default();
     let member = |m: platform::application::Member| MemberSummary {
         hooks: hooks.all().filter(|hook| hook.member == m.name).map(|hook| hook.name).collect(),
         name: m.name,
@@ -111,12 +112,12 @@ fn summary(
 }
 
 // What a backup with the usual deadline would be refused for, as far as that is known without a freeze.
-fn refused(application: &Application, platforms: &Platforms) -> Vec<String> {
+fn refused(application: &Application, wrong_hooks: Option<&HookError>) -> Vec<String> {
     let mut refused = Vec::new();
     if application.volumes.is_empty() {
         refused.push("it has no volumes that could be saved".to_owned());
     }
-    refused.extend(platforms.hooks(application).err().map(|error| error.to_string()));
+    refused.extend(wrong_hooks.map(HookError::to_string));
     let budget = Deadline::at_most(FREEZE_DEADLINE).budget(application);
     refused.extend(budget.err().map(|error| error.to_string()));
     refused

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use bollard::container::LogOutput;
 use bollard::errors::Error;
 use bollard::exec::{CreateExecOptions, StartExecResults};
+use bollard::models::ExecInspectResponse;
 use futures::{Stream, StreamExt as _};
 use rustix::process::{Pid, Signal, getpgid, kill_process_group};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
@@ -50,6 +51,11 @@ impl ContainerSession {
         let (engine, container) = (engine.clone(), container.to_owned());
         Ok(Self { engine, container, exec: created.id, input, output, group: None })
     }
+
+    async fn state(&mut self) -> Result<ExecInspectResponse, PlatformError> {
+        let state = self.engine.client.inspect_exec(&self.exec).await;
+        state.map_err(|error| self.engine.refusal("look at a command", error))
+    }
 }
 
 #[async_trait]
@@ -77,16 +83,14 @@ impl Session for ContainerSession {
     }
 
     async fn status(&mut self) -> Result<Option<i64>, PlatformError> {
-        let state = self.engine.client.inspect_exec(&self.exec).await;
-        let state = state.map_err(|error| self.engine.refusal("look at a command", error))?;
+        let state = self.state().await?;
         Ok(state.exit_code.filter(|_| state.running != Some(true)))
     }
 
     // The engine has no call for it, but it runs on this host.
     async fn signal(&mut self, signal: Signal) -> Result<(), PlatformError> {
         if self.group.is_none() {
-            let state = self.engine.client.inspect_exec(&self.exec).await;
-            let state = state.map_err(|error| self.engine.refusal("look at a command", error))?;
+            let state = self.state().await?;
             let pid = state.pid.filter(|_| state.running == Some(true));
             let pid = pid.and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
             let pid = pid.filter(|pid| is_inside(*pid, &self.container));
