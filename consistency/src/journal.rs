@@ -54,7 +54,9 @@ impl Journal {
         flock(&file, FlockOperation::NonBlockingLockExclusive)?;
         file.write_all(&text)?;
         file.sync_all()?;
-        fs::rename(&new, &path)?;
+        // Not by renaming: it must never take the place of another one.
+        fs::hard_link(&new, &path)?;
+        fs::remove_file(&new)?;
         File::open(directory)?.sync_all()?;
         Ok(Self { file, path, place, processes: 0 })
     }

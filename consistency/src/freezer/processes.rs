@@ -17,6 +17,8 @@ pub(super) use self::census::{Census, open_proc};
 pub(super) struct Stat {
     pub(super) parent: u32,
     pub(super) state: char,
+    /// Whether it runs nothing of its own any more, and what it holds is being let go.
+    pub(super) exiting: bool,
     /// Clock ticks since boot; with the pid it names a process for good.
     pub(super) started: u64,
 }
@@ -40,6 +42,11 @@ impl Process {
     /// Whether it is there still.
     pub(crate) fn lives(self) -> bool {
         Self::of(self.pid) == Some(self)
+    }
+
+    /// Whether it was killed, and may not have let go yet of all that it held.
+    pub(crate) fn is_ending(self) -> bool {
+        stat(self.pid).is_none_or(|stat| stat.started != self.started || stat.exiting)
     }
 }
 
@@ -115,8 +122,9 @@ fn parse_stat(text: &[u8]) -> Option<Stat> {
     let mut fields = rest.split_ascii_whitespace();
     let state = fields.next()?.chars().next()?;
     let parent = fields.next()?.parse().ok()?;
-    let started = fields.nth(STARTED_AFTER_PARENT)?.parse().ok()?;
-    Some(Stat { parent, state, started })
+    let flags: u32 = fields.nth(FLAGS_AFTER_PARENT)?.parse().ok()?;
+    let started = fields.nth(STARTED_AFTER_FLAGS)?.parse().ok()?;
+    Some(Stat { parent, state, exiting: flags & PF_EXITING != 0, started })
 }
 
 fn parse_switches(status: &str) -> u64 {
@@ -127,8 +135,11 @@ fn parse_switches(status: &str) -> u64 {
     status.lines().filter_map(count).sum::<u64>()
 }
 
-// `ppid` is field 4 and `starttime` field 22 of proc_pid_stat(5).
-const STARTED_AFTER_PARENT: usize = 22 - 4 - 1;
+// `ppid` is field 4, `flags` field 9 and `starttime` field 22 of proc_pid_stat(5).
+const FLAGS_AFTER_PARENT: usize = 9 - 4 - 1;
+const STARTED_AFTER_FLAGS: usize = 22 - 9 - 1;
+// From `linux/sched.h`.
+const PF_EXITING: u32 = 0x4;
 
 #[cfg(test)]
 mod tests {
@@ -137,7 +148,7 @@ mod tests {
     #[test]
     fn a_name_with_parentheses_does_not_mislead() {
         let text = b"12 (a) R (b\n) T 7 1 1 0 -1 4 0 0 0 0 1 2 3 4 20 0 1 0 987654 8 9";
-        let expected = Stat { parent: 7, state: 'T', started: 987_654 };
+        let expected = Stat { parent: 7, state: 'T', exiting: true, started: 987_654 };
         assert_eq!(parse_stat(text), Some(expected));
     }
 
@@ -166,7 +177,8 @@ mod tests {
     #[test]
     fn a_namesake_is_another_process() {
         let own = Process::of(std::process::id()).unwrap();
-        assert!(own.lives());
-        assert!(!Process { started: own.started + 1, ..own }.lives());
+        assert!(own.lives() && !own.is_ending());
+        let other = Process { started: own.started + 1, ..own };
+        assert!(!other.lives() && other.is_ending());
     }
 }

@@ -91,7 +91,7 @@ pub(crate) fn sweep_one(path: &Path, which: Which, swept: &mut Swept) -> Sweep {
 
 fn try_sweep(path: &Path, which: Which, swept: &mut Swept) -> io::Result<Sweep> {
     let file = OpenOptions::new().read(true).write(true).open(path)?;
-    let locked = lock(&file);
+    let mut locked = lock(&file);
     if path.extension().is_some_and(|extension| extension == NEW) {
         // Nothing is frozen before it has its name.
         return if locked { remove(path).map(|()| Sweep::Done) } else { Ok(Sweep::Busy) };
@@ -99,6 +99,11 @@ fn try_sweep(path: &Path, which: Which, swept: &mut Swept) -> io::Result<Sweep> 
     let mut content = read(&file)?;
     if content.header.boot != boot()? {
         return remove(path).map(|()| Sweep::Done);
+    }
+    if !locked && content.header.warden.is_ending() {
+        // The kernel takes its time with what it kills; the marks are final by now.
+        locked = await_lock(&file);
+        content = read_again(path)?;
     }
     if !locked {
         let overdue = content.until.is_some_and(|until| until.after(GRACE) <= Moment::now());
@@ -110,7 +115,7 @@ fn try_sweep(path: &Path, which: Which, swept: &mut Swept) -> io::Result<Sweep> 
             // It thawed everything itself.
             return Ok(Sweep::Done);
         }
-        content = read(&OpenOptions::new().read(true).open(path)?)?;
+        content = read_again(path)?;
     }
     let failures = swept.failures.len();
     thaw(&content, swept);
@@ -131,13 +136,20 @@ fn end_warden(warden: Process, journal: &File) {
             return;
         }
         let _ = pidfd_send_signal(&handle, signal);
-        for _ in 0..END_TRIES {
-            if lock(journal) {
-                return;
-            }
-            thread::sleep(END_PAUSE);
+        if await_lock(journal) {
+            return;
         }
     }
+}
+
+fn await_lock(journal: &File) -> bool {
+    for _ in 0..END_TRIES {
+        if lock(journal) {
+            return true;
+        }
+        thread::sleep(END_PAUSE);
+    }
+    false
 }
 
 fn thaw(content: &Content, swept: &mut Swept) {
@@ -204,6 +216,10 @@ fn tell(swept: &mut Swept, target: String, mut thaw: impl FnMut() -> Result<bool
         thread::sleep(THAW_PAUSE);
     }
     swept.failures.push(format!("`{target}` may be frozen: {reason}"));
+}
+
+fn read_again(path: &Path) -> io::Result<Content> {
+    read(&OpenOptions::new().read(true).open(path)?)
 }
 
 fn lock(file: &File) -> bool {

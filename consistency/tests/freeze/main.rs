@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use consistency::journal::{Swept, Which, sweep};
 use consistency::{ConsistencyError, GroupSnapshot, VolumeSnapshot, take};
+use format::ids::PointId;
 use format::manifest::Level;
 use platform::application::{Activity, FreezeTarget};
 use rustix::process::{Pid, Signal, kill_process};
@@ -242,7 +243,7 @@ fn both_killed_at_any_moment_leave_nothing_frozen_after_a_sweep() {
         kill(&World::wardens_of(service.id()));
         service.kill().unwrap();
         service.wait().unwrap();
-        // The kernel takes its time with a process that it kills; until then its lock is held.
+        // The kernel takes its time with a process that it kills; it may still hold its lock then.
         assert!(soon(|| World::wardens().is_empty()), "round {round}");
         frozen += u32::from(world.is_frozen(0));
         let start = Instant::now();
@@ -250,7 +251,7 @@ fn both_killed_at_any_moment_leave_nothing_frozen_after_a_sweep() {
         longest = longest.max(start.elapsed());
         assert_eq!(swept.failures, [""; 0], "round {round}");
         thawed += swept.thawed.len();
-        assert!(soon(|| !world.is_frozen(0)), "round {round}");
+        assert!(soon(|| !world.is_frozen(0)), "round {round}: {}", world.traces());
         // One that was still being started when its service died ends by itself.
         let journals = || fs::read_dir(world.journals()).map_or(0, Iterator::count);
         assert!(soon(|| journals() == 0), "round {round}");
@@ -273,9 +274,9 @@ fn either_killed_at_any_moment_leaves_nothing_frozen() {
             let wardens = World::wardens_of(service.id());
             kill(&wardens);
         }
-        assert!(soon(|| !world.is_frozen(0) && !world.is_frozen(1)), "round {round}");
+        let thawed = soon(|| !world.is_frozen(0) && !world.is_frozen(1));
+        assert!(thawed, "round {round}: {}", world.traces());
         service.wait().unwrap();
-        // The next one has the same run, and so the same journal.
         assert!(soon(|| World::wardens().is_empty()), "round {round}");
     }
 }
@@ -408,6 +409,13 @@ fn wait_for_the_freeze(world: &World, round: u32) {
     }
 }
 
+// Each service has a run of its own, as in life: a journal is named after it.
+fn run_of(service: u32) -> PointId {
+    let mut bytes = [0xdd; 16];
+    bytes[..4].copy_from_slice(&service.to_le_bytes());
+    PointId::new(bytes)
+}
+
 // What the killed service does: a freeze of some cgroups while the directories are copied.
 fn take_for_a_test(targets: &[&str], scratch: &Path) -> ExitCode {
     let mut world = World::within(scratch, &[]);
@@ -429,7 +437,7 @@ fn take_for_a_test(targets: &[&str], scratch: &Path) -> ExitCode {
         });
     }
     let mut request = world.request();
-    request.run = format::ids::PointId::new([0xdd; 16]);
+    request.run = run_of(std::process::id());
     request.deadline = Duration::from_millis(600);
     request.warden.journals = scratch.join("journals");
     match take(&request) {

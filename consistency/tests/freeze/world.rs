@@ -181,6 +181,25 @@ impl World {
         (0..self.writers.len()).all(|member| soon(|| !self.is_frozen(member)))
     }
 
+    /// What can be seen of members, journals and wardens, for whoever has to find out what went wrong.
+    pub(crate) fn traces(&self) -> String {
+        let member = |(number, writer): (usize, &Writer)| {
+            let stat = fs::read_to_string(format!("/proc/{}/stat", writer.child.id()));
+            let cgroup = writer.cgroup.as_ref();
+            let file = |name| cgroup.map(|path| fs::read_to_string(path.join(name)));
+            let (told, events) = (file("cgroup.freeze"), file("cgroup.events"));
+            format!("m{number}: {stat:?}, freeze {told:?}, events {events:?}")
+        };
+        let journal = |entry: fs::DirEntry| {
+            let bytes = fs::read(entry.path()).unwrap_or_default();
+            format!("{}: {}", entry.path().display(), String::from_utf8_lossy(&bytes))
+        };
+        let members = self.writers.iter().enumerate().map(member);
+        let journals = fs::read_dir(self.journals()).into_iter().flatten().flatten().map(journal);
+        let wardens = [format!("wardens {:?}", Self::wardens())];
+        members.chain(journals).chain(wardens).collect::<Vec<_>>().join("\n")
+    }
+
     /// The processes that guard a freeze of ours.
     pub(crate) fn wardens() -> Vec<Pid> {
         let pids = fs::read_dir("/proc").unwrap().flatten();
