@@ -97,6 +97,7 @@ fn a_freeze_that_takes_too_long_is_given_up() {
         &name,
         [
             tests::containers::belongs_to(&name),
+            "--label=stillpoint.driver=copy".into(),
             tests::containers::bind(&volume, "/volume"),
             tests::containers::BUSYBOX.into(),
             "sh".into(),

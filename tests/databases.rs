@@ -34,6 +34,11 @@ fn databases_on_xfs_recover_from_every_point() {
     recover_from_every_point(&lab::xfs());
 }
 
+#[test]
+fn databases_on_ext4_recover_from_every_point() {
+    recover_from_every_point(&std::env::temp_dir());
+}
+
 /// A restore point and what Redis had counted before and after it was taken.
 struct Point {
     id: String,

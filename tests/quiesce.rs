@@ -39,7 +39,8 @@ fn a_trial_tells_how_long_everything_stood_still_and_makes_no_snapshot() {
     fs::write(files.join("file"), [7; 3000]).unwrap();
     let name = unique("trial");
     let containers = ["db", "web"].map(|member| {
-        let volumes = [bind(&data, "/data"), bind(&files, "/files")];
+        let copied = "--label=stillpoint.driver=/files=copy";
+        let volumes = [bind(&data, "/data"), bind(&files, "/files"), copied.to_owned()];
         idle(&format!("{name}-{member}"), &name, &volumes.each_ref().map(String::as_str))
     });
     let before = homes();

@@ -67,8 +67,18 @@ fn fifty_containers_on_xfs_agree_in_every_point() {
 }
 
 #[test]
+fn two_containers_on_ext4_agree_in_every_point() {
+    always_agree(2, "live", &std::env::temp_dir());
+}
+
+#[test]
 fn ten_containers_on_ext4_agree_in_every_point() {
-    always_agree(10, "copy", &std::env::temp_dir());
+    always_agree(10, "live", &std::env::temp_dir());
+}
+
+#[test]
+fn fifty_containers_on_ext4_agree_in_every_point() {
+    always_agree(50, "live", &std::env::temp_dir());
 }
 
 #[test]

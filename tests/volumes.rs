@@ -24,7 +24,7 @@ use tests::{every_kind, lab};
 #[test]
 fn each_filesystem_has_its_driver_and_every_kind_of_file_survives_it() {
     for (parent, driver) in
-        [(lab::btrfs(), "btrfs"), (lab::xfs(), "reflink"), (std::env::temp_dir(), "copy")]
+        [(lab::btrfs(), "btrfs"), (lab::xfs(), "reflink"), (std::env::temp_dir(), "live")]
     {
         let directory = Directory::inside(&parent);
         let volume = directory.volume("volume");
@@ -40,7 +40,7 @@ fn each_filesystem_has_its_driver_and_every_kind_of_file_survives_it() {
 
 #[test]
 fn a_copy_is_of_one_instant_too() {
-    let application = Sequence::start(2, &std::env::temp_dir());
+    let application = Sequence::with(2, &std::env::temp_dir(), &["--label=stillpoint.driver=copy"]);
     let world = World::new();
     for round in 0..3 {
         let report = back_up(&world, application.name());
@@ -48,6 +48,35 @@ fn a_copy_is_of_one_instant_too() {
         let target = world.path(&round.to_string());
         restore(&world, &target);
         sequence::check(&application.restored(&target)).unwrap();
+    }
+}
+
+#[test]
+fn a_driver_can_be_asked_for_where_it_works() {
+    for (parent, possible) in [
+        (lab::btrfs(), &["btrfs", "reflink", "live", "copy"][..]),
+        (lab::xfs(), &["reflink", "live", "copy"]),
+        (std::env::temp_dir(), &["live", "copy"]),
+    ] {
+        let directory = Directory::inside(&parent);
+        let volume = directory.volume("volume");
+        every_kind::make(&volume.join("tree"));
+        for driver in ["btrfs", "reflink", "live", "copy", "zfs"] {
+            let application =
+                idle_with(&volume, &[&format!("--label=stillpoint.driver=/volume={driver}")]);
+            let world = World::new();
+            if possible.contains(&driver) {
+                let seen = world.json(["apps"]);
+                assert!(seen.to_string().contains(&format!("\"driver\":\"{driver}\"")), "{seen}");
+                let report = back_up(&world, application.name());
+                assert_eq!(drivers(&report), [driver], "{report}");
+                restores(&world, &volume, &directory.join(driver));
+            } else {
+                let refused = world.stillpoint(["backup", application.name()]);
+                refused.failed(1, format!("`{driver}`"));
+                assert!(!application.freezer().is_frozen());
+            }
+        }
     }
 }
 
@@ -127,19 +156,22 @@ fn somebody_else_who_only_reads_does_not_lower_the_level() {
 }
 
 #[test]
-fn a_volume_that_cannot_be_snapshotted_is_named_and_the_application_runs_on() {
+fn a_volume_that_cannot_be_snapshotted_is_read_in_the_freeze_unless_a_snapshot_was_asked_for() {
     let filesystem = Filesystem::btrfs(128);
     let volume = filesystem.path().join("volume");
     subvolume(&volume);
     fs::write(volume.join("file"), "content").unwrap();
     run(Command::new("mount").args(["-o", "remount,ro"]).arg(filesystem.path()));
-    let healthy = Directory::inside(&lab::btrfs());
-    let counted = healthy.volume("counted");
-    let application = counting(&counted, &volume);
     let world = World::new();
+    let application = idle_with(&volume, &["--label=stillpoint.driver=btrfs"]);
     world.stillpoint(["backup", application.name()]).failed(1, volume.to_string_lossy());
-    counts_on(&application, &counted);
+    assert!(!application.freezer().is_frozen());
     assert_eq!(world.json(["points"]), Value::Array(Vec::new()));
+    drop(application);
+    let application = idle(&volume);
+    let report = back_up(&world, application.name());
+    assert_eq!(drivers(&report), ["live"], "{report}");
+    restores(&world, &volume, &world.path("target"));
 }
 
 #[test]
@@ -182,9 +214,14 @@ fn the_volume_of_a_stopped_container_is_saved() {
 
 /// An application of one container, of the same name, that does nothing.
 fn idle(volume: &Path) -> Container {
+    idle_with(volume, &[])
+}
+
+fn idle_with(volume: &Path, options: &[&str]) -> Container {
     let name = unique("idle");
     let (label, mount) = (belongs_to(&name), bind(volume, "/volume"));
-    Container::run(&name, [label.as_str(), mount.as_str(), BUSYBOX, "sleep", "600"])
+    let arguments = [&[label.as_str(), &mount], options, &[BUSYBOX, "sleep", "600"]].concat();
+    Container::run(&name, arguments)
 }
 
 /// An application of one container that counts in the first volume.

@@ -39,7 +39,6 @@ impl Subject {
     }
 
     fn with(large_files: usize, options: &[&str]) -> Self {
-        // Neither snapshots nor reflinks there: it is copied.
         let directory = Directory::inside(&std::env::temp_dir());
         let large = directory.volume("large");
         let noise = tests::every_kind::noise(5, LARGE_BYTES);
@@ -52,7 +51,9 @@ impl Subject {
             let volume = bind(&directory.volume(what), "/volume");
             let large = bind(&large, "/large");
             let writer = "while :; do echo >>/volume/log; sleep 0.01; done";
-            let mounts = [label.as_str(), &volume, &large];
+            // So that the window takes its time.
+            let copied = "--label=stillpoint.driver=/large=copy";
+            let mounts = [label.as_str(), copied, &volume, &large];
             let arguments = [&mounts, options, &[BUSYBOX, "sh", "-c", writer]].concat();
             Container::run(&format!("{name}-{what}"), arguments)
         };

@@ -46,6 +46,7 @@ impl Display {
             );
             match progress.stage() {
                 Stage::Preparing => "preparing".to_owned(),
+                Stage::ReadingAhead => format!("reading what changes: {counts}"),
                 Stage::Freezing => "freezing and snapshotting".to_owned(),
                 Stage::Uploading(volume) => format!("storing {volume}: {counts}"),
                 Stage::Committing => format!("committing: {counts}"),

@@ -123,10 +123,7 @@ mod tests {
             name: "shop".to_owned(),
             platform: "test",
             members: watches.into_iter().enumerate().map(member).collect(),
-            volumes: Vec::new(),
-            left_out: Vec::new(),
-            missing: Vec::new(),
-            definition: serde_json::Value::Null,
+            ..Application::default()
         }
     }
 

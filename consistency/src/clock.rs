@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use format::tree::FileTime;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +43,13 @@ impl Moment {
     pub(crate) fn wait_from(self, now: Self) -> Duration {
         Duration::from_micros(self.micros_since(now))
     }
+}
+
+/// This moment as filesystems stamp it.
+pub(crate) fn file_time() -> FileTime {
+    let time = clock_gettime(ClockId::Realtime);
+    let nanoseconds = u32::try_from(time.tv_nsec).unwrap_or(0);
+    FileTime { seconds: time.tv_sec, nanoseconds }
 }
 
 /// A duration in whole microseconds.

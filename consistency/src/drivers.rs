@@ -2,25 +2,30 @@
 //!
 //! [`Plan::prepare`] does whatever can be done before the freeze; [`Plan::take`] is what remains.
 
+mod assemble;
 mod btrfs;
 mod clone;
+mod draft;
 mod ioctl;
 mod plan;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::os::fd::BorrowedFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use format::raw::RawPath;
 use platform::application::{FileTree, Volume};
+use platform::driver::Driver;
 use rustix::fs::syncfs;
 
 pub(crate) use self::plan::{Plan, in_place};
 use crate::clock::Moment;
 use crate::error::SnapshotError;
+use crate::still::StillReader;
 
 /// Deletes the subvolume `name` of a directory; `INVAL` and the like when it is none.
 pub(crate) fn destroy_subvolume(dir: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result<()> {
@@ -35,6 +40,8 @@ pub(crate) struct Taken {
     pub(crate) tree: FileTree,
     pub(crate) begin: Moment,
     pub(crate) end: Moment,
+    /// Whether some of it lies where it is used, and was read there.
+    unmade: bool,
 }
 
 /// Which volume could not be snapshotted, and why.
@@ -53,6 +60,23 @@ struct Job {
     name: String,
     /// The first volume that needs it.
     volume: usize,
+    /// What was made of it before the freeze.
+    draft: Mutex<Option<clone::Clone>>,
+}
+
+impl Job {
+    // Of a tree that can be cloned now and brought up to date in the freeze.
+    fn drafted(&self) -> Option<&clone::Recipe> {
+        match &self.work {
+            Work::Clone(recipe) if recipe.reflink => Some(recipe),
+            Work::Clone(_) | Work::Subvolume(_) => None,
+        }
+    }
+
+    fn draft(&self) -> MutexGuard<'_, Option<clone::Clone>> {
+        // What is known of a clone is right after every step.
+        self.draft.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[derive(Debug)]
@@ -67,12 +91,19 @@ struct Piece {
     volume: usize,
     /// Where it belongs below the root of the volume; empty for the root itself.
     below: PathBuf,
-    driver: &'static str,
-    job: usize,
-    /// Where it lies below what the job snapshots.
-    inside: PathBuf,
+    driver: Driver,
+    files: Files,
     /// Paths below the root of the volume that are no part of it.
     hidden: Vec<PathBuf>,
+}
+
+/// Where the files of a piece are found.
+#[derive(Debug)]
+enum Files {
+    /// In what this job makes, at this path.
+    Made { job: usize, inside: PathBuf },
+    /// Where they are used: no snapshot is made of them.
+    There(PathBuf),
 }
 
 #[derive(Debug)]
@@ -85,36 +116,59 @@ struct Done {
 }
 
 impl Plan {
-    /// Writes out what is dirty, so that little is left to write inside the freeze.
+    /// Writes out what is dirty, so that little is left to write inside the freeze, and so that
+    /// whatever is written from then on leaves another stamp.
     pub(crate) fn sync(&self) {
+        let mut settled = true;
         for place in &self.places {
-            // Only a matter of speed.
-            let _ = syncfs(place.dir());
+            if let Err(error) = syncfs(place.dir()) {
+                let directory = place.path("");
+                tracing::warn!(%error, "the filesystem of `{}` cannot write", directory.display());
+                settled = false;
+            }
+        }
+        self.settled.store(settled, Ordering::Relaxed);
+        for piece in &self.pieces {
+            if let Files::There(path) = &piece.files {
+                // Only a matter of speed: whoever reads it does so, too.
+                let _ = File::open(path).map(syncfs);
+            }
         }
     }
 
-    /// Makes all snapshots, several at a time; the first that fails ends the others.
+    /// Whether that was possible wherever snapshots are put; if not, no stamp can be relied on.
+    fn is_settled(&self) -> bool {
+        self.settled.load(Ordering::Relaxed)
+    }
+
+    /// The numbers of the volumes that are read where they are used, at least in part.
+    pub(crate) fn unmade(&self) -> BTreeSet<usize> {
+        let unmade = self.pieces.iter().filter(|piece| matches!(piece.files, Files::There(_)));
+        unmade.map(|piece| piece.volume).collect()
+    }
+
+    /// Makes all snapshots, several at a time; the first that fails ends the others. Then has those
+    /// volumes read that there is no snapshot of.
     pub(crate) fn take(
         &self,
         volumes: &[Volume],
-        abandoned: &AtomicBool,
+        reader: Option<&dyn StillReader>,
+        abandoned: &Arc<AtomicBool>,
     ) -> Result<Vec<Taken>, Failure> {
-        let next = AtomicUsize::new(0);
+        let mut taken = self.make(volumes, abandoned)?;
+        read(&mut taken, reader, abandoned)?;
+        Ok(taken)
+    }
+
+    fn make(&self, volumes: &[Volume], abandoned: &AtomicBool) -> Result<Vec<Taken>, Failure> {
         let results: Vec<_> = self.jobs.iter().map(|_| Mutex::new(None)).collect();
-        let work = || {
-            while let Some((job, result)) = nth(&self.jobs, &results, &next) {
-                let done = self.perform(job, abandoned);
-                if done.is_err() {
-                    abandoned.store(true, Ordering::Relaxed);
-                }
-                *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
+        let both: Vec<_> = self.jobs.iter().zip(&results).collect();
+        each(&both, |(job, result)| {
+            let done = self.perform(job, abandoned);
+            if done.is_err() {
+                abandoned.store(true, Ordering::Relaxed);
             }
-        };
-        thread::scope(|scope| {
-            for _ in 1..self.jobs.len().min(THREADS_MAX) {
-                scope.spawn(work);
-            }
-            work();
+            *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
         });
         let mut done = Vec::new();
         let mut failure = None;
@@ -145,62 +199,57 @@ impl Plan {
         let (family, originals) = match &job.work {
             Work::Subvolume(subvolume) => (subvolume.snapshot(place, &job.name)?, None),
             Work::Clone(recipe) => {
-                let originals = clone::clone(recipe, place.dir(), &job.name, abandoned)?;
+                let target = (place.dir(), job.name.as_str());
+                let draft = job.draft().take();
+                let mut clone = match draft {
+                    Some(draft) => draft,
+                    None => clone::Clone::begin(recipe, target.0, target.1)?,
+                };
+                clone.update(recipe, target, clone::Mode::Final(abandoned))?;
+                let settled = self.is_settled();
+                let originals =
+                    if settled { clone.into_originals() } else { clone::Originals::default() };
                 let root = place.path(&job.name);
                 (btrfs::Family { root, nested: BTreeMap::new() }, Some(originals))
             }
         };
         Ok(Done { family, originals, begin, end: Moment::now() })
     }
-
-    fn assemble(&self, volumes: &[Volume], done: &[Done]) -> Vec<Taken> {
-        let assembled = volumes.iter().enumerate().filter_map(|(number, volume)| {
-            let pieces = self.pieces.iter().filter(|piece| piece.volume == number);
-            let parts = pieces.filter_map(|piece| Some((piece, done.get(piece.job)?)));
-            let mut taken: Option<Taken> = None;
-            for (piece, done) in parts {
-                let root = join(&done.family.root, &piece.inside);
-                let taken = taken.get_or_insert_with(|| Taken {
-                    name: volume.name.clone(),
-                    driver: piece.driver,
-                    tree: FileTree { root: root.clone(), ..FileTree::default() },
-                    begin: done.begin,
-                    end: done.end,
-                });
-                taken.begin = taken.begin.min(done.begin);
-                taken.end = taken.end.max(done.end);
-                if let Some(originals) = &done.originals {
-                    let all = taken.tree.originals.get_or_insert_default();
-                    Arc::make_mut(all).extend(originals);
-                }
-                graft(&mut taken.tree, piece, &root, &done.family);
-            }
-            taken
-        });
-        assembled.collect()
-    }
 }
 
-fn graft(tree: &mut FileTree, piece: &Piece, root: &Path, family: &btrfs::Family) {
-    if !piece.below.as_os_str().is_empty() {
-        tree.grafts.insert(piece.below.clone(), root.to_owned());
+// Has everything read that lies where it is used.
+fn read(
+    taken: &mut [Taken],
+    reader: Option<&dyn StillReader>,
+    abandoned: &Arc<AtomicBool>,
+) -> Result<(), Failure> {
+    let unmade: Vec<_> = taken.iter_mut().filter(|taken| taken.unmade).collect();
+    let Some(first) = unmade.first().map(|taken| taken.name.clone()) else { return Ok(()) };
+    let files = unmade.iter().map(|taken| (taken.name.clone(), taken.tree.clone())).collect();
+    let nobody = || Err("nobody is there to read it".into());
+    let read = reader.map_or_else(nobody, |reader| reader.read(files, abandoned));
+    read.map_err(|source| Failure { volume: first, error: SnapshotError::Unread { source } })?;
+    let end = Moment::now();
+    for taken in unmade {
+        taken.end = end;
     }
-    for (path, snapshot) in &family.nested {
-        if let Ok(path) = path.strip_prefix(&piece.inside) {
-            tree.grafts.insert(join(&piece.below, path), snapshot.clone());
+    Ok(())
+}
+
+// Several at a time, each once.
+fn each<T: Sync>(items: &[T], work: impl Fn(&T) + Sync) {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+            work(item);
         }
-    }
-    tree.hidden.extend(piece.hidden.iter().cloned());
-}
-
-// Joining an empty path would add a slash, and a file with a slash is no file.
-fn join(path: &Path, below: &Path) -> PathBuf {
-    if below.as_os_str().is_empty() { path.to_owned() } else { path.join(below) }
-}
-
-fn nth<'a, A, B>(a: &'a [A], b: &'a [B], next: &AtomicUsize) -> Option<(&'a A, &'a B)> {
-    let number = next.fetch_add(1, Ordering::Relaxed);
-    a.get(number).zip(b.get(number))
+    };
+    thread::scope(|scope| {
+        for _ in 1..items.len().min(THREADS_MAX) {
+            scope.spawn(work);
+        }
+        work();
+    });
 }
 
 const THREADS_MAX: usize = 8;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use format::raw::RawPath;
+use platform::driver::Driver;
 use thiserror::Error;
 
 /// Why there is no group snapshot. Whatever the reason, everything was thawed, unless it is
@@ -90,6 +91,22 @@ pub enum SnapshotError {
         path: PathBuf,
         /// What the operating system said.
         source: io::Error,
+    },
+    /// A driver that was asked for does not work there.
+    #[error("`{driver}` cannot be used: `{}` is on {filesystem}", path.display())]
+    NotPossible {
+        /// The driver.
+        driver: Driver,
+        /// What was to be snapshotted.
+        path: PathBuf,
+        /// The type of its filesystem.
+        filesystem: String,
+    },
+    /// It was to be read while everything stood still, and could not be.
+    #[error("it could not be read while everything stood still")]
+    Unread {
+        /// Why not.
+        source: Box<dyn Error + Send + Sync>,
     },
     /// There is nowhere to put a snapshot.
     #[error("no directory on the filesystem of `{}` can be written", path.display())]

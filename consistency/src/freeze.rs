@@ -7,20 +7,22 @@ mod units;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use format::evidence::{Evidence, MemberEvidence, VolumeEvidence};
 use format::ids::PointId;
-use platform::application::{Activity, Application};
+use platform::application::{Activity, Application, Volume};
 
 use self::looks::Looks;
 use self::record::Record;
-use self::units::Units;
+pub(crate) use self::units::Units;
 use crate::clock::{Moment, micros};
 use crate::drivers::{Failure, Plan, Taken, in_place};
 use crate::error::{ConsistencyError, WardenSaid};
 use crate::group::{Cause, MemberIndex, Outcome};
 use crate::snapshot::{GroupSnapshot, VolumeSnapshot};
+use crate::still::StillReader;
 use crate::warden::WardenProgram;
 
 /// What to freeze and snapshot.
@@ -36,12 +38,35 @@ pub struct Request {
     pub warden: WardenProgram,
     /// The sockets of engines that must not be frozen.
     pub engine_sockets: Vec<PathBuf>,
+    /// Who reads the volumes that no snapshot can be made of.
+    pub reader: Option<Arc<dyn StillReader>>,
     /// Whether to freeze. If not, the volumes are read where they are, and the level is `fuzzy`.
     pub freeze: bool,
 }
 
 /// How long a freeze may last unless it is said otherwise.
 pub const DEADLINE_DEFAULT: Duration = Duration::from_secs(10);
+
+/// What the snapshots of an application need that can be made before its freeze. Dropping it removes
+/// it.
+#[must_use = "it is removed when this is dropped"]
+#[derive(Debug)]
+pub struct Prepared(Plan);
+
+impl Prepared {
+    /// Does again what depends on what changed meanwhile, so that less is left for the freeze.
+    pub fn refresh(&self) {
+        self.0.draft_again();
+    }
+}
+
+/// Makes ready for the snapshots of these volumes while they are used. That may take long: trees that
+/// will be cloned are cloned once already.
+pub fn prepare(volumes: &[Volume], run: PointId) -> Result<Prepared, ConsistencyError> {
+    let plan = Plan::prepare(volumes, run).map_err(not_taken)?;
+    plan.draft();
+    Ok(Prepared(plan))
+}
 
 /// Freezes every container, snapshots every volume while all stand still, and thaws.
 ///
@@ -51,8 +76,16 @@ pub fn take(request: &Request) -> Result<GroupSnapshot, ConsistencyError> {
     if !request.freeze {
         return read_in_place(&request.application);
     }
+    take_prepared(request, prepare(&request.application.volumes, request.run)?)
+}
+
+/// The same, with what was made ready for the same volumes in the same order and the same run.
+pub fn take_prepared(
+    request: &Request,
+    prepared: Prepared,
+) -> Result<GroupSnapshot, ConsistencyError> {
     let units = Units::of(&request.application)?;
-    let plan = Plan::prepare(&request.application.volumes, request.run).map_err(not_taken)?;
+    let Prepared(plan) = prepared;
     plan.sync();
     let looks = Looks::open(&units)?;
     let warden = course::arm(request, &units)?;

@@ -24,13 +24,17 @@ mod needed;
 mod outlook;
 mod places;
 mod rehearsal;
+mod rounds;
 mod snapshot;
+mod still;
 pub mod warden;
 
 pub use budget::{BUDGET_MIN, Because, Budget, BudgetError, budget};
 pub use error::ConsistencyError;
-pub use freeze::{DEADLINE_DEFAULT, Request, take};
+pub use freeze::{DEADLINE_DEFAULT, Prepared, Request, prepare, take, take_prepared};
 pub use outlook::{NeverFrozen, likely_driver};
 pub use places::sweep;
 pub use rehearsal::{Rehearsal, rehearse};
+pub use rounds::another_round_helps;
 pub use snapshot::{GroupSnapshot, Verdict, VolumeSnapshot};
+pub use still::{StillReader, without_snapshot};

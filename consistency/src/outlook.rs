@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use platform::application::{Activity, Application, Member};
+use platform::application::{Activity, Application, Member, Volume};
+use platform::driver::Driver;
 use platform::files::mounts::MountTable;
 
 use crate::error::chain;
@@ -36,18 +37,22 @@ impl NeverFrozen {
     }
 }
 
-/// The driver that a backup of this path would most likely choose, from the type of its
-/// filesystem alone; `None` when no mounted filesystem holds it.
+/// The driver that a backup of this volume would use: the one that was asked for, or most likely the
+/// one that the type of its filesystem allows; `None` when no mounted filesystem holds it.
 ///
 /// A backup itself tries whether files can be cloned, which this does not.
-pub fn likely_driver(source: &Path) -> Option<&'static str> {
+pub fn likely_driver(volume: &Volume) -> Option<&'static str> {
+    if let Some(wanted) = volume.driver {
+        return Some(wanted.name());
+    }
     let table = MountTable::read().ok()?;
-    let path = source.canonicalize().ok()?;
-    Some(match table.holding(&path)?.filesystem.as_str() {
-        "btrfs" => "btrfs",
-        "xfs" | "bcachefs" | "ocfs2" => "reflink",
-        _ => "copy",
-    })
+    let path = volume.source.canonicalize().ok()?;
+    let likely = match table.holding(&path)?.filesystem.as_str() {
+        "btrfs" => Driver::Btrfs,
+        "xfs" | "bcachefs" | "ocfs2" => Driver::Reflink,
+        _ => Driver::Live,
+    };
+    Some(likely.name())
 }
 
 #[cfg(test)]
@@ -62,10 +67,7 @@ mod tests {
             name: "shop".to_owned(),
             platform: "test",
             members: vec![member],
-            volumes: Vec::new(),
-            left_out: Vec::new(),
-            missing: Vec::new(),
-            definition: serde_json::Value::Null,
+            ..Application::default()
         }
     }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use format::raw::RawPath;
+use platform::driver::Driver;
 
 use crate::drivers::Plan;
 use crate::error::ConsistencyError;
@@ -16,6 +17,8 @@ pub struct Rehearsal {
     pub drivers: Vec<(RawPath, &'static str)>,
     /// What a backup would copy while everything stands still.
     pub copied: Vec<PathBuf>,
+    /// What it would read then, as far as it changed since it was read shortly before.
+    pub read: Vec<PathBuf>,
     /// What a backup would leave out, a sentence each; and what could not be cleared away.
     pub remarks: Vec<String>,
     /// The freeze; it has no volumes.
@@ -30,10 +33,11 @@ pub fn rehearse(request: &Request) -> Result<Rehearsal, ConsistencyError> {
     let volumes = &request.application.volumes;
     let plan = Plan::prepare(volumes, request.run).map_err(not_taken)?;
     plan.sync();
-    let (drivers, copied) = (plan.drivers(volumes), plan.copied(volumes));
+    let drivers = plan.drivers(volumes);
+    let [copied, read] = [Driver::Copy, Driver::Live].map(|driver| plan.parts(volumes, driver));
     let mut remarks = plan.remarks().to_vec();
     remarks.extend(plan.remove());
     let mut bare = request.clone();
     bare.application.volumes.clear();
-    Ok(Rehearsal { drivers, copied, remarks, freeze: take(&bare)? })
+    Ok(Rehearsal { drivers, copied, read, remarks, freeze: take(&bare)? })
 }

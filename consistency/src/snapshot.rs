@@ -33,7 +33,8 @@ pub struct GroupSnapshot {
 pub struct VolumeSnapshot {
     /// The volume's name.
     pub name: RawPath,
-    /// How it was snapshotted: `btrfs`, `reflink`, `copy`, or `none` where it is read in place.
+    /// How it was snapshotted: `btrfs`, `reflink`, `copy`, `live` where it is read while everything
+    /// stands still, or `none` where it is read in place.
     pub driver: &'static str,
     /// The files. Paths in `grafts` and `hidden` are relative to the root.
     pub tree: FileTree,
@@ -164,15 +165,14 @@ mod tests {
             source: "/data".into(),
             mounts: Vec::new(),
             outside_writers: Vec::new(),
+            driver: None,
         };
         Application {
             name: "shop".to_owned(),
             platform: "test",
             members: vec![member("db"), member("web")],
             volumes: vec![volume],
-            left_out: Vec::new(),
-            missing: Vec::new(),
-            definition: serde_json::Value::Null,
+            ..Application::default()
         }
     }
 

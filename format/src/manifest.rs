@@ -70,7 +70,8 @@ pub struct VolumeRecord {
     pub name: RawPath,
     /// Where it lay on the host.
     pub source: RawPath,
-    /// How it was snapshotted: `btrfs`, `reflink`, `copy`, or `none` where it was read in place.
+    /// How it was snapshotted: `btrfs`, `reflink`, `copy`, `live` where it was read in the freeze, or
+    /// `none` where it was read in place.
     pub driver: String,
     /// Who mounted it.
     pub mounts: Vec<MountRecord>,

@@ -10,8 +10,10 @@ use format::raw::RawPath;
 use format::tree::Stamp;
 use serde::Serialize;
 
+use crate::driver::Driver;
+
 /// A named set of containers (or host processes) that must be consistent with one another.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Application {
     /// Its name on the platform.
     pub name: String,
@@ -25,6 +27,8 @@ pub struct Application {
     pub left_out: Vec<String>,
     /// Volumes that should be saved and cannot be found.
     pub missing: Vec<MissingVolume>,
+    /// What is declared about it and makes no sense, so that it is not backed up; one sentence each.
+    pub mistakes: Vec<String>,
     /// The platform's own description, whole. It contains secrets: never print it.
     pub definition: serde_json::Value,
 }
@@ -115,6 +119,8 @@ pub struct Volume {
     pub mounts: Vec<Mount>,
     /// Running containers outside the application that may write it too.
     pub outside_writers: Vec<String>,
+    /// How it shall be snapshotted; absent where nobody says so.
+    pub driver: Option<Driver>,
 }
 
 /// A volume that is declared or mounted, and whose files cannot be found.

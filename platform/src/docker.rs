@@ -2,6 +2,7 @@
 
 mod container;
 mod definition;
+mod driver_label;
 mod engine;
 mod place;
 mod session;
@@ -151,7 +152,7 @@ fn assemble(
     let mut named: Vec<(String, Container)> =
         member_names(&containers).into_iter().zip(containers).collect();
     named.sort_by(|(a, _), (b, _)| a.cmp(b));
-    let Sorted { volumes, left_out, missing } = volumes(&named, surroundings);
+    let Sorted { volumes, left_out, missing, mistakes } = volumes(&named, surroundings);
     let members = named.into_iter().map(|(name, container)| host.member(name, container));
     Ok(Application {
         name: name.to_owned(),
@@ -160,6 +161,7 @@ fn assemble(
         volumes,
         left_out,
         missing,
+        mistakes,
         definition: inventory.definition(&described),
     })
 }

@@ -8,19 +8,23 @@ mod apply;
 mod attributes;
 pub mod direct;
 mod directory;
+mod filesystem;
 mod glance;
 mod handle;
 mod inspect;
 pub mod mounts;
 mod read_ahead;
 mod segments;
+mod stamp;
 
 pub use apply::{Birth, Refusal, apply, apply_new, apply_open};
 pub use directory::{Dir, Name};
+pub use filesystem::Filesystem;
 pub use glance::{Glance, GlanceKind, glance};
 pub use inspect::{FileKind, Inspected, inspect, inspect_open, inspect_path};
 pub use read_ahead::will_need;
 pub use segments::{Segment, Segments, segments};
+pub use stamp::StampRule;
 
 #[cfg(test)]
 mod tests;

@@ -92,7 +92,7 @@ fn examine(declared: &Declared) -> Result<Application, PlatformError> {
     let (mut left_out, mut missing) = (Vec::new(), Vec::new());
     let mut volumes = BTreeMap::new();
     for directory in &declared.directories {
-        match volume(directory, &members) {
+        match volume(declared, directory, &members) {
             Ok(volume) => drop(volumes.entry(volume.source.clone()).or_insert(volume)),
             Err(NoVolume::LeftOut(reason)) => {
                 left_out.push(format!("`{}` is left out: {reason}", directory.display()));
@@ -109,11 +109,20 @@ fn examine(declared: &Declared) -> Result<Application, PlatformError> {
         PlatformError::Declaration { application: declared.name.clone(), reason: error.to_string() }
     })?;
     let name = declared.name.clone();
-    Ok(Application { name, platform: PLATFORM, members, volumes, left_out, missing, definition })
+    Ok(Application {
+        name,
+        platform: PLATFORM,
+        members,
+        volumes,
+        left_out,
+        missing,
+        mistakes: Vec::new(),
+        definition,
+    })
 }
 
 // Every process may write every directory: nobody declared otherwise.
-fn volume(directory: &Path, members: &[Member]) -> Result<Volume, NoVolume> {
+fn volume(declared: &Declared, directory: &Path, members: &[Member]) -> Result<Volume, NoVolume> {
     let source = directory.canonicalize().map_err(|error| NoVolume::Missing(error.to_string()))?;
     if let Some(tree) = kernel::KERNEL_TREES.iter().find(|tree| source.starts_with(tree)) {
         return Err(NoVolume::LeftOut(format!("{tree} belongs to the kernel")));
@@ -127,6 +136,7 @@ fn volume(directory: &Path, members: &[Member]) -> Result<Volume, NoVolume> {
         name: RawPath::new(directory.as_os_str().as_bytes()),
         mounts: members.iter().map(mount).collect(),
         outside_writers: Vec::new(),
+        driver: declared.drivers.get(directory).copied(),
         source,
     })
 }

@@ -6,6 +6,7 @@
 pub mod application;
 pub mod cgroup;
 pub mod docker;
+pub mod driver;
 pub mod error;
 pub mod files;
 pub mod host;

@@ -21,6 +21,7 @@ use crate::blocking;
 use crate::error::RepositoryError;
 use crate::frames::Frames;
 use crate::index::{Index, Place};
+use crate::nearby::Nearby;
 use crate::protocol::condemned::Condemned;
 use crate::reader::Reader;
 
@@ -33,6 +34,7 @@ pub struct Chunks {
     reader: Reader,
     current: Current,
     frames: Frames,
+    nearby: Option<Arc<Nearby>>,
 }
 
 impl Chunks {
@@ -62,13 +64,19 @@ impl Chunks {
         let index = current::load(reader, cache, &condemned, follows).await?;
         let again = Again { cache: cache.map(Path::to_owned), condemned, follows };
         let current = Current::new(index, Some(again));
-        Ok(Self { reader: reader.clone(), current, frames: Frames::default() })
+        Ok(Self { reader: reader.clone(), current, frames: Frames::default(), nearby: None })
+    }
+
+    /// The same, with these chunks at hand.
+    #[must_use]
+    pub fn with_nearby(self, nearby: Option<Arc<Nearby>>) -> Self {
+        Self { nearby, ..self }
     }
 
     /// Reads by an index that is loaded already, and by no other.
     pub(crate) fn with(reader: &Reader, index: Index) -> Self {
         let current = Current::new(index, None);
-        Self { reader: reader.clone(), current, frames: Frames::default() }
+        Self { reader: reader.clone(), current, frames: Frames::default(), nearby: None }
     }
 
     /// Which chunks there are, as of when this was last looked at.
@@ -104,15 +112,33 @@ impl Chunks {
         }
     }
 
-    /// The bytes of a slice, from any pack that has them.
+    /// The bytes of a slice: those at hand, or from any pack that has them.
     pub async fn read(&self, slice: Slice) -> Result<Bytes, RepositoryError> {
+        let nearby = self.nearby.as_ref().and_then(|nearby| nearby.read(slice, self.keys()));
+        if let Some(bytes) = nearby {
+            return Ok(bytes);
+        }
         let mut renewal = Renewal::Before;
         loop {
             let index = self.index();
             match self.read_by(&index, slice).await {
-                Ok(bytes) => return Ok(self.found(bytes, renewal)),
+                Ok(bytes) => {
+                    self.keep(slice, &bytes);
+                    return Ok(self.found(bytes, renewal));
+                }
                 Err(error) => renewal = self.renew_after(error, renewal, &index).await?,
             }
+        }
+    }
+
+    // What was fetched is at hand from then on, if it is a whole chunk.
+    fn keep(&self, slice: Slice, bytes: &[u8]) {
+        if let Some(nearby) = &self.nearby
+            && slice.offset == 0
+            && self.keys().chunk_id(bytes) == slice.chunk
+        {
+            // What cannot be kept is fetched again.
+            let _ = nearby.put(slice.chunk, bytes);
         }
     }
 

@@ -16,6 +16,7 @@ pub mod forget;
 pub mod index;
 pub mod location;
 pub mod maintainer;
+pub mod nearby;
 pub mod pin;
 pub mod pool;
 pub mod protocol;

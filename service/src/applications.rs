@@ -95,7 +95,7 @@ fn summary(
         freezer: m.freezer.map(|target| target.method()),
     };
     let volume = |v: platform::application::Volume| VolumeSummary {
-        driver: consistency::likely_driver(&v.source),
+        driver: consistency::likely_driver(&v),
         name: v.name,
         source: RawPath::new(v.source.into_os_string().into_encoded_bytes()),
         outside_writers: v.outside_writers,
@@ -113,7 +113,7 @@ fn summary(
 
 // What a backup with the usual deadline would be refused for, as far as that is known without a freeze.
 fn refused(application: &Application, wrong_hooks: Option<&HookError>) -> Vec<String> {
-    let mut refused = Vec::new();
+    let mut refused = application.mistakes.clone();
     if application.volumes.is_empty() {
         refused.push("it has no volumes that could be saved".to_owned());
     }

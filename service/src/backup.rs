@@ -3,29 +3,35 @@
 mod page_maps;
 mod parent;
 mod progress;
+mod reading;
+mod ready;
 mod rehearse;
 mod report;
 mod taken;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use catalog::{CatalogError, NewRun, RunEnd, RunOutcome};
-use consistency::Request;
 use consistency::hooks::Plan;
 use format::annotation::Note;
 use format::ids::PointId;
 use format::manifest::Manifest;
 use format::raw::RawPath;
 use platform::application::{Application, FileTree};
+use repository::blocking;
+use repository::writer::Writer;
 use uploader::selection::Selection;
-use uploader::upload::Upload;
+use uploader::upload::{Directories, Upload};
 use uploader::volume::{Stillness, Volume};
 
 use self::page_maps::PageMaps;
 use self::parent::Roots;
 pub use self::progress::{BackupProgress, Stage};
+use self::reading::Reading;
+use self::ready::Target;
 pub use self::rehearse::RehearsalReport;
 pub use self::report::{BackupReport, VolumeReport};
 use self::taken::{Source, Taken, release};
@@ -147,32 +153,37 @@ impl Engine {
         progress: &BackupProgress,
     ) -> Result<BackupReport, ServiceError> {
         let BackupRequest { subject, selection, full, tags } = request;
-        self.admit(&subject).await?;
+        let (subject, unmade) = self.admit(subject).await?;
         // All that is slow comes before the freeze: registering, loading the index, and looking
         // for what was saved last time.
         let warnings = self.attach().await?.warning().into_iter().collect();
+        let spool = (!unmade.is_empty()).then(|| self.state_dir.join(SPOOL));
+        let (cache, counters) = (self.cache.as_deref(), Arc::clone(&progress.upload));
+        let directories = Directories { cache, spool: spool.as_deref() };
         let store = Arc::clone(&self.store);
-        let upload = Upload::begin(
-            store,
-            &self.reader,
-            &self.host,
-            self.cache.as_deref(),
-            Arc::clone(&progress.upload),
-        )
-        .await?;
+        let upload = Upload::begin(store, &self.reader, &self.host, directories, counters).await?;
         let parent = self.parent(subject.name()).await;
         let page_maps = self.page_maps(subject.name());
-        let mut taken = match self.find(subject, upload.session(), progress).await {
+        let how = Arc::new(How { parent, selection, full, page_maps });
+        let (session, exit) = (upload.session(), upload.exit());
+        let reading = Arc::new(Reading::new(upload, Arc::clone(&how), unmade));
+        let mut taken = match self.find(subject, session, Some(&reading), progress).await {
             Ok(taken) => taken,
             Err(error) => {
-                upload.abandon().await;
+                drop(reading);
+                exit.leave().await;
                 return Err(error);
             }
         };
         let snapshot = taken.snapshot.take();
-        let how = How { parent, selection, full, page_maps };
-        let stored = self.store_volumes(upload, &taken, &how, progress).await;
+        let stored = match reading.end() {
+            Ok((upload, read)) => self.store_volumes(upload, &taken, (&how, &read), progress).await,
+            Err(error) => Err(error),
+        };
         taken.let_go().await;
+        if stored.is_err() {
+            exit.leave().await;
+        }
         let manifest = match stored {
             Ok(upload) => {
                 progress.enter(Stage::Committing);
@@ -196,14 +207,37 @@ impl Engine {
     }
 
     // What is refused in any case is refused before there is a session: it would stay open, and a
-    // prune would wait for it.
-    async fn admit(&self, subject: &Subject) -> Result<(), ServiceError> {
-        match subject {
+    // prune would wait for it. Answers which volumes have to be read inside the freeze.
+    async fn admit(
+        &self,
+        subject: Subject,
+    ) -> Result<(Subject, Vec<(RawPath, FileTree)>), ServiceError> {
+        let unmade = match &subject {
             Subject::Application { name, freeze, hooks, deadline } => {
-                self.resolve(name, (*freeze, *hooks), *deadline).await.map(drop)
+                let (application, ..) = self.resolve(name, (*freeze, *hooks), *deadline).await?;
+                if *freeze { self.without_snapshot(application).await? } else { Vec::new() }
             }
-            Subject::Paths { name, paths } => self.find_paths(name.clone(), paths).map(drop),
-        }
+            Subject::Paths { name, paths } => {
+                self.find_paths(name.clone(), paths)?;
+                Vec::new()
+            }
+        };
+        Ok((subject, unmade))
+    }
+
+    async fn without_snapshot(
+        &self,
+        application: Application,
+    ) -> Result<Vec<(RawPath, FileTree)>, ServiceError> {
+        let run = Writer::unused_point();
+        let find = move || consistency::without_snapshot(&application, run);
+        let unmade = blocking::run(find).await?;
+        let with_hidden = |(name, mut tree): (RawPath, FileTree)| {
+            let source = tree.root.clone();
+            tree.hidden.extend(self.own_directories_below(&source, &mut Vec::new()));
+            (name, tree)
+        };
+        Ok(unmade.into_iter().map(with_hidden).collect())
     }
 
     // An application as it stands, its hooks, and how long it may be frozen.
@@ -214,6 +248,10 @@ impl Engine {
         deadline: Deadline,
     ) -> Result<(Application, Plan, Duration), ServiceError> {
         let application = self.platforms.application(name).await?;
+        if let Some(mistake) = application.mistakes.first() {
+            let (name, mistake) = (name.to_owned(), mistake.clone());
+            return Err(ServiceError::Mistake { name, mistake });
+        }
         if application.volumes.is_empty() {
             return Err(ServiceError::NothingToSave(name.to_owned()));
         }
@@ -228,20 +266,18 @@ impl Engine {
         &self,
         subject: Subject,
         run: PointId,
+        reading: Option<&Arc<Reading>>,
         progress: &BackupProgress,
     ) -> Result<Taken, ServiceError> {
-        let (name, freeze, hooks, deadline) = match subject {
+        let target = match subject {
             Subject::Application { name, freeze, hooks, deadline } => {
-                (name, freeze, hooks, deadline)
+                Target { name, freeze, hooks, deadline }
             }
             Subject::Paths { name, paths } => return self.find_paths(name, &paths),
         };
-        let (application, plan, deadline) = self.resolve(&name, (freeze, hooks), deadline).await?;
+        let ready = self.make_ready(target, run, reading, progress).await?;
         progress.enter(Stage::Freezing);
-        let warden = self.warden.clone();
-        let engine_sockets = self.platforms.engine_sockets();
-        let request = Request { application, run, deadline, warden, engine_sockets, freeze };
-        self.take(request, plan).await
+        self.take(ready).await
     }
 
     async fn record(&self, manifest: &Manifest) -> Result<(), CatalogError> {
@@ -254,10 +290,11 @@ impl Engine {
         &self,
         mut upload: Upload,
         taken: &Taken,
-        how: &How,
+        (how, read): (&How, &BTreeSet<RawPath>),
         progress: &BackupProgress,
     ) -> Result<Upload, ServiceError> {
-        for Source { name, tree, .. } in &taken.sources {
+        let sources = taken.sources.iter().filter(|source| !read.contains(&source.name));
+        for Source { name, tree, .. } in sources {
             progress.enter(Stage::Uploading(name.clone()));
             let volume = how.volume(name, tree.clone(), taken.stillness);
             upload = upload.volume(volume).await?;
@@ -265,6 +302,9 @@ impl Engine {
         Ok(upload)
     }
 }
+
+/// Where in the state directory things wait until a freeze is over.
+const SPOOL: &str = "spool";
 
 fn warn(error: &CatalogError, what: &str) {
     tracing::warn!(error = error as &dyn std::error::Error, "{what}");

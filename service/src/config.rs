@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use consistency::hooks::Declaration;
+use platform::driver::Driver;
 use platform::error::PlatformError;
 use platform::host::{Declared, DeclaredProcess, Host};
 use repository::location::{Location, ParseLocationError};
@@ -65,6 +66,9 @@ pub struct ApplicationConfig {
     /// The trees of files that it writes.
     #[serde(default)]
     pub directories: Vec<PathBuf>,
+    /// How some of these are snapshotted: `btrfs`, `reflink`, `live` or `copy`.
+    #[serde(default)]
+    pub drivers: BTreeMap<PathBuf, Driver>,
     /// What has to stand still while they are snapshotted.
     #[serde(default)]
     pub processes: Vec<DeclaredProcess>,
@@ -160,6 +164,7 @@ impl Config {
         let declared = |(name, application): (&String, &ApplicationConfig)| Declared {
             name: name.clone(),
             directories: application.directories.clone(),
+            drivers: application.drivers.clone(),
             processes: application.processes.clone(),
         };
         self.applications.iter().map(declared).collect()

@@ -1,5 +1,7 @@
 //! What can go wrong, and what to do about it.
 
+use std::time::Duration;
+
 use catalog::CatalogError;
 use consistency::BudgetError;
 use consistency::error::ConsistencyError;
@@ -32,6 +34,30 @@ pub enum ServiceError {
         prefix: String,
         /// How many points fit.
         count: usize,
+    },
+    /// What changes takes longer to read than the application may stand still.
+    #[error("`{name}` changes too fast: to read what changed takes {} ms, and it may stand still for {} ms", took.as_millis(), limit.as_millis())]
+    Restless {
+        /// The application.
+        name: String,
+        /// How long the reading took when nothing was frozen.
+        took: Duration,
+        /// How long the freeze may last.
+        limit: Duration,
+    },
+    /// An application has other volumes than when it was made ready for its freeze.
+    #[error("the volumes of `{name}` changed while its backup was prepared")]
+    Changed {
+        /// The application.
+        name: String,
+    },
+    /// What is declared about an application makes no sense.
+    #[error("`{name}` is not backed up: {mistake}")]
+    Mistake {
+        /// The application.
+        name: String,
+        /// The first thing that makes no sense, in a sentence.
+        mistake: String,
     },
     /// The start of a slot's id fits several slots.
     #[error("`{start}` fits {count} key slots")]
@@ -182,6 +208,14 @@ impl ServiceError {
             Self::KeyFile(error) => error.remedy(),
             Self::Location(_) => "give a path, file:///PATH or s3://BUCKET/PREFIX",
             Self::NoRepository => "give --repo URL, set STILLPOINT_REPO, or configure one",
+            Self::Changed { .. } => "run the backup again",
+            Self::Mistake { .. } => {
+                "correct the label or the declaration; `stillpoint apps` lists all"
+            }
+            Self::Restless { .. } => {
+                "move its volumes to btrfs or XFS, allow more with --deadline, or take a point of level \
+                 `fuzzy` with --no-freeze"
+            }
             Self::NothingToSave(_) => "`stillpoint apps` says what of it is left out, and why",
             Self::Path { .. } | Self::ExcludeFile { .. } => "check the path and the permissions",
             Self::Pattern(_) => "write patterns as in .gitignore files, such as '*.o' or '/cache'",

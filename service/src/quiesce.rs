@@ -91,8 +91,11 @@ pub async fn quiesce(trial: Trial) -> Result<QuiesceReport, ServiceError> {
     let mut report = QuiesceReport { application: name.to_owned(), ..QuiesceReport::default() };
     let missing = before.missing.iter().map(|it| format!("volume `{}`: {}", it.name, it.reason));
     report.remarks = before.left_out.iter().cloned().chain(missing).collect();
+    report.refused.clone_from(&before.mistakes);
     if before.volumes.is_empty() {
         report.refused.push("it has no volumes that could be saved".to_owned());
+    }
+    if !report.refused.is_empty() {
         return Ok(report);
     }
     let Budget { limit, because } = match deadline.budget(&before) {
@@ -117,10 +120,15 @@ pub async fn quiesce(trial: Trial) -> Result<QuiesceReport, ServiceError> {
         deadline: limit,
         warden,
         engine_sockets: platforms.engine_sockets(),
+        reader: None,
         freeze: true,
     };
     let platform = platforms.platform(before.platform).await?;
-    let mut held = match hooks::before(platform, &before, plan, (&owed, request.run)).await {
+    let held = match hooks::before(platform, &before, plan, (&owed, request.run)).await {
+        Ok(held) => held.hold(&before.volumes).await,
+        Err(error) => Err(error),
+    };
+    let mut held = match held {
         Ok(held) => held,
         Err(error) => {
             report.refused.push(chain(&error));
@@ -151,7 +159,7 @@ impl QuiesceReport {
         (before, after): (&Application, &Application),
         limit: Duration,
     ) {
-        let Rehearsal { drivers, copied, remarks, freeze } = rehearsal;
+        let Rehearsal { drivers, copied, read, remarks, freeze } = rehearsal;
         self.remarks.extend(freeze.verdict(before, after).remarks);
         self.remarks.extend(remarks);
         if let Some(evidence) = &freeze.evidence {
@@ -165,6 +173,12 @@ impl QuiesceReport {
             let (path, bytes) = (path.display(), bytes_below(&path));
             let copied = format!("`{path}` would be copied while everything stands still");
             self.slow.push(format!("{copied}: {bytes} bytes"));
+        }
+        for path in read {
+            let (path, bytes) = (path.display(), bytes_below(&path));
+            let read =
+                format!("what changes in `{path}` would be read while everything stands still");
+            self.slow.push(format!("{read}: at most {bytes} bytes"));
         }
         let outlook = |(name, driver)| VolumeOutlook { name, driver };
         self.volumes = drivers.into_iter().map(outlook).collect();

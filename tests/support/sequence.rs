@@ -32,6 +32,11 @@ impl Sequence {
     /// Starts one with that many containers and volumes on the filesystem of `parent`, and waits
     /// until it writes.
     pub fn start(members: usize, parent: &Path) -> Self {
+        Self::with(members, parent, &[])
+    }
+
+    /// The same, with options of `docker run` for each container.
+    pub fn with(members: usize, parent: &Path, options: &[&str]) -> Self {
         let directory = Directory::inside(parent);
         let pipes = directory.volume("pipes");
         for index in 0..members {
@@ -47,7 +52,8 @@ impl Sequence {
             let (pipes, volume) = (bind(&pipes, "/pipes"), bind(volume, "/volume"));
             let member = format!("{name}-{index}");
             let label = belongs_to(&name);
-            Container::run(&member, [&label, &pipes, &volume, BUSYBOX, "sh", "-c", &script])
+            let mounts = [label.as_str(), &pipes, &volume];
+            Container::run(&member, [&mounts, options, &[BUSYBOX, "sh", "-c", &script]].concat())
         };
         let mut members: Vec<Container> = volumes.iter().enumerate().rev().map(start).collect();
         members.reverse();

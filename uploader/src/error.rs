@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use format::raw::RawPath;
 use repository::error::RepositoryError;
 use thiserror::Error;
 
@@ -26,6 +27,23 @@ pub enum UploadError {
     /// The machine lacks the threads to read.
     #[error("cannot start the threads that read files")]
     Threads(#[source] io::Error),
+    /// The freeze ended before everything was read that was to be read in it.
+    #[error("the freeze was over before everything was read")]
+    Abandoned,
+    /// A prune took something away that was read in the freeze, and that cannot be read again.
+    #[error("a prune condemned what volume `{volume}` relied on, which was read in the freeze")]
+    Condemned {
+        /// The volume.
+        volume: RawPath,
+    },
+    /// There is no room for what has to wait until the freeze is over.
+    #[error("nothing can be kept in `{}`", directory.display())]
+    Spool {
+        /// Where it should have been kept.
+        directory: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// A part of the upload ended before the others; the first cause is reported instead of this
     /// where there is one.
     #[error("the upload stopped")]

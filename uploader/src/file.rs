@@ -6,6 +6,8 @@ mod small;
 
 use std::fs::File;
 use std::io;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -101,6 +103,15 @@ pub(crate) struct Shared {
     pub(crate) large: Turnstile,
     pub(crate) blocks: Pool<AlignedBuffer>,
     pub(crate) runtime: Handle,
+    /// When this becomes true, nothing more is read.
+    pub(crate) abandoned: Arc<AtomicBool>,
+}
+
+impl Shared {
+    /// Fails when nothing more is to be read.
+    pub(crate) fn go_on(&self) -> Result<(), UploadError> {
+        if self.abandoned.load(Relaxed) { Err(UploadError::Abandoned) } else { Ok(()) }
+    }
 }
 
 /// The threads that read files.
@@ -187,6 +198,7 @@ struct Reading<'a> {
 
 impl Reading<'_> {
     fn file(&mut self, opened: Opened) -> Result<(StoredFile, Box<Inspected>), ContentError> {
+        self.shared.go_on()?;
         let Opened { file, found, parent } = opened;
         let stored = if found.size < CONTENT_HASH_BYTES_MIN {
             self.small(&file, &found)?

@@ -10,6 +10,7 @@ use format::ids::ChunkId;
 use format::keys::Keys;
 use format::tree::Slice;
 use repository::chunks::Chunks;
+use repository::nearby::Nearby;
 use tokio::runtime::Handle;
 
 use crate::error::UploadError;
@@ -22,6 +23,8 @@ pub(crate) struct Intake {
     runtime: Handle,
     /// Absent when nothing is to be stored, and all is only counted.
     inlet: Option<Inlet>,
+    /// Where the trees stay at hand for the next pass.
+    nearby: Option<Arc<Nearby>>,
     pending: Mutex<Pending>,
     changed: AtomicU64,
 }
@@ -41,7 +44,12 @@ impl Intake {
         let (data, tree) = (Batch::empty(ChunkKind::Data), Batch::empty(ChunkKind::Tree));
         let pending = Mutex::new(Pending { sent: HashSet::new(), data, tree });
         let runtime = Handle::current();
-        Self { stored, runtime, inlet, pending, changed: AtomicU64::new(0) }
+        Self { stored, runtime, inlet, nearby: None, pending, changed: AtomicU64::new(0) }
+    }
+
+    /// The same, which keeps the chunks of trees at hand there.
+    pub(crate) fn with_nearby(self, nearby: Option<Arc<Nearby>>) -> Self {
+        Self { nearby, ..self }
     }
 
     pub(crate) fn keys(&self) -> &Keys {
@@ -75,6 +83,10 @@ impl Intake {
         let id = self.keys().chunk_id(bytes);
         let length = u32::try_from(bytes.len()).map_err(|_| UploadError::Stopped)?;
         let slice = Slice { chunk: id, offset: 0, length };
+        if let Some(nearby) = self.nearby.as_ref().filter(|_| kind == ChunkKind::Tree) {
+            // What is not at hand is fetched.
+            let _ = nearby.put(id, bytes);
+        }
         if self.stored.ask_blocking(&self.runtime, |index| index.contains(id))? {
             return Ok(slice);
         }

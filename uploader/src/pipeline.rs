@@ -16,12 +16,13 @@ use format::pack::{PACK_BYTES_TARGET, PackRecord};
 use repository::blocking;
 use repository::pool::Pool;
 use repository::writer::Writer;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use crate::error::UploadError;
 use crate::indexing::Indexing;
 use crate::progress::Progress;
+use crate::spool::{Spool, Waiting};
 
 const BATCHES_WAITING: usize = 3;
 const FRAMES_WAITING: usize = 4;
@@ -85,6 +86,7 @@ impl Pipeline {
     pub(crate) fn start(
         writer: &Writer,
         progress: &Arc<Progress>,
+        spool: &Spool,
     ) -> Result<(Inlet, Self), UploadError> {
         let (inlet, batches) = mpsc::channel(BATCHES_WAITING);
         let (outlet, frames) = mpsc::channel(FRAMES_WAITING);
@@ -99,7 +101,8 @@ impl Pipeline {
             encoders.spawn_blocking(move || encode(encoder, &batches, &outlet, &memory));
         }
         let mut packer = JoinSet::new();
-        packer.spawn(pack(writer.clone(), frames, Arc::clone(progress)));
+        let sending = Sending::new(writer, progress, spool);
+        packer.spawn(pack(sending, writer.clone(), frames));
         Ok((Inlet { batches: inlet, memory }, Self { encoders, packer }))
     }
 
@@ -131,17 +134,14 @@ fn encode(
 }
 
 async fn pack(
+    sending: Sending,
     writer: Writer,
     mut frames: mpsc::Receiver<Frame>,
-    progress: Arc<Progress>,
 ) -> Result<Sent, UploadError> {
     // Files and directories lie in packs of their own, so that reading a tree touches few packs.
     let (mut data, mut tree) = (Vec::new(), Vec::new());
     let mut in_flight = JoinSet::new();
-    let mut stored = Indexing::begin(writer.clone());
-    // While it is sealed a pack takes its memory twice; a core in two is enough for that.
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let sealing = Arc::new(Semaphore::new((cores / 2).clamp(1, SEALING_MAX)));
+    let mut stored = Indexing::begin(writer);
     while let Some(frame) = frames.recv().await {
         let open = if frame.kind == ChunkKind::Data { &mut data } else { &mut tree };
         open.push(frame);
@@ -149,23 +149,15 @@ async fn pack(
             continue;
         }
         let full = std::mem::take(open);
-        if in_flight.len() >= PACKS_IN_FLIGHT {
-            stored.add(joined(in_flight.join_next().await)?).await?;
+        let permit = sending.permit().await?;
+        in_flight.spawn(sending.clone().seal_and_store(full, permit));
+        while let Some(ended) = in_flight.try_join_next() {
+            stored.add(joined(Some(ended))?).await?;
         }
-        in_flight.spawn(seal_and_store(
-            writer.clone(),
-            full,
-            Arc::clone(&sealing),
-            Arc::clone(&progress),
-        ));
     }
     for rest in [data, tree].into_iter().filter(|rest| !rest.is_empty()) {
-        in_flight.spawn(seal_and_store(
-            writer.clone(),
-            rest,
-            Arc::clone(&sealing),
-            Arc::clone(&progress),
-        ));
+        let permit = sending.permit().await?;
+        in_flight.spawn(sending.clone().seal_and_store(rest, permit));
     }
     while let Some(ended) = in_flight.join_next().await {
         stored.add(joined(Some(ended))?).await?;
@@ -173,20 +165,59 @@ async fn pack(
     stored.end().await
 }
 
-async fn seal_and_store(
+/// How packs are sealed and sent.
+#[derive(Clone, Debug)]
+struct Sending {
     writer: Writer,
-    frames: Vec<Frame>,
-    sealing: Arc<Semaphore>,
     progress: Arc<Progress>,
-) -> Result<PackRecord, UploadError> {
-    let thread_writer = writer.clone();
-    let pack = {
-        let _permit = sealing.acquire().await.map_err(|_| UploadError::Stopped)?;
-        blocking::run(move || thread_writer.seal(frames)).await?
-    };
-    let record = writer.store_pack(pack).await?;
-    progress.add_sent(record.size);
-    Ok(record)
+    spool: Spool,
+    /// As many packs as are in memory at the same time.
+    packs: Arc<Semaphore>,
+    sealing: Arc<Semaphore>,
+}
+
+impl Sending {
+    fn new(writer: &Writer, progress: &Arc<Progress>, spool: &Spool) -> Self {
+        // While it is sealed a pack takes its memory twice; a core in two is enough for that.
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            writer: writer.clone(),
+            progress: Arc::clone(progress),
+            spool: spool.clone(),
+            packs: Arc::new(Semaphore::new(PACKS_IN_FLIGHT)),
+            sealing: Arc::new(Semaphore::new((cores / 2).clamp(1, SEALING_MAX))),
+        }
+    }
+
+    /// Room for one more pack.
+    async fn permit(&self) -> Result<OwnedSemaphorePermit, UploadError> {
+        Arc::clone(&self.packs).acquire_owned().await.map_err(|_| UploadError::Stopped)
+    }
+
+    async fn seal_and_store(
+        self,
+        frames: Vec<Frame>,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<PackRecord, UploadError> {
+        let writer = self.writer.clone();
+        let pack = {
+            let _permit = self.sealing.acquire().await.map_err(|_| UploadError::Stopped)?;
+            blocking::run(move || writer.seal(frames)).await?
+        };
+        let (pack, _permit) = match self.spool.put(pack).await? {
+            Waiting::Here(pack) => (pack, permit),
+            in_file @ Waiting::InFile(..) => {
+                // Others may be made while it waits there.
+                drop(permit);
+                self.spool.released().await;
+                let permit = self.permit().await?;
+                (in_file.take().await?, permit)
+            }
+        };
+        let record = self.writer.store_pack(pack).await?;
+        self.progress.add_sent(record.size);
+        Ok(record)
+    }
 }
 
 // A task that panicked takes the upload down with its own message.

@@ -1,13 +1,14 @@
 //! The reading half of a backup: everything is read and compared.
 
-use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use format::chunker::Chunker;
 use format::manifest::{Omission, Statistics};
-use format::tree::{FileTime, Slice};
+use format::tree::Slice;
 use repository::blocking;
 use repository::chunks::Chunks;
 use repository::reader::Reader;
@@ -20,8 +21,9 @@ use crate::file::{self, Readers, Shared, Turnstile};
 use crate::intake::Intake;
 use crate::maps::{self, VolumeMaps};
 use crate::progress::Progress;
-use crate::stamp::StampRule;
-use crate::volume::{Stamps, Stillness, Volume};
+use crate::reach;
+use crate::settled::Settled;
+use crate::volume::{Stamps, Volume};
 use crate::walk::Walk;
 
 /// The reading half of an upload. By itself it stores nothing.
@@ -29,8 +31,12 @@ pub struct Rehearsal {
     intake: Arc<Intake>,
     chunker: Arc<Chunker>,
     progress: Arc<Progress>,
+    settled: Settled,
     statistics: Statistics,
     maps: Vec<VolumeMaps>,
+    /// When this becomes true, nothing more is read.
+    abandoned: Arc<AtomicBool>,
+    took: Duration,
 }
 
 /// What a volume became.
@@ -56,14 +62,16 @@ impl Rehearsal {
         progress: Arc<Progress>,
     ) -> Result<Self, UploadError> {
         let stored = Arc::new(Chunks::load(reader, cache).await?);
-        Ok(Self::of(Intake::new(stored, None), progress))
+        Ok(Self::of(Intake::new(stored, None), progress, Settled::default()))
     }
 
-    /// Reads into `intake`.
-    pub(crate) fn of(intake: Intake, progress: Arc<Progress>) -> Self {
+    /// Reads into `intake`, from devices that may be settled already.
+    pub(crate) fn of(intake: Intake, progress: Arc<Progress>, settled: Settled) -> Self {
         let chunker = Arc::new(Chunker::new(intake.keys().cut_key()));
         let (intake, statistics) = (Arc::new(intake), Statistics::default());
-        Self { intake, chunker, progress, statistics, maps: Vec::new() }
+        let abandoned = Arc::default();
+        let (maps, took) = (Vec::new(), Duration::ZERO);
+        Self { intake, chunker, progress, settled, statistics, maps, abandoned, took }
     }
 
     /// What was counted so far. Nothing counts as stored or sent.
@@ -78,6 +86,28 @@ impl Rehearsal {
         !root.is_empty() && root.iter().all(|slice| index.holds(slice).unwrap_or(false))
     }
 
+    /// Whether everything that a tree needs is stored, or on its way.
+    pub(crate) async fn holds(&self, root: Vec<Slice>) -> Result<bool, UploadError> {
+        let (intake, runtime) = (Arc::clone(&self.intake), Handle::current());
+        blocking::run(move || reach::holds(&intake, &root, &runtime)).await
+    }
+
+    /// Counts a volume that was read in another pass.
+    pub(crate) fn count(&mut self, stored: &StoredVolume) {
+        self.statistics.files += stored.files;
+        self.statistics.scanned = self.statistics.scanned.saturating_add(stored.bytes);
+    }
+
+    /// How long the reading took so far, without what came before and after it.
+    pub(crate) fn took(&self) -> Duration {
+        self.took
+    }
+
+    /// Reads on only as long as this is false.
+    pub(crate) fn until(&mut self, abandoned: Arc<AtomicBool>) {
+        self.abandoned = abandoned;
+    }
+
     /// What was counted, the page maps, and the intake: no reader has it any more.
     pub(crate) fn end(self) -> Result<(Statistics, Vec<VolumeMaps>, Intake), UploadError> {
         let statistics = self.statistics();
@@ -87,15 +117,18 @@ impl Rehearsal {
 
     /// Reads a whole volume and compares it with what is stored.
     pub async fn volume(&mut self, volume: Volume) -> Result<StoredVolume, UploadError> {
-        let stamps = Stamps::new(StampRule::at(settle(&volume)), &volume.tree);
+        let stamps = Stamps::new(volume.stillness, self.settled.clone(), &volume.tree);
         let (intake, chunker) = (Arc::clone(&self.intake), Arc::clone(&self.chunker));
         let progress = Arc::clone(&self.progress);
         let maps = volume.page_maps.as_deref().and_then(maps::open);
         let (runtime, large, cache) = (Handle::current(), Turnstile::default(), maps.clone());
-        let blocks = file::blocks();
-        let shared = Shared { chunker, intake, progress, stamps, maps, large, blocks, runtime };
+        let (blocks, abandoned) = (file::blocks(), Arc::clone(&self.abandoned));
+        let shared =
+            Shared { chunker, intake, progress, stamps, maps, large, blocks, runtime, abandoned };
+        let begin = Instant::now();
         let (files, assembled) =
             blocking::run(move || read_volume(&volume, &Arc::new(shared))).await?;
+        self.took += begin.elapsed();
         if let Some(cache) = cache {
             let (unchanged, new) = (assembled.unchanged, assembled.maps);
             self.maps.push(VolumeMaps { cache, unchanged, new });
@@ -111,18 +144,6 @@ impl Rehearsal {
             omissions: assembled.omissions,
         })
     }
-}
-
-// Until when what is on the disk is all there is: changes from then on leave other stamps.
-fn settle(volume: &Volume) -> FileTime {
-    let now = match volume.stillness {
-        Stillness::Snapshot(since) => return since,
-        Stillness::Live(now) => now,
-    };
-    // A store into a page that is dirty already leaves no trace, so what is dirty is written out.
-    let written = File::open(&volume.tree.root).and_then(|root| Ok(rustix::fs::syncfs(root)?));
-    // Where that fails no stamp can be relied on.
-    written.map_or(FileTime { seconds: i64::MIN, nanoseconds: 0 }, |()| now)
 }
 
 fn read_volume(volume: &Volume, shared: &Arc<Shared>) -> Result<(u64, Assembled), UploadError> {

@@ -5,14 +5,18 @@
 //! tree just made says which files need not be read.
 
 mod pass;
+mod still;
 #[cfg(test)]
 mod tests;
 
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use format::ids::PointId;
 use format::manifest::{Manifest, Statistics};
+use format::raw::RawPath;
+use format::tree::Slice;
 use repository::blocking;
 use repository::error::RepositoryError;
 use repository::reader::Reader;
@@ -20,11 +24,14 @@ use repository::store::Store;
 use repository::writer::Writer;
 
 use self::pass::{Ended, Pass};
+pub use self::still::{Exit, Round};
 use crate::error::UploadError;
-use crate::maps::VolumeMaps;
+use crate::maps::{Lent, VolumeMaps};
 use crate::progress::Progress;
 use crate::rehearsal::StoredVolume;
-use crate::volume::Volume;
+use crate::settled::Settled;
+use crate::spool::Spool;
+use crate::volume::{Stillness, Volume};
 
 /// How often an upload begins a new session because a prune has ended the one before.
 const RESTARTS_MAX: u32 = 3;
@@ -44,10 +51,19 @@ pub struct Uploaded<'a> {
     pub point: PointId,
     /// What was counted.
     pub statistics: Statistics,
-    /// What the volumes became, in the order in which they were uploaded.
-    pub volumes: Vec<&'a StoredVolume>,
+    /// What the volumes became, by their names.
+    pub volumes: BTreeMap<&'a RawPath, &'a StoredVolume>,
     /// How often it began again because a prune had ended its session.
     pub restarts: u32,
+}
+
+/// Where an upload keeps things on this machine.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Directories<'a> {
+    /// For what is read of the index, from one upload to the next.
+    pub cache: Option<&'a Path>,
+    /// For what has to wait while volumes stand still; without it none can be read ahead.
+    pub spool: Option<&'a Path>,
 }
 
 /// What sessions are begun with.
@@ -57,31 +73,37 @@ struct Door {
     host: String,
     cache: Option<PathBuf>,
     progress: Arc<Progress>,
+    spool: Spool,
+    settled: Settled,
 }
 
 /// What became of the passes so far.
 #[derive(Default)]
 struct Book {
     volumes: Vec<(Volume, StoredVolume)>,
+    /// The trees of volumes that were read ahead, by their names.
+    ahead: HashMap<RawPath, Vec<Slice>>,
     statistics: Statistics,
     maps: Vec<VolumeMaps>,
+    lent: Lent,
     restarts: u32,
 }
 
 impl Upload {
     /// Registers a session and loads the index: everything slow that can be done before a freeze.
     ///
-    /// `store` must be the one that `reader` reads; `host` is the name of this machine. What is
-    /// read of the index is kept below `cache`.
+    /// `store` must be the one that `reader` reads; `host` is the name of this machine.
     pub async fn begin(
         store: Arc<dyn Store>,
         reader: &Reader,
         host: &str,
-        cache: Option<&Path>,
+        directories: Directories<'_>,
         progress: Arc<Progress>,
     ) -> Result<Self, UploadError> {
-        let (reader, host, cache) = (reader.clone(), host.to_owned(), cache.map(Path::to_owned));
-        let door = Door { store, reader, host, cache, progress };
+        let (reader, host, settled) = (reader.clone(), host.to_owned(), Settled::default());
+        let cache = directories.cache.map(Path::to_owned);
+        let spool = directories.spool.map_or_else(|| Ok(Spool::none()), Spool::inside)?;
+        let door = Door { store, reader, host, cache, progress, spool, settled };
         let writer = door.register().await?;
         // After the registration: from now on a prune leaves alone what is relied on here.
         let pass = door.pass(&writer).await?;
@@ -106,14 +128,6 @@ impl Upload {
         Ok(self)
     }
 
-    /// Ends the session of an upload to which no volume was given: no prune need wait for it.
-    pub async fn abandon(self) {
-        if let Err(error) = self.writer.resolve().await {
-            // A prune ends it when it was silent for half an hour.
-            tracing::warn!(error = &error as &dyn std::error::Error, "the session was left open");
-        }
-    }
-
     /// Waits until all is stored, and makes the restore point exist.
     ///
     /// `manifest` gets what was stored and returns the record to commit. It is asked again when a
@@ -131,7 +145,10 @@ impl Upload {
                     let manifest = manifest(book.uploaded(standing.point()));
                     match standing.commit(manifest.clone()).await {
                         Ok(()) => {
-                            let keep = || book.maps.into_iter().for_each(VolumeMaps::keep);
+                            let keep = || {
+                                book.lent.keep();
+                                book.maps.into_iter().for_each(VolumeMaps::keep);
+                            };
                             blocking::run(keep).await;
                             return Ok(manifest);
                         }
@@ -159,7 +176,8 @@ impl Door {
     }
 
     async fn pass(&self, writer: &Writer) -> Result<Pass, UploadError> {
-        Pass::begin(writer, self.cache.as_deref(), &self.progress).await
+        let machine = (&self.spool, &self.settled);
+        Pass::begin(writer, self.cache.as_deref(), &self.progress, machine).await
     }
 }
 
@@ -181,7 +199,7 @@ impl Book {
     }
 
     fn uploaded(&self, point: PointId) -> Uploaded<'_> {
-        let volumes = self.volumes.iter().map(|(_, stored)| stored).collect();
+        let volumes = self.volumes.iter().map(|(volume, stored)| (&volume.name, stored)).collect();
         Uploaded { point, statistics: self.statistics, volumes, restarts: self.restarts }
     }
 
@@ -189,6 +207,13 @@ impl Book {
     // what is condemned now counts as not stored.
     async fn walk_again(&mut self, mut pass: Pass) -> Result<Pass, UploadError> {
         for (volume, stored) in &mut self.volumes {
+            if let Stillness::Still(_) = volume.stillness {
+                if !pass.holds(&stored.root).await? {
+                    return Err(UploadError::Condemned { volume: volume.name.clone() });
+                }
+                pass.count(stored);
+                continue;
+            }
             let mut again = volume.clone();
             if pass.has(&stored.root) {
                 again.parent = Some(stored.root.clone());

@@ -1,6 +1,6 @@
 //! One volume to be saved, and what is known about it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -9,11 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use format::raw::RawPath;
 use format::tree::{FileTime, Slice, Stamp};
 use platform::application::FileTree;
-use platform::files::{Dir, Glance, Inspected};
+use platform::files::{Dir, Filesystem, Glance, Inspected, StampRule};
 
-use crate::filesystem::Filesystem;
 use crate::selection::Selection;
-use crate::stamp::StampRule;
+use crate::settled::Settled;
 
 /// A volume to be saved.
 #[derive(Clone, Debug)]
@@ -70,27 +69,55 @@ pub enum Stillness {
     Snapshot(FileTime),
     /// They are read where they are used, from this moment on.
     Live(FileTime),
+    /// They are read where they are used, while nobody can write them, after they were read live
+    /// since this moment.
+    Still(FileTime),
+}
+
+impl Stillness {
+    fn moment(self) -> FileTime {
+        match self {
+            Self::Snapshot(moment) | Self::Live(moment) | Self::Still(moment) => moment,
+        }
+    }
 }
 
 /// The stamps of the files of one volume.
 #[derive(Debug)]
 pub(crate) struct Stamps {
-    rule: StampRule,
+    stillness: Stillness,
+    settled: Settled,
     originals: Option<Arc<HashMap<(u64, u64), Stamp>>>,
+    /// The devices that have copies; all their files are.
+    copied: HashSet<u64>,
     filesystems: Mutex<HashMap<u64, Filesystem>>,
 }
 
 impl Stamps {
-    pub(crate) fn new(rule: StampRule, tree: &FileTree) -> Self {
+    pub(crate) fn new(stillness: Stillness, settled: Settled, tree: &FileTree) -> Self {
         let originals = tree.originals.clone();
-        Self { rule, originals, filesystems: Mutex::default() }
+        let all = originals.iter().flat_map(|originals| originals.keys());
+        let copied = all.map(|(device, _)| *device).collect();
+        Self { stillness, settled, originals, copied, filesystems: Mutex::default() }
     }
 
-    /// Whether a directory lies on a filesystem without data. Must be asked for every directory
-    /// before any of its files.
-    pub(crate) fn is_pseudo(&self, device: u64, directory: &Dir) -> bool {
+    /// What is known of the filesystem of a directory. Must be asked for every directory before any
+    /// of its files is read: what is dirty on a filesystem in use is written out first.
+    pub(crate) fn meet(&self, device: u64, directory: &Dir) -> Filesystem {
         let mut known = self.filesystems.lock().unwrap_or_else(PoisonError::into_inner);
-        *known.entry(device).or_insert_with(|| Filesystem::of(directory)) == Filesystem::Pseudo
+        *known.entry(device).or_insert_with(|| match Filesystem::of(directory) {
+            Filesystem::Stamping if !self.is_settled(device, directory) => Filesystem::Other,
+            filesystem => filesystem,
+        })
+    }
+
+    fn is_settled(&self, device: u64, directory: &Dir) -> bool {
+        match self.stillness {
+            Stillness::Snapshot(_) => true,
+            Stillness::Live(now) => self.settled.settle(now, device, directory),
+            // Inside a freeze nothing is done that can wait.
+            Stillness::Still(since) => self.settled.is_since(since, device),
+        }
     }
 
     /// The stamp by which a file is compared with the parent point.
@@ -104,13 +131,13 @@ impl Stamps {
         let stamp = self.original((found.device, found.inode), own)?;
         let known = self.filesystems.lock().unwrap_or_else(PoisonError::into_inner);
         let filesystem = known.get(&found.device).copied().unwrap_or(Filesystem::Other);
-        self.rule.record(stamp, filesystem)
+        StampRule::at(self.stillness.moment()).record(stamp, filesystem)
     }
 
     fn original(&self, file: (u64, u64), own: Stamp) -> Option<Stamp> {
         match &self.originals {
-            Some(originals) => originals.get(&file).copied(),
-            None => Some(own),
+            Some(originals) if self.copied.contains(&file.0) => originals.get(&file).copied(),
+            _ => Some(own),
         }
     }
 }

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use format::manifest::Omission;
 use format::raw::RawPath;
 use format::tree::{Content, Entry, Kind};
-use platform::files::{self, Dir, FileKind, Glance, GlanceKind, Inspected};
+use platform::files::{self, Dir, FileKind, Filesystem, Glance, GlanceKind, Inspected};
 
 use self::level::Level;
 use self::run::Run;
@@ -74,7 +74,7 @@ impl<'a> Walk<'a> {
             let (dir, name) = parent_and_name(path).map_err(|e| self.root_error(e))?;
             let glance = files::glance(&dir, &name).map_err(|e| self.root_error(e))?;
             // Known before any of its files is asked for.
-            self.shared.stamps.is_pseudo(glance.device, &dir);
+            self.shared.stamps.meet(glance.device, &dir);
             self.leaf((&Arc::new(dir), &name), (Path::new(""), &[]), &glance, parent)?;
         }
         self.hand_over()?;
@@ -100,6 +100,7 @@ impl<'a> Walk<'a> {
 
     // Looks at one name; a directory comes back to be descended into.
     fn visit(&mut self, level: &mut Level, at: usize) -> Result<Option<Level>, UploadError> {
+        self.shared.go_on()?;
         let glance = level.take_glance(at);
         let name = level.names.name(at);
         if self.volume.leaves_out(&level.path, name) {
@@ -131,8 +132,8 @@ impl<'a> Walk<'a> {
         let error = match scanned {
             Ok(scanned) => {
                 let elsewhere = scanned.inspected.device != level.device;
-                let is_pseudo =
-                    self.shared.stamps.is_pseudo(scanned.inspected.device, &scanned.dir);
+                let filesystem = self.shared.stamps.meet(scanned.inspected.device, &scanned.dir);
+                let is_pseudo = filesystem == Filesystem::Pseudo;
                 let stays = self.volume.selection.stays_on_one_filesystem();
                 if elsewhere && (is_pseudo || stays) {
                     return self.empty_directory(name, scanned.inspected).map(|()| None);
@@ -170,7 +171,7 @@ impl<'a> Walk<'a> {
         let place = opened.and_then(|(dir, there)| Ok((files::glance(&dir, &there)?, dir, there)));
         match place {
             Ok((glance, dir, there)) => {
-                self.shared.stamps.is_pseudo(glance.device, &dir);
+                self.shared.stamps.meet(glance.device, &dir);
                 self.leaf((&Arc::new(dir), &there), (directory, name), &glance, parent)?;
             }
             Err(error) => self.omit(&path, &error)?,
@@ -187,7 +188,7 @@ impl<'a> Walk<'a> {
     ) -> Result<Level, UploadError> {
         let Scanned { dir, inspected, names } = scanned;
         self.count();
-        self.shared.stamps.is_pseudo(inspected.device, &dir);
+        self.shared.stamps.meet(inspected.device, &dir);
         let device = inspected.device;
         self.tell(Event::Enter(Box::new(directory_entry(name, inspected))))?;
         let names = match names {

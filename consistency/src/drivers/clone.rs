@@ -1,23 +1,22 @@
-//! The copy of a tree, file by file, with everything that a filesystem knows about it.
+//! The clone of a tree, file by file, with everything that a filesystem knows about it.
 //!
-//! Where the filesystem shares blocks between files (`reflink`) no content is copied. Whatever
-//! has several names keeps them: its first name is linked into a directory beside the clone, and
-//! the other names are links to that.
+//! Where the filesystem shares blocks between files (`reflink`) no content is copied. A clone can be
+//! made while the tree is in use, and brought up to date while it stands still: then only what
+//! changed is cloned again. Whatever has several names keeps them: its first name is linked into a
+//! directory beside the clone, and the other names are links to that.
+
+mod content;
+mod update;
 
 use std::collections::{BTreeSet, HashMap};
-use std::fs::File;
 use std::io;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
-use format::tree::Stamp;
-use platform::files::{
-    Dir, FileKind, Inspected, Segment, apply, apply_open, inspect, inspect_open, segments,
-};
-use rustix::fs::{fadvise, fstat, ioctl_ficlone};
+use format::tree::{FileTime, Stamp};
+use platform::files::{Dir, Filesystem, StampRule};
 
+use self::update::Update;
 use crate::error::SnapshotError;
 
 /// What to clone, and how.
@@ -36,200 +35,79 @@ pub(super) struct Recipe {
 /// Device and number of a copied file → stamp of its original when it was copied.
 pub(super) type Originals = HashMap<(u64, u64), Stamp>;
 
-/// Makes `name` in `target` a clone. Ends early when `abandoned` becomes true.
-pub(super) fn clone(
-    recipe: &Recipe,
-    target: &Dir,
-    name: &str,
-    abandoned: &AtomicBool,
-) -> Result<Originals, SnapshotError> {
-    let links = format!("{name}.links");
-    let error = |source| failure("make", &recipe.source, source);
-    let links = target.create_dir(links.as_bytes()).map_err(error)?;
-    let mut work = Work { recipe, links, abandoned, originals: Originals::new() };
-    let path = &recipe.source;
-    let Some((parent, last)) = path.parent().zip(path.file_name()) else {
-        work.tree(Dir::open(path).map_err(error)?, target, name.as_bytes())?;
-        return Ok(work.originals);
-    };
-    let parent = Dir::open(parent).map_err(error)?;
-    let inspected = inspect(&parent, last.as_bytes()).map_err(error)?;
-    if inspected.kind == FileKind::Directory {
-        let source = parent.open_dir(last.as_bytes()).map_err(error)?;
-        work.tree(source, target, name.as_bytes())?;
-    } else {
-        let (source, target) = ((&parent, last.as_bytes()), (target, name.as_bytes()));
-        work.leaf(source, target, &inspected).map_err(error)?;
-    }
-    Ok(work.originals)
-}
-
-struct Work<'a> {
-    recipe: &'a Recipe,
+/// A clone, and what is known about its likeness to the source.
+#[derive(Debug)]
+pub(super) struct Clone {
+    /// Where its files with several names have one more.
     links: Dir,
-    abandoned: &'a AtomicBool,
+    /// By the number of the original.
+    known: HashMap<u64, Known>,
     originals: Originals,
 }
 
-// A directory half-way through. A stack of these instead of recursion: a tree may be deeper than
-// the stack of a thread.
-struct Level {
-    source: Dir,
-    target: Dir,
-    names: std::vec::IntoIter<Vec<u8>>,
-    path: PathBuf,
-    inspected: Inspected,
+/// A file or directory that was cloned.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    /// When the original last changed; absent where that could not be relied on.
+    changed: Option<FileTime>,
+    /// The number of the clone.
+    copy: u64,
 }
 
-impl Level {
-    fn enter(source: Dir, target: Dir, path: PathBuf) -> io::Result<Self> {
-        let inspected = inspect_open(&source)?;
-        let names = source.names()?.into_iter();
-        Ok(Self { source, target, names, path, inspected })
-    }
+/// How a clone is made, or brought up to date.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Mode<'a> {
+    /// Of a tree in use, where everything had been written out that was dirty by this moment. What
+    /// changes meanwhile may be left out.
+    Draft(FileTime),
+    /// Of a tree that stands still, until this becomes true.
+    Final(&'a AtomicBool),
 }
 
-impl Work<'_> {
-    fn tree(&mut self, source: Dir, target: &Dir, name: &[u8]) -> Result<(), SnapshotError> {
-        let recipe = self.recipe;
-        let at = |path: &Path| {
-            let path = recipe.source.join(path);
-            move |source| failure("clone", &path, source)
-        };
-        let root = target.create_dir(name);
-        let root = root.and_then(|target| Level::enter(source, target, PathBuf::new()));
-        let mut stack = vec![root.map_err(at(Path::new("")))?];
-        while let Some(level) = stack.last_mut() {
-            if self.abandoned.load(Ordering::Relaxed) {
-                return Err(SnapshotError::Abandoned);
-            }
-            let Some(name) = level.names.next() else {
-                // Last, for making its entries changed the time of the directory.
-                let settled = apply_open(&level.target, &level.inspected.metadata);
-                settled.and_then(all_applied).map_err(at(&level.path))?;
-                stack.pop();
-                continue;
-            };
-            let path = level.path.join(std::ffi::OsString::from_vec(name.clone()));
-            if let Some(below) = self.entry(level, &name, &path).map_err(at(&path))? {
-                stack.push(below);
-            }
-        }
-        Ok(())
+impl Clone {
+    /// Nothing yet; it will be `name` in `target`.
+    pub(super) fn begin(recipe: &Recipe, target: &Dir, name: &str) -> Result<Self, SnapshotError> {
+        let links = target.create_dir(format!("{name}.links").as_bytes());
+        let links = links.map_err(|source| failure("make", &recipe.source, source))?;
+        Ok(Self { links, known: HashMap::new(), originals: Originals::new() })
     }
 
-    // Clones one entry; answers the level below when it is a directory.
-    fn entry(&mut self, level: &Level, name: &[u8], path: &Path) -> io::Result<Option<Level>> {
-        let inspected = match inspect(&level.source, name) {
-            // Somebody outside the application removed it meanwhile.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            inspected => inspected?,
-        };
-        let skipped = self.recipe.skip.contains(path);
-        if inspected.kind != FileKind::Directory {
-            if skipped {
-                level.target.create_file(name)?;
-            } else {
-                self.leaf((&level.source, name), (&level.target, name), &inspected)?;
-            }
-            return Ok(None);
-        }
-        if self.recipe.own.contains(&(inspected.device, inspected.inode)) {
-            return Ok(None);
-        }
-        let target = level.target.create_dir(name)?;
-        if skipped {
-            return Ok(None);
-        }
-        Level::enter(level.source.open_dir(name)?, target, path.to_owned()).map(Some)
+    /// Whether the stamps of the files say reliably what changed.
+    pub(super) fn can_be_drafted(recipe: &Recipe) -> bool {
+        let folder =
+            if recipe.source.is_dir() { Some(&*recipe.source) } else { recipe.source.parent() };
+        let dir = folder.and_then(|folder| Dir::open(folder).ok());
+        dir.is_some_and(|dir| Filesystem::of(&dir) == Filesystem::Stamping)
     }
 
-    // Clones whatever is no directory.
-    fn leaf(
+    /// Makes `name` in `target` like the source.
+    pub(super) fn update(
         &mut self,
-        (source, source_name): (&Dir, &[u8]),
-        (target, name): (&Dir, &[u8]),
-        inspected: &Inspected,
-    ) -> io::Result<()> {
-        let link = format!("{:x}-{:x}", inspected.device, inspected.inode);
-        if inspected.links > 1 && target.create_link(name, &self.links, link.as_bytes()).is_ok() {
-            return Ok(());
-        }
-        match &inspected.kind {
-            FileKind::File => {
-                let (file, copy) = (source.open_file(source_name)?, target.create_file(name)?);
-                self.content(&file, &copy)?;
-                // The stat was taken first: what is written later leaves another stamp.
-                let stamp = Stamp { inode: inspected.inode, changed: inspected.changed };
-                let made = fstat(&copy)?;
-                self.originals.insert((made.st_dev, made.st_ino), stamp);
-            }
-            FileKind::Symlink { target: text } => target.create_symlink(name, text.as_bytes())?,
-            kind => target.create_node(name, kind)?,
-        }
-        all_applied(apply(target, name, &inspected.metadata)?)?;
-        if inspected.links > 1 {
-            self.links.create_link(link.as_bytes(), target, name)?;
-        }
-        Ok(())
+        recipe: &Recipe,
+        (target, name): (&Dir, &str),
+        mode: Mode<'_>,
+    ) -> Result<(), SnapshotError> {
+        Update::new(self, recipe, mode).run(target, name.as_bytes())
     }
 
-    // A file that cannot share its blocks, such as one on another device, is copied.
-    fn content(&self, source: &File, target: &File) -> io::Result<()> {
-        if self.recipe.reflink && ioctl_ficlone(target, source).is_ok() {
-            return Ok(());
-        }
-        let _ = fadvise(source, 0, None, rustix::fs::Advice::Sequential);
-        let size = source.metadata()?.len();
-        target.set_len(size)?;
-        let mut buffer = Vec::new();
-        for segment in segments(source, size) {
-            if let Segment::Data { offset, length } = segment? {
-                buffer.resize(COPY_BYTES, 0);
-                self.copy(source, target, offset..offset + length, &mut buffer)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn copy(
-        &self,
-        source: &File,
-        target: &File,
-        range: std::ops::Range<u64>,
-        buffer: &mut [u8],
-    ) -> io::Result<()> {
-        let mut offset = range.start;
-        while offset < range.end {
-            if self.abandoned.load(Ordering::Relaxed) {
-                return Err(io::Error::new(io::ErrorKind::TimedOut, SnapshotError::Abandoned));
-            }
-            let length = usize::try_from(range.end - offset).unwrap_or(usize::MAX);
-            let piece = buffer.get_mut(..length.min(COPY_BYTES)).unwrap_or_default();
-            let count = source.read_at(piece, offset)?;
-            if count == 0 {
-                break;
-            }
-            target.write_all_at(piece.get(..count).unwrap_or_default(), offset)?;
-            offset += count as u64;
-        }
-        Ok(())
+    /// Which originals its files had.
+    pub(super) fn into_originals(self) -> Originals {
+        self.originals
     }
 }
 
-// What cannot be set would be wrong in every backup made from this clone.
-fn all_applied(refusals: Vec<platform::files::Refusal>) -> io::Result<()> {
-    match refusals.into_iter().next() {
-        Some(refusal) => Err(io::Error::new(io::ErrorKind::PermissionDenied, refusal)),
-        None => Ok(()),
+impl Mode<'_> {
+    fn rule(self) -> Option<StampRule> {
+        match self {
+            Self::Draft(moment) => Some(StampRule::at(moment)),
+            Self::Final(_) => None,
+        }
     }
 }
 
 fn failure(action: &'static str, path: &Path, source: io::Error) -> SnapshotError {
     SnapshotError::Io { action, path: path.to_owned(), source }
 }
-
-const COPY_BYTES: usize = 1 << 20;
 
 #[cfg(test)]
 mod tests;

@@ -4,15 +4,19 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
 
 use format::ids::PointId;
 use format::raw::RawPath;
 use platform::application::{FileTree, Volume};
+use platform::driver::Driver;
 use platform::files::mounts::{MountTable, Mounted};
 use rustix::fs::{Access, AtFlags, CWD, accessat, ioctl_ficlone};
 
-use super::{Failure, Job, Piece, Work, btrfs, clone, join};
-use crate::error::SnapshotError;
+use super::assemble::join;
+use super::{Failure, Files, Job, Piece, Work, btrfs, clone};
+use crate::error::{SnapshotError, chain};
 use crate::places::{self, HOME, Place};
 
 /// All snapshots to make, and the places for them. Dropping it removes them.
@@ -23,6 +27,8 @@ pub(crate) struct Plan {
     // The root of each volume comes before what is mounted in it.
     pub(super) pieces: Vec<Piece>,
     pub(super) places: Vec<Place>,
+    /// Whether what was dirty could be written out when that was last tried.
+    pub(super) settled: AtomicBool,
     remarks: Vec<String>,
 }
 
@@ -48,16 +54,16 @@ impl Plan {
     pub(crate) fn drivers(&self, volumes: &[Volume]) -> Vec<(RawPath, &'static str)> {
         let driver = |(number, volume): (usize, &Volume)| {
             let piece = self.pieces.iter().find(|piece| piece.volume == number)?;
-            Some((volume.name.clone(), piece.driver))
+            Some((volume.name.clone(), piece.driver.name()))
         };
         volumes.iter().enumerate().filter_map(driver).collect()
     }
 
-    /// Where the parts of these volumes lie that have no better way than to be copied.
-    pub(crate) fn copied(&self, volumes: &[Volume]) -> Vec<PathBuf> {
-        let copied = self.pieces.iter().filter(|piece| piece.driver == "copy");
+    /// Where the parts of these volumes lie that this driver is for.
+    pub(crate) fn parts(&self, volumes: &[Volume], driver: Driver) -> Vec<PathBuf> {
+        let parts = self.pieces.iter().filter(|piece| piece.driver == driver);
         let path = |piece: &Piece| Some(join(&volumes.get(piece.volume)?.source, &piece.below));
-        copied.filter_map(path).collect()
+        parts.filter_map(path).collect()
     }
 
     /// Removes all snapshots; answers what could not be removed, and why.
@@ -126,7 +132,8 @@ impl Planner {
             None => read_table()?,
         };
         let root = resolve(&volume.source)?;
-        self.piece(&table, (number, PathBuf::new()), &root, holder(&table, &root)?)?;
+        let wanted = volume.driver;
+        self.piece(&table, (number, PathBuf::new()), (&root, holder(&table, &root)?), wanted)?;
         for mount in table.below(&root) {
             let below = mount.point.strip_prefix(&root).unwrap_or(Path::new("")).to_owned();
             if is_pseudo(&mount.filesystem) {
@@ -135,7 +142,7 @@ impl Planner {
                     piece.hidden.push(below);
                 }
             } else {
-                self.piece(&table, (number, below), &mount.point, mount)?;
+                self.piece(&table, (number, below), (&mount.point, mount), wanted)?;
             }
         }
         self.table = Some(table);
@@ -146,24 +153,64 @@ impl Planner {
         &mut self,
         table: &MountTable,
         (volume, below): (usize, PathBuf),
-        path: &Path,
-        mount: &Mounted,
+        (path, mount): (&Path, &Mounted),
+        wanted: Option<Driver>,
     ) -> Result<(), SnapshotError> {
+        let hidden = if path == mount.point { vec![below.join(HOME)] } else { Vec::new() };
+        let there = (Driver::Live, Files::There(path.to_owned()));
+        let (driver, files) = match wanted {
+            Some(Driver::Live) => there,
+            Some(_) => self.files(table, volume, (path, mount), wanted)?,
+            None if shares_nothing(&mount.filesystem) => there,
+            None => match self.files(table, volume, (path, mount), None) {
+                Ok(made) => made,
+                Err(error) => {
+                    self.remarks.extend(told(&error));
+                    there
+                }
+            },
+        };
+        if let Files::There(_) = &files {
+            // Snapshots of another driver may be left of a run that died.
+            self.remarks.extend(places::sweep(&mount.point));
+        }
+        self.pieces.push(Piece { volume, below, driver, files, hidden });
+        Ok(())
+    }
+
+    fn files(
+        &mut self,
+        table: &MountTable,
+        volume: usize,
+        (path, mount): (&Path, &Mounted),
+        wanted: Option<Driver>,
+    ) -> Result<(Driver, Files), SnapshotError> {
         let place = self.claim(table, mount, path)?;
         let location = match mount.filesystem.as_str() {
             "btrfs" => btrfs::locate(mount, path).map_err(|error| failure("read", path, error))?,
             _ => None,
         };
-        let hidden = if path == mount.point { vec![below.join(HOME)] } else { Vec::new() };
-        let (driver, job, inside) = if let Some(location) = location {
-            ("btrfs", self.subvolume(table, volume, place, &location), location.inside)
-        } else {
-            let reflink = self.claims.get(place).is_some_and(|claim| claim.reflink);
-            let job = self.clone(table, volume, place, path);
-            (if reflink { "reflink" } else { "copy" }, job, PathBuf::new())
+        let reflink = self.claims.get(place).is_some_and(|claim| claim.reflink);
+        let best = match &location {
+            Some(_) => Driver::Btrfs,
+            None if reflink => Driver::Reflink,
+            None => Driver::Live,
         };
-        self.pieces.push(Piece { volume, below, driver, job, inside, hidden });
-        Ok(())
+        let driver = wanted.unwrap_or(best);
+        let files = match (driver, location) {
+            (Driver::Btrfs, Some(location)) => {
+                let job = self.subvolume(table, volume, place, &location);
+                Files::Made { job, inside: location.inside }
+            }
+            (Driver::Reflink, _) if reflink => self.clone((table, path), (volume, place), true),
+            (Driver::Copy, _) => self.clone((table, path), (volume, place), false),
+            (Driver::Live, _) => Files::There(path.to_owned()),
+            (Driver::Btrfs | Driver::Reflink, _) => {
+                let (path, filesystem) = (path.to_owned(), mount.filesystem.clone());
+                return Err(SnapshotError::NotPossible { driver, path, filesystem });
+            }
+        };
+        Ok((driver, files))
     }
 
     // One snapshot of a subvolume serves all that lies in it.
@@ -190,18 +237,23 @@ impl Planner {
         self.job(Work::Subvolume(btrfs::Subvolume { root, device, wanted, covered }), place, volume)
     }
 
-    fn clone(&mut self, table: &MountTable, volume: usize, place: usize, path: &Path) -> usize {
-        let reflink = self.claims.get(place).is_some_and(|claim| claim.reflink);
+    fn clone(
+        &mut self,
+        (table, path): (&MountTable, &Path),
+        (volume, place): (usize, usize),
+        reflink: bool,
+    ) -> Files {
         let below = table.below(path).filter_map(|mount| mount.point.strip_prefix(path).ok());
         let skip = below.map(Path::to_owned).collect();
         let own = BTreeSet::new();
         let recipe = clone::Recipe { source: path.to_owned(), reflink, skip, own };
-        self.job(Work::Clone(recipe), place, volume)
+        let job = self.job(Work::Clone(recipe), place, volume);
+        Files::Made { job, inside: PathBuf::new() }
     }
 
     fn job(&mut self, work: Work, place: usize, volume: usize) -> usize {
         let name = self.jobs.len().to_string();
-        self.jobs.push(Job { work, place, name, volume });
+        self.jobs.push(Job { work, place, name, volume, draft: Mutex::default() });
         self.jobs.len() - 1
     }
 
@@ -243,8 +295,22 @@ impl Planner {
             }
         }
         let places = self.claims.into_iter().map(|claim| claim.place).collect();
-        Plan { jobs: self.jobs, pieces: self.pieces, places, remarks: self.remarks }
+        let settled = AtomicBool::new(false);
+        Plan { jobs: self.jobs, pieces: self.pieces, places, settled, remarks: self.remarks }
     }
+}
+
+// Filesystems of which no version shares blocks between files: nothing need be tried there.
+fn shares_nothing(filesystem: &str) -> bool {
+    matches!(filesystem, "ext2" | "ext3" | "ext4" | "f2fs" | "tmpfs" | "vfat" | "exfat")
+}
+
+// What to say of a volume that has no snapshot because of this. One that nobody can write is as good.
+fn told(error: &SnapshotError) -> Option<String> {
+    let is_read_only = matches!(error, SnapshotError::NoPlace { .. });
+    let told =
+        || format!("a volume is read in the freeze, for want of a snapshot: {}", chain(error));
+    (!is_read_only).then(told)
 }
 
 // Tried, for no list of filesystems says it: it depends on how each was made.

@@ -1,22 +1,95 @@
 //! Plans and snapshots on the filesystem of the temporary directory, and with the feature `lab`
 //! on real btrfs and xfs.
 
+use std::error::Error;
 use std::fs;
+use std::path::Path;
 
 use format::ids::PointId;
+use platform::application::Application;
 
 use super::*;
 
+fn copied(name: &str, source: &Path) -> Volume {
+    Volume { driver: Some(Driver::Copy), ..volume(name, source) }
+}
+
 fn volume(name: &str, source: &Path) -> Volume {
     let (mounts, outside_writers) = (Vec::new(), Vec::new());
-    Volume { name: RawPath::new(name), source: source.to_owned(), mounts, outside_writers }
+    let (name, source) = (RawPath::new(name), source.to_owned());
+    Volume { name, source, mounts, outside_writers, driver: None }
 }
 
 fn take(volumes: &[Volume], run: u8) -> (Plan, Vec<Taken>) {
     let plan = Plan::prepare(volumes, PointId::new([run; 16])).unwrap();
     plan.sync();
-    let taken = plan.take(volumes, &AtomicBool::new(false)).unwrap();
+    let taken = plan.take(volumes, Some(&Reader::default()), &Arc::default()).unwrap();
     (plan, taken)
+}
+
+/// Remembers what it was given, and fails when it shall.
+#[derive(Debug, Default)]
+struct Reader {
+    read: Mutex<Vec<(RawPath, FileTree)>>,
+    fails: bool,
+}
+
+impl StillReader for Reader {
+    fn read(
+        &self,
+        volumes: Vec<(RawPath, FileTree)>,
+        _: &Arc<AtomicBool>,
+    ) -> Result<(), Box<dyn Error + Send + Sync>> {
+        self.read.lock().unwrap().extend(volumes);
+        if self.fails { Err("a test".into()) } else { Ok(()) }
+    }
+}
+
+#[test]
+fn a_volume_without_a_snapshot_is_read_where_it_lies_after_all_others_were_made() {
+    let scratch = tempfile::tempdir().unwrap();
+    fs::write(scratch.path().join("file"), "x").unwrap();
+    let volumes = [volume("live", scratch.path()), copied("copied", scratch.path())];
+    let plan = Plan::prepare(&volumes, PointId::new([14; 16])).unwrap();
+    let reader = Reader::default();
+    let taken = plan.take(&volumes, Some(&reader), &Arc::default()).unwrap();
+    assert_eq!(taken.iter().map(|t| t.driver).collect::<Vec<_>>(), ["live", "copy"]);
+    let read = reader.read.into_inner().unwrap();
+    let [(name, tree)] = &read[..] else { panic!("{read:?}") };
+    assert_eq!(
+        (name, &tree.root),
+        (&RawPath::new("live"), &scratch.path().canonicalize().unwrap())
+    );
+    assert!(taken[0].end >= taken[1].end);
+    let volumes = volumes.to_vec();
+    let application = Application { volumes: volumes.clone(), ..Application::default() };
+    let found = crate::without_snapshot(&application, PointId::new([15; 16])).unwrap();
+    assert_eq!(found.into_iter().map(|(name, _)| name).collect::<Vec<_>>(), [RawPath::new("live")]);
+
+    let reader = Reader { fails: true, ..Reader::default() };
+    let plan = Plan::prepare(&volumes, PointId::new([16; 16])).unwrap();
+    let failure = plan.take(&volumes, Some(&reader), &Arc::default()).unwrap_err();
+    assert!(matches!(failure.error, SnapshotError::Unread { .. }), "{:?}", failure.error);
+    assert_eq!(failure.volume, RawPath::new("live"));
+}
+
+#[test]
+fn a_driver_that_cannot_work_there_is_named() {
+    let scratch = tempfile::tempdir().unwrap();
+    let volume = Volume { driver: Some(Driver::Btrfs), ..volume("v", scratch.path()) };
+    let failure = Plan::prepare(&[volume], PointId::new([17; 16])).unwrap_err();
+    let told = failure.error.to_string();
+    assert!(told.contains("`btrfs` cannot be used"), "{told}");
+}
+
+#[test]
+fn where_blocks_are_not_shared_nothing_is_tried_and_nothing_made() {
+    // A filesystem in memory, of which it is known.
+    let scratch = tempfile::tempdir_in("/dev/shm").unwrap();
+    let volumes = [volume("v", scratch.path())];
+    let plan = Plan::prepare(&volumes, PointId::new([18; 16])).unwrap();
+    assert_eq!(plan.drivers(&volumes)[0].1, "live");
+    assert!(plan.places.is_empty());
 }
 
 #[test]
@@ -28,8 +101,8 @@ fn every_volume_is_taken_apart_from_its_source_and_removed_again() {
         fs::write(source.join("file"), source.to_str().unwrap()).unwrap();
     }
     fs::write(scratch.path().join("single"), "one").unwrap();
-    let mut volumes: Vec<_> = sources.iter().map(|source| volume("v", source)).collect();
-    volumes.push(volume("single", &scratch.path().join("single")));
+    let mut volumes: Vec<_> = sources.iter().map(|source| copied("v", source)).collect();
+    volumes.push(copied("single", &scratch.path().join("single")));
     let (plan, taken) = take(&volumes, 11);
     for (taken, source) in taken.iter().zip(&sources) {
         fs::write(source.join("file"), "changed").unwrap();
@@ -55,9 +128,9 @@ fn a_source_that_is_not_there_is_named_with_its_volume() {
 #[test]
 fn an_abandoned_plan_takes_nothing() {
     let scratch = tempfile::tempdir().unwrap();
-    let volumes = [volume("v", scratch.path())];
+    let volumes = [copied("v", scratch.path())];
     let plan = Plan::prepare(&volumes, PointId::new([13; 16])).unwrap();
-    let failure = plan.take(&volumes, &AtomicBool::new(true)).unwrap_err();
+    let failure = plan.take(&volumes, None, &Arc::new(AtomicBool::new(true))).unwrap_err();
     assert!(matches!(failure.error, SnapshotError::Abandoned));
 }
 

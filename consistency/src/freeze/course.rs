@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, PipeReader, PipeWriter};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::Duration;
@@ -28,6 +29,7 @@ use crate::error::{ConsistencyError, SnapshotError, WardenSaid};
 use crate::group::{Command, Event, Group, MemberIndex, Outcome, Parties, PlaceIndex};
 use crate::journal::{self, Sweep, Swept, Which};
 use crate::needed::needed;
+use crate::still::StillReader;
 use crate::warden::{Order, Report, Warden, raw};
 
 /// Starts a warden and has it open every target; nothing is frozen yet.
@@ -82,7 +84,8 @@ pub(super) fn run(
     looks: Looks,
     warden: Option<Warden>,
 ) -> (Outcome, Record) {
-    let abandoned = AtomicBool::new(false);
+    let abandoned = Arc::new(AtomicBool::new(false));
+    let reader = request.reader.as_deref();
     let volumes = &request.application.volumes[..];
     thread::scope(|scope| {
         let begin = Moment::now();
@@ -96,6 +99,7 @@ pub(super) fn run(
             looks,
             plan,
             volumes,
+            reader,
             abandoned: &abandoned,
             scope,
             group,
@@ -117,7 +121,8 @@ struct Course<'scope, 'env> {
     units: &'env Units,
     plan: &'env Plan,
     volumes: &'env [Volume],
-    abandoned: &'env AtomicBool,
+    reader: Option<&'env dyn StillReader>,
+    abandoned: &'env Arc<AtomicBool>,
     scope: &'scope Scope<'scope, 'env>,
     group: Group,
     /// `None` when there is nothing to freeze, or when it was lost.
@@ -269,11 +274,12 @@ impl<'scope> Course<'scope, '_> {
     }
 
     fn begin_snapshots(&self) -> io::Result<Making<'scope>> {
-        let (plan, volumes, abandoned) = (self.plan, self.volumes, self.abandoned);
+        let (plan, volumes) = (self.plan, self.volumes);
+        let (reader, abandoned) = (self.reader, self.abandoned);
         let (ended, end) = io::pipe()?;
         let work = move || {
             let _end: PipeWriter = end;
-            plan.take(volumes, abandoned)
+            plan.take(volumes, reader, abandoned)
         };
         let thread = thread::Builder::new().name("snapshot".to_owned());
         Ok(Making { ended, thread: thread.spawn_scoped(self.scope, work)? })

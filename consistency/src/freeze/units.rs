@@ -10,7 +10,7 @@ use crate::group::MemberIndex;
 use crate::warden::Armed;
 
 #[derive(Debug)]
-pub(super) struct Units {
+pub(crate) struct Units {
     units: Vec<Unit>,
     // The names of all containers, in the order of the application's.
     members: Vec<String>,
@@ -26,7 +26,7 @@ struct Unit {
 
 impl Units {
     /// The targets of all containers that have processes.
-    pub(super) fn of(application: &Application) -> Result<Self, ConsistencyError> {
+    pub(crate) fn of(application: &Application) -> Result<Self, ConsistencyError> {
         let mut units: Vec<Unit> = Vec::new();
         for (number, member) in application.members.iter().enumerate() {
             let held = match member.activity {
@@ -128,15 +128,7 @@ mod tests {
     }
 
     fn application(members: Vec<Member>) -> Application {
-        Application {
-            name: "shop".to_owned(),
-            platform: "test",
-            members,
-            volumes: Vec::new(),
-            left_out: Vec::new(),
-            missing: Vec::new(),
-            definition: serde_json::Value::Null,
-        }
+        Application { name: "shop".to_owned(), platform: "test", members, ..Application::default() }
     }
 
     #[test]

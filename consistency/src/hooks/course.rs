@@ -27,6 +27,8 @@ use crate::error::chain;
 #[must_use = "what is held is let go, and what is owed done, by `after`"]
 pub struct Held {
     platform: Arc<dyn Platform>,
+    /// What is to be held.
+    wanted: Vec<Planned>,
     holds: Vec<(Planned, Moment, Hold)>,
     post: Vec<Planned>,
     owed: Option<Owed>,
@@ -54,15 +56,15 @@ struct Ran {
     error: Option<String>,
 }
 
-/// Runs what comes before the freeze of `run`, and begins to hold what is to be held.
+/// Runs what comes before the freeze of `run` and ends before it. Nothing is held yet.
 ///
 /// What is owed afterwards is written down in the directory `owed` first.
 ///
 /// # Errors
-/// When a hook fails that must not. What was held is released then, and what is owed was done.
+/// When a hook fails that must not. What is owed was done then.
 ///
 /// # Cancellation
-/// When the future is dropped, what is held is released; what is owed waits in the directory.
+/// When the future is dropped, what is owed waits in the directory.
 pub async fn before(
     platform: Arc<dyn Platform>,
     application: &Application,
@@ -75,30 +77,44 @@ pub async fn before(
         .map_err(|source| HookError::Journal { path: owed.to_owned(), source })?;
     let prepared = !(pre.is_empty() && hold.is_empty()) && impossible.is_empty();
     let report = HookReport { remarks: impossible, prepared, ..HookReport::default() };
-    let mut held = Held { platform, holds: Vec::new(), post, owed, report };
-    match held.prepare(pre, hold, &application.volumes).await {
-        Ok(()) => Ok(held),
-        Err(error) => {
-            for remark in held.after().await.remarks {
-                tracing::warn!("{remark}");
-            }
-            Err(error)
-        }
-    }
+    let mut held = Held { platform, wanted: hold, holds: Vec::new(), post, owed, report };
+    let prepared = held.prepare(pre).await;
+    held.unless(prepared).await
 }
 
 impl Held {
-    async fn prepare(
-        &mut self,
-        pre: Vec<Planned>,
-        hold: Vec<Planned>,
-        volumes: &[Volume],
-    ) -> Result<(), HookError> {
+    /// Begins to hold what is to be held of an application with these volumes.
+    ///
+    /// # Errors
+    /// When a hook fails that must not. What was held is released then, and what is owed was done.
+    ///
+    /// # Cancellation
+    /// When the future is dropped, what is held is released; what is owed waits in the directory.
+    pub async fn hold(mut self, volumes: &[Volume]) -> Result<Self, HookError> {
+        let begun = self.begin(volumes).await;
+        self.unless(begun).await
+    }
+
+    // What fails is the end of it.
+    async fn unless(self, done: Result<(), HookError>) -> Result<Self, HookError> {
+        let Err(error) = done else { return Ok(self) };
+        for remark in self.after().await.remarks {
+            tracing::warn!("{remark}");
+        }
+        Err(error)
+    }
+
+    async fn prepare(&mut self, pre: Vec<Planned>) -> Result<(), HookError> {
         for planned in pre {
             let begin = Moment::now();
             let ran = self.run(&planned).await;
             self.report.add(&planned, begin, ran)?;
         }
+        Ok(())
+    }
+
+    async fn begin(&mut self, volumes: &[Volume]) -> Result<(), HookError> {
+        let hold = std::mem::take(&mut self.wanted);
         if !hold.is_empty() {
             // What is dirty now need not be written out while something is held.
             sync(volumes).await;

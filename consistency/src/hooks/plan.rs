@@ -124,10 +124,7 @@ mod tests {
             name: "shop".to_owned(),
             platform: "test",
             members,
-            volumes: Vec::new(),
-            left_out: Vec::new(),
-            missing: Vec::new(),
-            definition: serde_json::Value::Null,
+            ..Application::default()
         };
         Plan::of(&application, &BTreeMap::new()).unwrap()
     }

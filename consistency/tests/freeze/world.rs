@@ -13,6 +13,7 @@ use consistency::warden::WardenProgram;
 use format::ids::PointId;
 use format::raw::RawPath;
 use platform::application::{Activity, Application, FreezeTarget, Member, Volume};
+use platform::driver::Driver;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tempfile::TempDir;
 
@@ -44,7 +45,6 @@ pub(crate) enum By {
 impl World {
     /// An application with a member for each of these; the first writes the volumes `a` and `b`.
     pub(crate) fn new(members: &[By]) -> Self {
-        // In memory no filesystem shares blocks, so a copy takes its time.
         Self::within(Path::new("/dev/shm"), members)
     }
 
@@ -60,15 +60,15 @@ impl World {
             source: scratch.path().join(name),
             mounts: Vec::new(),
             outside_writers: Vec::new(),
+            // So that it takes its time.
+            driver: Some(Driver::Copy),
         });
         let application = Application {
             name: "shop".to_owned(),
             platform: "test",
             members: Vec::new(),
             volumes: volumes.to_vec(),
-            left_out: Vec::new(),
-            missing: Vec::new(),
-            definition: serde_json::Value::Null,
+            ..Application::default()
         };
         let run = PointId::new([RUN.fetch_add(1, Ordering::Relaxed); 16]);
         let mut world = Self { application, scratch, writers: Vec::new(), run };
@@ -131,6 +131,7 @@ impl World {
                 journals: self.journals(),
             },
             engine_sockets: Vec::new(),
+            reader: None,
             freeze: true,
         }
     }

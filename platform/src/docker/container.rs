@@ -35,7 +35,7 @@ pub(super) struct Container {
 }
 
 /// Something mounted into a container.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct ContainerMount {
     /// The type in the engine's words, such as `bind`.
     pub(super) kind: String,

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use format::raw::RawPath;
 
 use super::container::{Container, ContainerMount};
+use super::driver_label::Wanted;
 use super::place::Place;
 use crate::application::{Activity, MissingVolume, Mount, NoVolume, Volume};
 use crate::files::mounts::MountTable;
@@ -34,13 +35,20 @@ pub(super) struct Sorted {
     pub(super) left_out: Vec<String>,
     /// Volumes whose files cannot be found.
     pub(super) missing: Vec<MissingVolume>,
+    /// What labels say that makes no sense.
+    pub(super) mistakes: Vec<String>,
 }
 
 /// Sorts the mounts of containers, which are named as members.
 pub(super) fn volumes(members: &[(String, Container)], surroundings: &Surroundings) -> Sorted {
     let mut found: BTreeMap<PathBuf, (Place, Volume)> = BTreeMap::new();
     let (mut left_out, mut missing) = (BTreeSet::new(), BTreeSet::new());
+    let mut mistakes = BTreeSet::new();
     for (member, container) in members {
+        let wanted = Wanted::of(container).unwrap_or_else(|mistake| {
+            mistakes.insert(format!("container `{member}`: {mistake}"));
+            Wanted::default()
+        });
         for mount in &container.mounts {
             let place = match surroundings.place(mount) {
                 Ok(place) => place,
@@ -61,6 +69,15 @@ pub(super) fn volumes(members: &[(String, Container)], surroundings: &Surroundin
             if let Some(name) = &mount.volume {
                 volume.name = RawPath::new(name.as_bytes());
             }
+            if let Some(driver) = wanted.at(&mount.target) {
+                let before = volume.driver.replace(driver);
+                if let Some(before) = before.filter(|before| *before != driver) {
+                    let name = &volume.name;
+                    mistakes.insert(format!(
+                        "volume `{name}`: `{before}` and `{driver}` are both asked for"
+                    ));
+                }
+            }
             volume.mounts.push(Mount {
                 member: member.clone(),
                 target: mount.target.clone(),
@@ -78,6 +95,7 @@ pub(super) fn volumes(members: &[(String, Container)], surroundings: &Surroundin
         volumes,
         left_out: left_out.into_iter().collect(),
         missing: missing.into_iter().collect(),
+        mistakes: mistakes.into_iter().collect(),
     }
 }
 
@@ -149,6 +167,7 @@ fn unnamed(source: &Path) -> Volume {
         source: source.to_owned(),
         mounts: Vec::new(),
         outside_writers: Vec::new(),
+        driver: None,
     }
 }
 
@@ -194,6 +213,20 @@ mod tests {
         }
     }
 
+    #[test]
+    fn two_drivers_for_one_volume_are_a_mistake() {
+        let scene = Scene::new();
+        let shared = bind(scene.path("shared"));
+        let members = ["a", "b"].map(|name| {
+            let mut container = container(name, vec![shared.clone()]);
+            let driver = if name == "a" { "copy" } else { "live" };
+            container.labels.insert("stillpoint.driver".to_owned(), driver.to_owned());
+            (name.to_owned(), container)
+        });
+        let mistakes = volumes(&members, &scene.surroundings).mistakes;
+        assert!(mistakes.len() == 1 && mistakes[0].contains("`copy` and `live`"), "{mistakes:?}");
+    }
+
     fn container(name: &str, mounts: Vec<ContainerMount>) -> Container {
         let activity = Activity::Running;
         Container { name: name.to_owned(), activity, mounts, ..Container::default() }
@@ -225,7 +258,7 @@ mod tests {
         let link = scene.scratch.path().join("link");
         std::os::unix::fs::symlink(&data, &link).unwrap();
         let read_only = ContainerMount { read_only: true, ..bind(&conf) };
-        let Sorted { volumes, left_out, missing } = scene.volumes(&[
+        let Sorted { volumes, left_out, missing, .. } = scene.volumes(&[
             ("db", vec![named("pg", &data), read_only]),
             ("web", vec![bind(&link), bind(data.join("../data"))]),
         ]);
@@ -264,7 +297,7 @@ mod tests {
             (bind(scene.path("lib")), "everything that the engine keeps"),
             (bind(&data_root), "everything that the engine keeps"),
         ] {
-            let Sorted { volumes, left_out, missing } = scene.volumes(&[("db", vec![mount])]);
+            let Sorted { volumes, left_out, missing, .. } = scene.volumes(&[("db", vec![mount])]);
             assert_eq!((volumes, missing), (Vec::new(), Vec::new()), "{reason}");
             assert_eq!(left_out.len(), 1);
             assert!(left_out[0].starts_with("`/data` of `db` is left out: "), "{left_out:?}");
@@ -282,7 +315,7 @@ mod tests {
             (bind("/nowhere/at/all"), "/nowhere/at/all", "cannot be found"),
             (named("nfs", scene.path("volumes/nfs")), "nfs", "only while a container runs"),
         ] {
-            let Sorted { volumes, left_out, missing } = scene.volumes(&[("db", vec![mount])]);
+            let Sorted { volumes, left_out, missing, .. } = scene.volumes(&[("db", vec![mount])]);
             assert_eq!((volumes, left_out), (Vec::new(), Vec::new()), "{name}");
             assert_eq!(missing[0].name.to_string(), name);
             assert!(missing[0].reason.contains(reason), "{missing:?}");

@@ -1,14 +1,15 @@
 //! What the configuration says about an application of this host.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::driver::Driver;
 use crate::error::PlatformError;
 
 /// An application of this host, as its operator declares it.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Declared {
     /// Its name.
@@ -16,6 +17,9 @@ pub struct Declared {
     /// The trees of files that it writes, as absolute paths.
     #[serde(default)]
     pub directories: Vec<PathBuf>,
+    /// How some of these directories shall be snapshotted; the others as their filesystem allows.
+    #[serde(default)]
+    pub drivers: BTreeMap<PathBuf, Driver>,
     /// What has to stand still while they are snapshotted.
     #[serde(default)]
     pub processes: Vec<DeclaredProcess>,
@@ -54,6 +58,12 @@ impl Declared {
         };
         if let Some(path) = self.directories.iter().find(|path| !path.is_absolute()) {
             return refuse(format!("the directory `{}` is no absolute path", path.display()));
+        }
+        if let Some(path) = self.drivers.keys().find(|path| !self.directories.contains(path)) {
+            return refuse(format!(
+                "`{}` has a driver and is none of the directories",
+                path.display()
+            ));
         }
         let mut names = BTreeSet::new();
         for DeclaredProcess { name, source, lease: _ } in &self.processes {
@@ -179,7 +189,7 @@ mod tests {
             ProcessSource::PidFile("run/db.pid".into()),
         ] {
             let processes = vec![process("a", source.clone())];
-            let declared = Declared { name: "shop".into(), directories: Vec::new(), processes };
+            let declared = Declared { name: "shop".into(), processes, ..Declared::default() };
             assert!(declared.check().is_err(), "{source:?}");
         }
     }

@@ -62,6 +62,7 @@ fn declared(directories: &[&Path], source: Option<ProcessSource>) -> Declared {
             .map(|source| DeclaredProcess { name: "db".to_owned(), source, lease: None })
             .into_iter()
             .collect(),
+        ..Declared::default()
     }
 }
 

@@ -19,6 +19,8 @@ pub enum Stage {
     /// Unlocking, indexing, finding the containers.
     #[default]
     Preparing,
+    /// Reading what cannot be snapshotted, so that little is left for the freeze.
+    ReadingAhead,
     /// Freezing, snapshotting, thawing.
     Freezing,
     /// Reading and storing a volume.

@@ -52,7 +52,7 @@ impl Engine {
             },
             paths @ Subject::Paths { .. } => paths,
         };
-        let taken = self.find(subject, Writer::unused_point(), progress).await?;
+        let taken = self.find(subject, Writer::unused_point(), None, progress).await?;
         let Taken { application, remarks, missing, stillness, sources, .. } = taken;
         let (mut volumes, mut omissions) = (Vec::new(), missing);
         for source in sources {

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use consistency::hooks::{self, Held, HookReport, Plan};
-use consistency::{GroupSnapshot, Request, Verdict};
+use consistency::hooks::{Held, HookReport};
+use consistency::{GroupSnapshot, Verdict};
 use format::evidence::Evidence;
 use format::manifest::{Level, Manifest, MountRecord, Omission, VolumeRecord};
 use format::raw::RawPath;
@@ -15,6 +15,7 @@ use uploader::rehearsal::StoredVolume;
 use uploader::upload::Uploaded;
 use uploader::volume::Stillness;
 
+use super::ready::Ready;
 use crate::clock;
 use crate::engine::Engine;
 use crate::error::ServiceError;
@@ -52,22 +53,19 @@ pub(super) struct Source {
 }
 
 impl Engine {
-    /// Runs the hooks of an application, freezes it, and snapshots its volumes.
-    pub(super) async fn take(&self, request: Request, plan: Plan) -> Result<Taken, ServiceError> {
-        let before = request.application.clone();
-        let (freeze, owed) = (request.freeze, self.state_dir.join(hooks::DIRECTORY));
-        let held = if plan.is_empty() {
-            None
-        } else {
-            let platform = self.platforms.platform(before.platform).await?;
-            Some(hooks::before(platform, &before, plan, (&owed, request.run)).await?)
-        };
+    /// Freezes an application, snapshots its volumes, and does what is owed to it.
+    pub(super) async fn take(&self, ready: Ready) -> Result<Taken, ServiceError> {
+        let Ready { request, prepared, mut held } = ready;
+        let (before, freeze) = (request.application.clone(), request.freeze);
         let at = clock::now();
         // Not later than the first snapshot.
         let begun = clock::file_time(at);
         let stillness = if freeze { Stillness::Snapshot(begun) } else { Stillness::Live(begun) };
-        let snapshot = blocking::run(move || consistency::take(&request)).await;
-        let mut held = held;
+        let take = move || match prepared {
+            Some(prepared) => consistency::take_prepared(&request, prepared),
+            None => consistency::take(&request),
+        };
+        let snapshot = blocking::run(take).await;
         if freeze && let Some(held) = &mut held {
             held.release().await;
         }
@@ -160,7 +158,11 @@ impl Engine {
     }
 
     // A repository inside what is backed up would swallow its own tail.
-    fn own_directories_below(&self, root: &Path, remarks: &mut Vec<String>) -> Vec<PathBuf> {
+    pub(super) fn own_directories_below(
+        &self,
+        root: &Path,
+        remarks: &mut Vec<String>,
+    ) -> Vec<PathBuf> {
         let repository = match &self.location {
             Location::Directory(path) => Some(path.as_path()),
             Location::S3 { .. } => None,
@@ -189,8 +191,10 @@ impl Taken {
     /// The record of the point.
     pub(super) fn manifest(&self, host: &str, uploaded: Uploaded<'_>) -> Manifest {
         let Uploaded { point, statistics, volumes, restarts } = uploaded;
-        let omitted = volumes.iter().flat_map(|stored| stored.omissions.iter().cloned());
+        let omitted = volumes.values().flat_map(|stored| stored.omissions.iter().cloned());
         let omissions = self.missing.iter().cloned().chain(omitted).collect();
+        let stored = self.sources.iter().map(|source| (source, volumes.get(&source.name)));
+        let stored = stored.filter_map(|(source, stored)| Some((source, *stored?)));
         let volume = |(source, stored): (&Source, &StoredVolume)| VolumeRecord {
             name: source.name.clone(),
             source: raw(&source.origin),
@@ -210,7 +214,7 @@ impl Taken {
             taken: self.at,
             level: self.level,
             remarks: self.remarks.iter().cloned().chain(restarted).collect(),
-            volumes: self.sources.iter().zip(volumes).map(volume).collect(),
+            volumes: stored.map(volume).collect(),
             definition: self.definition.clone(),
             evidence: self.evidence.clone(),
             statistics,

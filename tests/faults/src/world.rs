@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use format::ids::PointId;
@@ -30,7 +31,7 @@ use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 use uploader::rehearsal::StoredVolume;
 use uploader::selection::Selection;
-use uploader::upload::{Upload, Uploaded};
+use uploader::upload::{Directories, Upload, Uploaded};
 use uploader::volume::{Stillness, Volume};
 
 use crate::files::{self, Files};
@@ -55,6 +56,7 @@ pub struct Account {
 #[derive(Debug)]
 pub struct World {
     folder: TempDir,
+    restores: AtomicU64,
 }
 
 /// A repository as one process sees it.
@@ -73,7 +75,8 @@ impl Default for World {
 impl World {
     /// A new world. Its files lie in memory: nothing here is about disks.
     pub fn new() -> Self {
-        Self { folder: tempfile::tempdir_in("/dev/shm").unwrap() }
+        let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+        Self { folder, restores: AtomicU64::new(0) }
     }
 
     /// A path of this world.
@@ -143,7 +146,8 @@ impl Process<'_> {
         files::write(&source, files);
         let reader = self.reader().await?;
         let store: Arc<dyn Store> = Arc::<dyn MaintainStore>::clone(&self.store);
-        let upload = Upload::begin(store, &reader, "host", None, Arc::default()).await?;
+        let directories = Directories::default();
+        let upload = Upload::begin(store, &reader, "host", directories, Arc::default()).await?;
         let volume = Volume {
             name: RawPath::new("data"),
             tree: FileTree { root: source, ..FileTree::default() },
@@ -167,7 +171,7 @@ impl Process<'_> {
             }
         };
         let manifest = |uploaded: Uploaded<'_>| {
-            let volumes = uploaded.volumes.into_iter().map(record).collect();
+            let volumes = uploaded.volumes.into_values().map(record).collect();
             manifest(uploaded.point, volumes, uploaded.statistics)
         };
         Ok(upload.volume(volume).await?.commit(manifest).await?)
@@ -175,17 +179,20 @@ impl Process<'_> {
 
     /// The files of a point, as a restore gives them back.
     pub async fn restore(&self, point: PointId) -> Result<Files, Failure> {
-        let target = self.world.path("target");
-        let _ = std::fs::remove_dir_all(&target);
+        // None has the place of another: threads of a process that died may still write there.
+        let number = self.world.restores.fetch_add(1, Ordering::Relaxed);
+        let target = self.world.path(&format!("target-{number}"));
         let reader = self.reader().await?;
         let manifest = reader.point(point).await?.ok_or("the session was fenced")?;
         let chunks = Arc::new(Chunks::load(&reader, None).await?);
         let plan = Plan::make(&manifest, &target)?.clear()?;
         let report = execute(plan, manifest, chunks, Arc::default()).await?;
-        match report.lost.first() {
-            Some(lost) => Err(format!("lost {}: {}", lost.path, lost.reason).into()),
-            None => Ok(files::read(&target.join("data"))),
+        if let Some(lost) = report.lost.first() {
+            return Err(format!("lost {}: {}", lost.path, lost.reason).into());
         }
+        let found = files::read(&target.join("data"));
+        std::fs::remove_dir_all(&target)?;
+        Ok(found)
     }
 
     /// Forgets a point.

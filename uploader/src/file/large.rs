@@ -59,6 +59,7 @@ impl Reading<'_> {
             let blocks = Blocks::begin(scope, &file, found.size, &shared.blocks)?;
             let mut end = End::default();
             while let Some(block) = blocks.next().transpose()? {
+                shared.go_on()?;
                 self.count(block.bytes.len());
                 end = End::of(&block, found.size);
                 work.block(&block, &mut sink)?;

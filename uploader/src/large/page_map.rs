@@ -90,9 +90,14 @@ impl NewPageMap {
         self.hash
     }
 
+    /// Where its place is.
+    pub(crate) fn place(&self) -> PathBuf {
+        self.temporary.target(self.hash)
+    }
+
     /// Puts the map in its place. To be called when the point that has the file is committed.
     pub(crate) fn keep(self) -> io::Result<()> {
-        fs::rename(self.temporary.path(), self.temporary.target(self.hash))
+        fs::rename(self.temporary.path(), self.place())
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use format::manifest::Statistics;
 use format::tree::Slice;
@@ -14,6 +16,8 @@ use crate::maps::VolumeMaps;
 use crate::pipeline::{Pipeline, Sent};
 use crate::progress::Progress;
 use crate::rehearsal::{Rehearsal, StoredVolume};
+use crate::settled::Settled;
+use crate::spool::Spool;
 use crate::volume::Volume;
 
 /// A pass in progress.
@@ -21,6 +25,7 @@ pub(super) struct Pass {
     /// The generation that the index was loaded at.
     generation: u64,
     pipeline: Pipeline,
+    spool: Spool,
     reading: Rehearsal,
 }
 
@@ -37,17 +42,44 @@ impl Pass {
         writer: &Writer,
         cache: Option<&Path>,
         progress: &Arc<Progress>,
+        (spool, settled): (&Spool, &Settled),
     ) -> Result<Self, UploadError> {
         let Known { chunks, generation } = writer.known(cache).await?;
-        let (inlet, pipeline) = Pipeline::start(writer, progress)?;
-        let intake = Intake::new(Arc::new(chunks), Some(inlet));
-        let reading = Rehearsal::of(intake, Arc::clone(progress));
-        Ok(Self { generation, pipeline, reading })
+        let (inlet, pipeline) = Pipeline::start(writer, progress, spool)?;
+        let chunks = Arc::new(chunks.with_nearby(spool.nearby().cloned()));
+        let intake = Intake::new(chunks, Some(inlet)).with_nearby(spool.nearby().cloned());
+        let reading = Rehearsal::of(intake, Arc::clone(progress), settled.clone());
+        Ok(Self { generation, pipeline, spool: spool.clone(), reading })
     }
 
     /// Whether the tree with this root can be found.
     pub(super) fn has(&self, root: &[Slice]) -> bool {
         self.reading.has(root)
+    }
+
+    /// Whether everything that a tree needs is stored, or on its way.
+    pub(super) async fn holds(&self, root: &[Slice]) -> Result<bool, UploadError> {
+        self.reading.holds(root.to_vec()).await
+    }
+
+    /// Counts a volume that was read in another pass.
+    pub(super) fn count(&mut self, stored: &StoredVolume) {
+        self.reading.count(stored);
+    }
+
+    /// Reads on only as long as this is false.
+    pub(super) fn until(&mut self, abandoned: Arc<AtomicBool>) {
+        self.reading.until(abandoned);
+    }
+
+    /// How many bytes were new so far.
+    pub(super) fn changed(&self) -> u64 {
+        self.reading.statistics().changed
+    }
+
+    /// How long the reading took so far.
+    pub(super) fn took(&self) -> Duration {
+        self.reading.took()
     }
 
     /// Reads a whole volume and stores what is new of it.
@@ -60,6 +92,7 @@ impl Pass {
             // The pipeline knows why it does not take any more.
             Err(UploadError::Stopped) => {
                 drop(self.reading);
+                self.spool.hold(false);
                 Err(self.pipeline.finish().await.err().unwrap_or(UploadError::Stopped))
             }
             Err(error) => Err(error),
@@ -68,7 +101,7 @@ impl Pass {
 
     /// Waits until all is stored.
     pub(super) async fn end(self) -> Result<Ended, UploadError> {
-        let Self { generation, pipeline, reading } = self;
+        let Self { generation, pipeline, spool: _, reading } = self;
         let (mut statistics, maps, intake) = reading.end()?;
         let finished = blocking::run(move || intake.finish()).await;
         let Sent { packs, index } = pipeline.finish().await?;

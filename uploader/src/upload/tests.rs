@@ -1,3 +1,4 @@
+mod still;
 mod world;
 
 use std::collections::BTreeMap;

@@ -1,11 +1,16 @@
 //! Trees with every kind of file, copied on whatever filesystem the temporary directory has.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::os::unix::net::UnixListener;
 use std::process::Command;
 
 use format::tree::Metadata;
+use platform::files::{FileKind, inspect};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tempfile::TempDir;
 
 use super::*;
@@ -35,7 +40,8 @@ impl World {
 
     fn clone(&self) -> Result<(), SnapshotError> {
         let target = Dir::open(&self.scratch.path().join("target")).unwrap();
-        clone(&self.recipe, &target, "0", &AtomicBool::new(false)).map(|_| ())
+        let mut clone = Clone::begin(&self.recipe, &target, "0")?;
+        clone.update(&self.recipe, (&target, "0"), Mode::Final(&AtomicBool::new(false)))
     }
 }
 
@@ -146,11 +152,126 @@ fn a_tree_of_a_thousand_levels_is_cloned_or_refused_but_never_crashes() {
     }
 }
 
+// Which names lead to the same file.
+fn linked(root: &Path) -> Vec<Vec<PathBuf>> {
+    let mut files: BTreeMap<u64, Vec<PathBuf>> = BTreeMap::new();
+    for (path, ..) in listing(root) {
+        let inode = fs::symlink_metadata(root.join(&path)).unwrap().ino();
+        files.entry(inode).or_default().push(path);
+    }
+    let mut linked: Vec<_> = files.into_values().filter(|names| names.len() > 1).collect();
+    linked.sort();
+    linked
+}
+
+// What was cloned while it was in use is like the source after the last step, whatever happened to
+// the source between the two.
+fn after_a_draft(before: &str, between: &str) {
+    let world = World::new();
+    let script = |text: &str| shell(&format!("cd {} && {text}", world.recipe.source.display()));
+    script(before);
+    let target = Dir::open(&world.scratch.path().join("target")).unwrap();
+    let mut clone = Clone::begin(&world.recipe, &target, "0").unwrap();
+    // As if everything had been as it is for long.
+    let later = FileTime { seconds: i64::MAX, nanoseconds: 0 };
+    for _ in 0..2 {
+        clone.update(&world.recipe, (&target, "0"), Mode::Draft(later)).unwrap();
+    }
+    let kept = |world: &World| fs::metadata(world.cloned("kept")).unwrap().ino();
+    let drafted = kept(&world);
+    script(between);
+    let never = AtomicBool::new(false);
+    clone.update(&world.recipe, (&target, "0"), Mode::Final(&never)).unwrap();
+    assert_eq!(listing(&world.recipe.source), listing(&world.cloned("")), "{between}");
+    assert_eq!(linked(&world.recipe.source), linked(&world.cloned("")), "{between}");
+    if !between.contains("kept") {
+        assert_eq!(kept(&world), drafted);
+    }
+}
+
+#[test]
+fn a_draft_is_brought_up_to_date_whatever_happened_meanwhile() {
+    let before = "echo kept >kept; mkdir -p d/e x; echo 1 >d/e/one; echo 2 >d/two; ln d/two d/link; \
+        ln -s two d/symlink; mkfifo x/pipe; echo 3 >three; ln three x/three";
+    for between in [
+        "true",
+        "echo more >>d/e/one",
+        "rm -r d",
+        "rm three x/three; mkdir three; echo 4 >three/four",
+        "rm -r x; echo 5 >x",
+        "mv d/two tmp; mv three d/two; mv tmp three",
+        "mv d y; mv x d; mv y x",
+        "rm d/link",
+        "ln three again; rm x/three",
+        "echo longer >>d/two",
+        "rm d/link; echo other >d/link",
+        "chmod 600 d/two; touch -d 2001-01-01 d; chmod 700 d/e",
+        "ln -sfn one d/symlink; rm x/pipe; mkfifo x/pipe",
+        "mkdir new; mv d new; echo 6 >new/d/e/six",
+        "rm -r d; mkdir -p d/e; echo 1 >d/e/one",
+        "mv kept d; echo another >kept",
+    ] {
+        after_a_draft(before, between);
+    }
+}
+
+#[test]
+fn names_that_a_draft_could_not_make_are_made_in_the_end() {
+    let world = World::new();
+    shell(&format!("cd {} && mkdir d && echo 1 >d/one", world.recipe.source.display()));
+    let target = Dir::open(&world.scratch.path().join("target")).unwrap();
+    let mut clone = Clone::begin(&world.recipe, &target, "0").unwrap();
+    let later = FileTime { seconds: i64::MAX, nanoseconds: 0 };
+    clone.update(&world.recipe, (&target, "0"), Mode::Draft(later)).unwrap();
+    // As if it had been half made: nothing in the source has changed.
+    shell(&format!("cd {} && rm -r d && echo junk >d", world.cloned("").display()));
+    let never = AtomicBool::new(false);
+    clone.update(&world.recipe, (&target, "0"), Mode::Final(&never)).unwrap();
+    assert_eq!(listing(&world.recipe.source), listing(&world.cloned("")));
+}
+
+/// Whatever this does, it has no more than so many descriptors for it.
+fn with_descriptors(count: u64, work: impl FnOnce()) {
+    let lowest = File::open("/").unwrap().as_raw_fd();
+    let before = getrlimit(Resource::Nofile);
+    let current = Some(u64::try_from(lowest).unwrap() + count);
+    setrlimit(Resource::Nofile, Rlimit { current, ..before }).unwrap();
+    work();
+    setrlimit(Resource::Nofile, before).unwrap();
+}
+
+#[test]
+fn what_a_draft_failed_at_is_made_in_the_end() {
+    let mut whole = 0;
+    for descriptors in 1..16 {
+        let world = World::new();
+        let script = |text: &str| shell(&format!("cd {} && {text}", world.recipe.source.display()));
+        script("mkdir -p a/d b; echo 1 >a/one; echo 2 >a/d/two; ln a/d/two a/d/again");
+        let target = Dir::open(&world.scratch.path().join("target")).unwrap();
+        let mut clone = Clone::begin(&world.recipe, &target, "0").unwrap();
+        let later = FileTime { seconds: i64::MAX, nanoseconds: 0 };
+        clone.update(&world.recipe, (&target, "0"), Mode::Draft(later)).unwrap();
+        // A directory is moved: the files in it have the same stamps as before.
+        script("mv a/d b/d; mv a/one b/one");
+        with_descriptors(descriptors, || {
+            let _ = clone.update(&world.recipe, (&target, "0"), Mode::Draft(later));
+        });
+        whole += u32::from(world.cloned("b/d/two").exists());
+        let never = AtomicBool::new(false);
+        clone.update(&world.recipe, (&target, "0"), Mode::Final(&never)).unwrap();
+        assert_eq!(listing(&world.recipe.source), listing(&world.cloned("")), "{descriptors}");
+        assert_eq!(linked(&world.recipe.source), linked(&world.cloned("")), "{descriptors}");
+    }
+    assert!((1..15).contains(&whole), "some failed, and some did not: {whole}");
+}
+
 #[test]
 fn an_abandoned_clone_ends() {
     let world = World::new();
     let target = Dir::open(&world.scratch.path().join("target")).unwrap();
-    let error = clone(&world.recipe, &target, "0", &AtomicBool::new(true)).unwrap_err();
+    let mut clone = Clone::begin(&world.recipe, &target, "0").unwrap();
+    let mode = Mode::Final(&AtomicBool::new(true));
+    let error = clone.update(&world.recipe, (&target, "0"), mode).unwrap_err();
     assert!(matches!(error, SnapshotError::Abandoned));
 }
 

@@ -6,6 +6,7 @@ use std::fs;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -30,7 +31,7 @@ use tempfile::TempDir;
 use crate::error::UploadError;
 use crate::progress::Progress;
 use crate::selection::Selection;
-use crate::upload::{Upload, Uploaded};
+use crate::upload::{Directories, Upload, Uploaded};
 use crate::volume::{Stillness, Volume};
 
 type Step = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>>;
@@ -41,6 +42,8 @@ type Script = Arc<dyn Fn(ObjectName) -> Step + Send + Sync>;
 pub(super) struct Scripted {
     pub(super) inner: RemoteStore,
     script: Arc<Mutex<Option<Script>>>,
+    /// How many objects were read.
+    pub(super) fetched: Arc<AtomicU64>,
 }
 
 pub(super) struct World {
@@ -51,7 +54,11 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new() -> Self {
-        let store = Scripted { inner: RemoteStore::in_memory(), script: Arc::default() };
+        let store = Scripted {
+            inner: RemoteStore::in_memory(),
+            script: Arc::default(),
+            fetched: Arc::default(),
+        };
         let keys = Keys::derive(&RootKey::new([1; 32]), RepositoryId::new([2; 16]));
         let reader = Reader::with_keys(Arc::new(store.clone()), keys);
         Self { folder: TempDir::new().unwrap(), store, reader }
@@ -83,7 +90,16 @@ impl World {
 
     pub(super) async fn begin(&self, progress: &Arc<Progress>) -> Upload {
         let store = Arc::new(self.store.clone());
-        Upload::begin(store, &self.reader, "here", None, Arc::clone(progress)).await.unwrap()
+        let progress = Arc::clone(progress);
+        let directories = Directories::default();
+        Upload::begin(store, &self.reader, "here", directories, progress).await.unwrap()
+    }
+
+    /// One that can read ahead.
+    pub(super) async fn begin_with_spool(&self, progress: &Arc<Progress>) -> Upload {
+        let (store, progress) = (Arc::new(self.store.clone()), Arc::clone(progress));
+        let directories = Directories { spool: Some(self.folder.path()), cache: None };
+        Upload::begin(store, &self.reader, "here", directories, progress).await.unwrap()
     }
 
     /// A point of this directory.
@@ -173,7 +189,7 @@ pub(super) async fn commit(upload: Upload) -> Result<Manifest, UploadError> {
 
 pub(super) fn manifest(uploaded: &Uploaded<'_>) -> Manifest {
     let Uploaded { point, statistics, volumes, restarts } = uploaded;
-    let stored = volumes[0];
+    let stored = volumes.values().next().unwrap();
     let volume = VolumeRecord {
         name: RawPath::new(b"volume"),
         source: RawPath::new(b"/"),
@@ -234,10 +250,12 @@ impl ReadStore for Scripted {
     }
 
     async fn get(&self, name: ObjectName) -> Result<Bytes, StoreError> {
+        self.fetched.fetch_add(1, SeqCst);
         self.inner.get(name).await
     }
 
     async fn get_range(&self, name: ObjectName, range: Range<u64>) -> Result<Bytes, StoreError> {
+        self.fetched.fetch_add(1, SeqCst);
         self.inner.get_range(name, range).await
     }
 

@@ -27,7 +27,7 @@ const STAMPING: [u64; 3] = [
 
 /// The kinds of filesystems that are treated differently.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Filesystem {
+pub enum Filesystem {
     /// It holds no data.
     Pseudo,
     /// Its stamps can be relied on.
@@ -38,7 +38,7 @@ pub(crate) enum Filesystem {
 
 impl Filesystem {
     /// Of an open directory.
-    pub(crate) fn of(directory: impl AsFd) -> Self {
+    pub fn of(directory: impl AsFd) -> Self {
         let Ok(stat) = rustix::fs::fstatfs(directory) else { return Self::Other };
         match u64::try_from(stat.f_type) {
             Ok(magic) if PSEUDO.contains(&magic) => Self::Pseudo,

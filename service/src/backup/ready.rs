@@ -1,0 +1,112 @@
+//! Everything that comes before a freeze, in an order that leaves little for it: what takes longest
+//! first, and what somebody waits for last.
+
+use std::sync::Arc;
+
+use consistency::hooks::{self, Held, Plan};
+use consistency::{Prepared, Request, StillReader};
+use format::ids::PointId;
+use format::raw::RawPath;
+use platform::application::{Application, Volume};
+use repository::blocking;
+
+use super::reading::Reading;
+use super::{BackupProgress, Stage};
+use crate::deadline::Deadline;
+use crate::engine::Engine;
+use crate::error::ServiceError;
+
+/// An application that can be frozen now.
+pub(super) struct Ready {
+    pub(super) request: Request,
+    /// What its snapshots need; absent where it is not frozen.
+    pub(super) prepared: Option<Prepared>,
+    /// What is held, and what is owed.
+    pub(super) held: Option<Held>,
+}
+
+/// An application, and what is to be done with it.
+pub(super) struct Target {
+    pub(super) name: String,
+    pub(super) freeze: bool,
+    pub(super) hooks: bool,
+    pub(super) deadline: Deadline,
+}
+
+impl Engine {
+    /// Clones what will be cloned, reads what will be read, runs hooks, does again what changed by
+    /// that, and holds what is to be held.
+    pub(super) async fn make_ready(
+        &self,
+        target: Target,
+        run: PointId,
+        reading: Option<&Arc<Reading>>,
+        progress: &BackupProgress,
+    ) -> Result<Ready, ServiceError> {
+        let Target { name, freeze, hooks, deadline } = target;
+        let (before, _, limit) = self.resolve(&name, (freeze, hooks), deadline).await?;
+        let mut prepared = None;
+        if freeze {
+            let volumes = before.volumes.clone();
+            prepared = Some(blocking::run(move || consistency::prepare(&volumes, run)).await?);
+        }
+        let ahead = reading.filter(|reading| freeze && reading.is_needed());
+        if let Some(reading) = ahead {
+            progress.enter(Stage::ReadingAhead);
+            reading.approach(&name, limit).await?;
+        }
+        // As it stands now, for hours may have passed.
+        let (application, plan, limit) = self.resolve(&name, (freeze, hooks), deadline).await?;
+        if freeze && files(&before.volumes) != files(&application.volumes) {
+            return Err(ServiceError::Changed { name });
+        }
+        let changes = !plan.pre.is_empty();
+        let held = self.before(&application, plan, run).await?;
+        if changes {
+            // A dump that was just made would all be cloned, or read, inside the freeze.
+            prepared = blocking::run(move || prepared.inspect(Prepared::refresh)).await;
+            if let Some(reading) = ahead
+                && let Err(error) = reading.approach(&name, limit).await
+            {
+                if let Some(held) = held {
+                    held.after().await;
+                }
+                return Err(error);
+            }
+        }
+        // Last, for whoever is held waits.
+        let held = match held {
+            Some(held) => Some(held.hold(&application.volumes).await?),
+            None => None,
+        };
+        let request = Request {
+            application,
+            run,
+            deadline: limit,
+            warden: self.warden.clone(),
+            engine_sockets: self.platforms.engine_sockets(),
+            reader: reading.map(|reading| Arc::clone(reading) as Arc<dyn StillReader>),
+            freeze,
+        };
+        Ok(Ready { request, prepared, held })
+    }
+
+    async fn before(
+        &self,
+        application: &Application,
+        plan: Plan,
+        run: PointId,
+    ) -> Result<Option<Held>, ServiceError> {
+        if plan.is_empty() {
+            return Ok(None);
+        }
+        let platform = self.platforms.platform(application.platform).await?;
+        let owed = self.state_dir.join(hooks::DIRECTORY);
+        Ok(Some(hooks::before(platform, application, plan, (&owed, run)).await?))
+    }
+}
+
+// What was made ready is of use for no other files.
+fn files(volumes: &[Volume]) -> Vec<(&RawPath, &std::path::Path)> {
+    volumes.iter().map(|volume| (&volume.name, volume.source.as_path())).collect()
+}

@@ -1,0 +1,104 @@
+//! Where things wait on this machine while an application stands still: then nothing is sent, and
+//! nothing is fetched.
+
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use format::pack::{PackRecord, SealedPack};
+use repository::blocking;
+use repository::nearby::Nearby;
+use tokio::sync::watch;
+
+use crate::error::UploadError;
+
+/// What a pass needs beside the store.
+#[derive(Clone, Debug)]
+pub(crate) struct Spool {
+    directory: Option<PathBuf>,
+    nearby: Option<Arc<Nearby>>,
+    held: Arc<watch::Sender<bool>>,
+}
+
+impl Spool {
+    /// None: everything is sent at once.
+    pub(crate) fn none() -> Self {
+        Self { directory: None, nearby: None, held: Arc::new(watch::Sender::new(false)) }
+    }
+
+    /// One in a directory, in files without names.
+    pub(crate) fn inside(directory: &Path) -> Result<Self, UploadError> {
+        let nearby = std::fs::create_dir_all(directory)
+            .and_then(|()| tempfile::tempfile_in(directory))
+            .map_err(|source| UploadError::Spool { directory: directory.to_owned(), source })?;
+        let nearby = Some(Arc::new(Nearby::new(nearby)));
+        Ok(Self { directory: Some(directory.to_owned()), nearby, ..Self::none() })
+    }
+
+    /// The trees that were made so far.
+    pub(crate) fn nearby(&self) -> Option<&Arc<Nearby>> {
+        self.nearby.as_ref()
+    }
+
+    /// From now on, or no more, packs wait here. Without a directory none ever does.
+    pub(crate) fn hold(&self, held: bool) {
+        self.held.send_replace(held && self.directory.is_some());
+    }
+
+    /// Whether packs wait here.
+    pub(crate) fn is_held(&self) -> bool {
+        *self.held.borrow()
+    }
+
+    /// Takes a pack. Where packs wait, it lies in a file from then on.
+    pub(crate) async fn put(&self, pack: SealedPack) -> Result<Waiting, UploadError> {
+        match self.directory.clone() {
+            Some(directory) if self.is_held() => {
+                blocking::run(move || Waiting::put(pack, directory)).await
+            }
+            _ => Ok(Waiting::Here(pack)),
+        }
+    }
+
+    /// Returns when packs need not wait.
+    pub(crate) async fn released(&self) {
+        // The sender lives as long as this.
+        let _ = self.held.subscribe().wait_for(|held| !held).await;
+    }
+}
+
+/// A pack that may have to wait.
+pub(crate) enum Waiting {
+    Here(SealedPack),
+    InFile(PackRecord, File, PathBuf),
+}
+
+impl Waiting {
+    fn put(pack: SealedPack, directory: PathBuf) -> Result<Self, UploadError> {
+        let write = |mut file: File| file.write_all(&pack.bytes).map(|()| file);
+        match tempfile::tempfile_in(&directory).and_then(write) {
+            Ok(file) => Ok(Self::InFile(pack.record, file, directory)),
+            Err(source) => Err(UploadError::Spool { directory, source }),
+        }
+    }
+
+    /// The pack.
+    pub(crate) async fn take(self) -> Result<SealedPack, UploadError> {
+        match self {
+            Self::Here(pack) => Ok(pack),
+            Self::InFile(record, file, directory) => {
+                let bytes = blocking::run(move || read(file)).await;
+                let bytes = bytes.map_err(|source| UploadError::Spool { directory, source })?;
+                Ok(SealedPack { bytes, record })
+            }
+        }
+    }
+}
+
+fn read(mut file: File) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.rewind()?;
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
