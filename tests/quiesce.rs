@@ -69,7 +69,9 @@ fn a_trial_tells_how_long_everything_stood_still_and_makes_no_snapshot() {
         assert_eq!(container.shell("ls -A /data /files"), "/data:\n\n/files:\nfile\n");
     }
     assert!(!world.repository().exists());
-    assert_eq!(homes(), before);
+    // What a backup that died had left may be gone.
+    let left: Vec<_> = homes().into_iter().filter(|home| !before.contains(home)).collect();
+    assert!(left.is_empty(), "{left:?}");
     let told = world.stillpoint(["quiesce", &name, "--test"]).succeeded().clone();
     assert!(told.stdout.contains("stood still for"), "{told:?}");
 }

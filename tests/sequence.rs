@@ -20,6 +20,7 @@ use service::deadline::Deadline;
 use service::engine::{Engine, FREEZE_DEADLINE, Settings};
 use service::key::{KeySource, NewKey};
 use service::keys;
+use service::machine::Machine;
 use service::pins::Pinning;
 use service::platforms::Platforms;
 use service::points::PointName;
@@ -138,13 +139,15 @@ fn within<F: Future<Output = ()>>(act: impl FnOnce(Arc<Engine>, Arc<Directory>) 
     let settings = Settings {
         location: directory.join("repository").to_str().unwrap().parse().unwrap(),
         key: source.read().unwrap(),
-        state_dir: directory.join("state"),
         cache_dir: None,
-        platforms: Platforms { docker: Some(lab::docker()), ..Platforms::default() },
-        warden: WardenProgram {
-            program: program(),
-            arguments: vec!["warden".into()],
-            journals: directory.join("freezes"),
+        machine: Machine {
+            platforms: Platforms { docker: Some(lab::docker()), ..Platforms::default() },
+            warden: WardenProgram {
+                program: program(),
+                arguments: vec!["warden".into()],
+                journals: directory.join("freezes"),
+            },
+            state_dir: directory.join("state"),
         },
     };
     let runtime = tokio::runtime::Runtime::new().unwrap();

@@ -14,6 +14,7 @@ use service::engine::{Engine, Settings};
 use service::error::ServiceError;
 use service::key::{KeySource, NewKey};
 use service::keys::{self, Keyring};
+use service::machine::Machine;
 use service::pins::Pinning;
 use service::platforms::Platforms;
 use service::repair::{self, Donor};
@@ -187,10 +188,13 @@ impl Context {
             location,
             key: self.key_source()?.read()?,
             cache_dir: (!self.arguments.no_cache).then(|| self.cache_dir(state_dir.as_deref())),
-            state_dir: self.state_dir(),
-            platforms: self.platforms(),
-            warden: self.warden()?,
+            machine: self.machine()?,
         })
+    }
+
+    fn machine(&self) -> Result<Machine, ServiceError> {
+        let (platforms, state_dir) = (self.platforms(), self.state_dir());
+        Ok(Machine { platforms, warden: self.warden()?, state_dir })
     }
 
     fn state_dir(&self) -> PathBuf {

@@ -7,6 +7,7 @@ mod btrfs;
 mod clone;
 mod draft;
 mod ioctl;
+mod mounts;
 mod plan;
 
 use std::collections::{BTreeMap, BTreeSet};

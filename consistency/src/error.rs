@@ -102,6 +102,12 @@ pub enum SnapshotError {
         /// The type of its filesystem.
         filesystem: String,
     },
+    /// Something else is mounted there than when the snapshot was prepared.
+    #[error("what is mounted in `{}` changed while its snapshot was prepared", path.display())]
+    Remounted {
+        /// Where the volume lies.
+        path: PathBuf,
+    },
     /// It was to be read while everything stood still, and could not be.
     #[error("it could not be read while everything stood still")]
     Unread {

@@ -86,6 +86,7 @@ pub fn take_prepared(
 ) -> Result<GroupSnapshot, ConsistencyError> {
     let units = Units::of(&request.application)?;
     let Prepared(plan) = prepared;
+    plan.still_fits().map_err(not_taken)?;
     plan.sync();
     let looks = Looks::open(&units)?;
     let warden = course::arm(request, &units)?;

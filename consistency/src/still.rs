@@ -40,8 +40,11 @@ pub fn without_snapshot(
     let plan = Plan::prepare(volumes, run).map_err(not_taken)?;
     let unmade = plan.unmade();
     let unmade = volumes.iter().enumerate().filter(|(number, _)| unmade.contains(number));
-    let files = |(_, volume): (usize, &Volume)| match in_place(volume) {
-        Ok((tree, _)) => Ok((volume.name.clone(), tree)),
+    let files = |(number, volume): (usize, &Volume)| match in_place(volume) {
+        Ok((mut tree, _)) => {
+            tree.hidden.extend(plan.hidden(number).cloned());
+            Ok((volume.name.clone(), tree))
+        }
         Err(source) => Err(ConsistencyError::Snapshot { volume: volume.name.clone(), source }),
     };
     let found = unmade.map(files).collect();

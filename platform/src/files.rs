@@ -16,6 +16,7 @@ pub mod mounts;
 mod read_ahead;
 mod segments;
 mod stamp;
+mod writers;
 
 pub use apply::{Birth, Refusal, apply, apply_new, apply_open};
 pub use directory::{Dir, Name};
@@ -25,6 +26,7 @@ pub use inspect::{FileKind, Inspected, inspect, inspect_open, inspect_path};
 pub use read_ahead::will_need;
 pub use segments::{Segment, Segments, segments};
 pub use stamp::StampRule;
+pub use writers::wait_for_writers;
 
 #[cfg(test)]
 mod tests;

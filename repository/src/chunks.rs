@@ -137,8 +137,7 @@ impl Chunks {
             && slice.offset == 0
             && self.keys().chunk_id(bytes) == slice.chunk
         {
-            // What cannot be kept is fetched again.
-            let _ = nearby.put(slice.chunk, bytes);
+            nearby.keep(slice.chunk, bytes);
         }
     }
 

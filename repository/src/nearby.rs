@@ -16,6 +16,8 @@ use format::tree::Slice;
 pub struct Nearby {
     file: File,
     places: Mutex<Places>,
+    /// Why a chunk could not be kept.
+    failure: Mutex<Option<io::Error>>,
 }
 
 #[derive(Debug, Default)]
@@ -27,11 +29,22 @@ struct Places {
 impl Nearby {
     /// No chunks yet, in an empty file that nobody else uses.
     pub fn new(file: File) -> Self {
-        Self { file, places: Mutex::default() }
+        Self { file, places: Mutex::default(), failure: Mutex::default() }
     }
 
-    /// Keeps a chunk, if it is not kept already.
-    pub fn put(&self, chunk: ChunkId, bytes: &[u8]) -> io::Result<()> {
+    /// Keeps a chunk, if it is not kept already. One that cannot be kept has to be fetched.
+    pub fn keep(&self, chunk: ChunkId, bytes: &[u8]) {
+        if let Err(error) = self.put(chunk, bytes) {
+            *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        }
+    }
+
+    /// Why a chunk could not be kept, if any could not since this was asked last.
+    pub fn failure(&self) -> Option<io::Error> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn put(&self, chunk: ChunkId, bytes: &[u8]) -> io::Result<()> {
         let length = u32::try_from(bytes.len()).map_err(io::Error::other)?;
         let offset = {
             let mut places = self.places();

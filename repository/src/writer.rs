@@ -137,6 +137,12 @@ impl Writer {
         Ok(sealed)
     }
 
+    /// Whether a pack that has been out of memory is what [`Writer::seal`] made.
+    pub fn verify(&self, pack: &SealedPack) -> Result<(), RepositoryError> {
+        let verified = pack::verify(self.keys(), pack.record.name, &pack.bytes);
+        verified.map(drop).map_err(RepositoryError::Verification)
+    }
+
     /// Stores a pack; returns what the index has to say about it.
     pub async fn store_pack(&self, pack: SealedPack) -> Result<PackRecord, RepositoryError> {
         let name = ObjectName::Pack(pack.record.name);

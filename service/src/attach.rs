@@ -54,7 +54,7 @@ impl Engine {
     }
 
     fn store_file(&self) -> PathBuf {
-        self.state_dir.join("stores").join(format!("{}.json", self.reader.id()))
+        self.machine.state_dir.join("stores").join(format!("{}.json", self.reader.id()))
     }
 }
 

@@ -4,7 +4,6 @@ mod page_maps;
 mod parent;
 mod progress;
 mod reading;
-mod ready;
 mod rehearse;
 mod report;
 mod taken;
@@ -12,10 +11,8 @@ mod taken;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use catalog::{CatalogError, NewRun, RunEnd, RunOutcome};
-use consistency::hooks::Plan;
 use format::annotation::Note;
 use format::ids::PointId;
 use format::manifest::Manifest;
@@ -30,15 +27,15 @@ use uploader::volume::{Stillness, Volume};
 use self::page_maps::PageMaps;
 use self::parent::Roots;
 pub use self::progress::{BackupProgress, Stage};
-use self::reading::Reading;
-use self::ready::Target;
+pub(crate) use self::reading::Reading;
 pub use self::rehearse::RehearsalReport;
 pub use self::report::{BackupReport, VolumeReport};
-use self::taken::{Source, Taken, release};
+use self::taken::{Source, Taken};
 use crate::clock;
 use crate::deadline::Deadline;
 use crate::engine::{Engine, this_process};
 use crate::error::ServiceError;
+use crate::freeze::{Target, release};
 
 /// What to back up, and how.
 #[derive(Clone, Debug)]
@@ -157,7 +154,7 @@ impl Engine {
         // All that is slow comes before the freeze: registering, loading the index, and looking
         // for what was saved last time.
         let warnings = self.attach().await?.warning().into_iter().collect();
-        let spool = (!unmade.is_empty()).then(|| self.state_dir.join(SPOOL));
+        let spool = (!unmade.is_empty()).then(|| self.machine.state_dir.join(SPOOL));
         let (cache, counters) = (self.cache.as_deref(), Arc::clone(&progress.upload));
         let directories = Directories { cache, spool: spool.as_deref() };
         let store = Arc::clone(&self.store);
@@ -214,7 +211,8 @@ impl Engine {
     ) -> Result<(Subject, Vec<(RawPath, FileTree)>), ServiceError> {
         let unmade = match &subject {
             Subject::Application { name, freeze, hooks, deadline } => {
-                let (application, ..) = self.resolve(name, (*freeze, *hooks), *deadline).await?;
+                let (application, ..) =
+                    self.machine.resolve(name, (*freeze, *hooks), *deadline).await?;
                 if *freeze { self.without_snapshot(application).await? } else { Vec::new() }
             }
             Subject::Paths { name, paths } => {
@@ -240,27 +238,6 @@ impl Engine {
         Ok(unmade.into_iter().map(with_hidden).collect())
     }
 
-    // An application as it stands, its hooks, and how long it may be frozen.
-    async fn resolve(
-        &self,
-        name: &str,
-        (freeze, hooks): (bool, bool),
-        deadline: Deadline,
-    ) -> Result<(Application, Plan, Duration), ServiceError> {
-        let application = self.platforms.application(name).await?;
-        if let Some(mistake) = application.mistakes.first() {
-            let (name, mistake) = (name.to_owned(), mistake.clone());
-            return Err(ServiceError::Mistake { name, mistake });
-        }
-        if application.volumes.is_empty() {
-            return Err(ServiceError::NothingToSave(name.to_owned()));
-        }
-        let limit = if freeze { deadline.budget(&application)?.limit } else { deadline.maximum };
-        let hooks = if hooks { self.platforms.hooks(&application)? } else { Plan::default() };
-        let hooks = if freeze { hooks } else { hooks.without_holds() };
-        Ok((application, hooks, limit))
-    }
-
     // What is to be read: a snapshot, or what lies there.
     async fn find(
         &self,
@@ -275,7 +252,7 @@ impl Engine {
             }
             Subject::Paths { name, paths } => return self.find_paths(name, &paths),
         };
-        let ready = self.make_ready(target, run, reading, progress).await?;
+        let ready = self.machine.make_ready(target, run, reading, progress).await?;
         progress.enter(Stage::Freezing);
         self.take(ready).await
     }

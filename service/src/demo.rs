@@ -27,6 +27,7 @@ use crate::engine::{Engine, FREEZE_DEADLINE, Settings};
 use crate::error::ServiceError;
 use crate::key::{KeySource, NewKey};
 use crate::keys;
+use crate::machine::Machine;
 use crate::pins::Pinning;
 use crate::platforms::Platforms;
 use crate::points::PointName;
@@ -202,13 +203,15 @@ impl Layout {
         Engine::open(Settings {
             location,
             key,
-            state_dir: self.directory.join("state"),
             cache_dir: Some(self.directory.join("cache")),
-            platforms: Platforms { declared: config.declared(), ..Platforms::default() },
-            warden: WardenProgram {
-                program: program.to_owned(),
-                arguments: vec!["warden".into()],
-                journals: self.directory.join("freezes"),
+            machine: Machine {
+                platforms: Platforms { declared: config.declared(), ..Platforms::default() },
+                warden: WardenProgram {
+                    program: program.to_owned(),
+                    arguments: vec!["warden".into()],
+                    journals: self.directory.join("freezes"),
+                },
+                state_dir: self.directory.join("state"),
             },
         })
         .await

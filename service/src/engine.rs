@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use catalog::{Catalog, Process, RunEnd, RunOutcome, Seen};
-use consistency::warden::WardenProgram;
 use format::ids::PointId;
 use format::names::{Folder, ObjectName};
 use platform::process::ProcessIdentity;
@@ -21,7 +20,7 @@ use repository::unlock::Key;
 use crate::clock;
 use crate::error::ServiceError;
 use crate::evidence;
-use crate::platforms::Platforms;
+use crate::machine::Machine;
 use crate::thaw::settle_first;
 use crate::upkeep::Upkeep;
 
@@ -35,22 +34,11 @@ pub struct Settings {
     pub location: Location,
     /// What unlocks it.
     pub key: Key,
-    /// The directory of the catalog; it is made when it is missing.
-    pub state_dir: PathBuf,
     /// The directory of what can be had again from repositories and volumes, and is quicker to find
     /// here; it may be removed at any time. Absent when nothing is to be kept.
     pub cache_dir: Option<PathBuf>,
-    /// Where applications are looked for.
-    pub platforms: Platforms,
-    /// How to start a warden.
-    pub warden: WardenProgram,
-}
-
-impl Settings {
-    async fn settle(&self) {
-        let (journals, state_dir) = (self.warden.journals.clone(), self.state_dir.clone());
-        settle_first(&self.platforms, journals, state_dir).await;
-    }
+    /// Where applications run; the catalog is in its directory.
+    pub machine: Machine,
 }
 
 /// Backs up, restores and answers questions.
@@ -58,10 +46,8 @@ pub struct Engine {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) reader: Reader,
     pub(crate) catalog: Catalog,
-    pub(crate) platforms: Platforms,
-    pub(crate) warden: WardenProgram,
+    pub(crate) machine: Machine,
     pub(crate) location: Location,
-    pub(crate) state_dir: PathBuf,
     /// The cache, of which each repository has a part under its id.
     pub(crate) cache: Option<PathBuf>,
     pub(crate) host: String,
@@ -79,7 +65,7 @@ impl Engine {
     /// Before anything else, what a backup that died has left frozen is thawed, and the hooks run that
     /// it owes.
     pub async fn open(settings: Settings) -> Result<Self, ServiceError> {
-        settings.settle().await;
+        settle_first(&settings.machine).await;
         let store = settings.location.open().map_err(RepositoryError::from)?;
         let readable: Arc<dyn repository::store::ReadStore> = Arc::<dyn Store>::clone(&store);
         let reader = Reader::open(readable, &settings.key).await?;
@@ -88,7 +74,7 @@ impl Engine {
 
     /// The same, with the right to delete.
     pub async fn open_to_maintain(settings: Settings) -> Result<Upkeep, ServiceError> {
-        settings.settle().await;
+        settle_first(&settings.machine).await;
         let store = settings.location.open_to_maintain().map_err(RepositoryError::from)?;
         let maintainer = Maintainer::open(store, &settings.key).await?;
         let (store, reader) = (maintainer.writable(), maintainer.reader());
@@ -100,24 +86,12 @@ impl Engine {
         store: Arc<dyn Store>,
         reader: Reader,
     ) -> Result<Self, ServiceError> {
-        let Settings { location, key: _, state_dir, cache_dir: cache, platforms, warden } =
-            settings;
-        let catalog = Catalog::open(&state_dir.join("catalog.sqlite")).await?;
+        let Settings { location, key: _, cache_dir: cache, machine } = settings;
+        let catalog = Catalog::open(&machine.state_dir.join("catalog.sqlite")).await?;
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let (evidence, missing) = (Vec::new(), BTreeSet::new());
-        let mut engine = Self {
-            store,
-            reader,
-            catalog,
-            platforms,
-            warden,
-            location,
-            state_dir,
-            cache,
-            host,
-            evidence,
-            missing,
-        };
+        let mut engine =
+            Self { store, reader, catalog, machine, location, cache, host, evidence, missing };
         engine.close_abandoned_runs().await?;
         engine.synchronise().await?;
         Ok(engine)

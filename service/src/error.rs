@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use catalog::CatalogError;
 use consistency::BudgetError;
-use consistency::error::ConsistencyError;
+use consistency::error::{ConsistencyError, SnapshotError};
 use consistency::hooks::HookError;
 use format::raw::RawPath;
 use format::slot::{Kind, ParseRecoveryKeyError};
@@ -330,6 +330,9 @@ fn consistency_remedy(error: &ConsistencyError) -> &'static str {
         }
         ConsistencyError::SlowFreeze { .. } | ConsistencyError::SlowSnapshot { .. } => {
             "the application runs on; raise --deadline, or put its volumes on btrfs or XFS"
+        }
+        ConsistencyError::Snapshot { source: SnapshotError::Remounted { .. }, .. } => {
+            "the application runs on; run the backup again"
         }
         ConsistencyError::Snapshot { .. } => {
             "the application runs on; make the volume's filesystem writable, or move the volume"

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use consistency::hooks::{self, Plan};
@@ -17,9 +17,8 @@ use serde::Serialize;
 
 use crate::deadline::Deadline;
 use crate::error::ServiceError;
-use crate::platforms::Platforms;
+use crate::machine::Machine;
 use crate::thaw::settle_first;
-use crate::warden::WardenProgram;
 
 /// How a freeze on trial went.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -71,12 +70,8 @@ pub struct Trial {
     pub hooks: bool,
     /// After how long it runs again, whatever happens.
     pub deadline: Deadline,
-    /// Where applications are looked for.
-    pub platforms: Platforms,
-    /// How to start a warden.
-    pub warden: WardenProgram,
-    /// The directory of our state.
-    pub state_dir: PathBuf,
+    /// Where it runs.
+    pub machine: Machine,
 }
 
 /// Freezes an application and thaws it, without a snapshot, its hooks around that.
@@ -84,9 +79,10 @@ pub struct Trial {
 /// # Errors
 /// When the trial itself fails. What a backup would refuse is in the report.
 pub async fn quiesce(trial: Trial) -> Result<QuiesceReport, ServiceError> {
-    let Trial { name, hooks, deadline, platforms, warden, state_dir } = trial;
+    let Trial { name, hooks, deadline, machine } = trial;
+    settle_first(&machine).await;
+    let Machine { platforms, warden, state_dir } = machine;
     let (name, owed) = (name.as_str(), state_dir.join(hooks::DIRECTORY));
-    settle_first(&platforms, warden.journals.clone(), state_dir).await;
     let before = platforms.application(name).await?;
     let mut report = QuiesceReport { application: name.to_owned(), ..QuiesceReport::default() };
     let missing = before.missing.iter().map(|it| format!("volume `{}`: {}", it.name, it.reason));

@@ -9,6 +9,7 @@ use repository::blocking;
 use repository::error::chain;
 use serde::Serialize;
 
+use crate::machine::Machine;
 use crate::platforms::Platforms;
 
 /// What was made good.
@@ -64,9 +65,10 @@ pub async fn settle_hooks(platforms: &Platforms, state_dir: PathBuf) -> Settled 
 }
 
 // The first thing that is done: an application may stand still, or wait for its hooks.
-pub(crate) async fn settle_first(platforms: &Platforms, journals: PathBuf, state_dir: PathBuf) {
-    let mut good = MadeGood::from(thaw(journals, Which::Abandoned).await);
-    good.add(settle_hooks(platforms, state_dir).await);
+pub(crate) async fn settle_first(machine: &Machine) {
+    let Machine { platforms, warden, state_dir } = machine;
+    let mut good = MadeGood::from(thaw(warden.journals.clone(), Which::Abandoned).await);
+    good.add(settle_hooks(platforms, state_dir.clone()).await);
     for thawed in good.thawed {
         tracing::warn!(what = %thawed.target, "a backup died and left it frozen; it runs again");
     }

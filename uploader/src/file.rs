@@ -183,6 +183,9 @@ fn open(shared: &Shared, wanted: Wanted) -> Result<Opened, ContentError> {
     // The stat comes before the content, so that what is written meanwhile is seen next time.
     let mut found = Box::new(files::inspect_open(&file)?);
     found.metadata.stamp = shared.stamps.record(&found);
+    if shared.stamps.are_of_files_in_use() {
+        files::wait_for_writers(&file);
+    }
     if found.size < CONTENT_HASH_BYTES_MIN {
         files::will_need(&file, found.size);
     }

@@ -84,8 +84,7 @@ impl Intake {
         let length = u32::try_from(bytes.len()).map_err(|_| UploadError::Stopped)?;
         let slice = Slice { chunk: id, offset: 0, length };
         if let Some(nearby) = self.nearby.as_ref().filter(|_| kind == ChunkKind::Tree) {
-            // What is not at hand is fetched.
-            let _ = nearby.put(id, bytes);
+            nearby.keep(id, bytes);
         }
         if self.stored.ask_blocking(&self.runtime, |index| index.contains(id))? {
             return Ok(slice);

@@ -10,6 +10,7 @@
 //! in `walk`, `file` and `event`.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use format::frame::{ChunkKind, ChunkRecord, Encoder, Frame};
 use format::pack::{PACK_BYTES_TARGET, PackRecord};
@@ -29,6 +30,8 @@ const FRAMES_WAITING: usize = 4;
 const PACKS_IN_FLIGHT: usize = 3;
 /// One for every batch that can be on its way, and some that are being filled or emptied.
 const BATCHES_KEPT: usize = BATCHES_WAITING + 3;
+/// How long a task that failed may take to end.
+const FAILURE_WAIT: Duration = Duration::from_millis(100);
 /// How many packs are sealed at the same time, however many cores there are.
 const SEALING_MAX: usize = 4;
 /// They stay on the runtime's threads for blocking work, of which there are 512.
@@ -104,6 +107,12 @@ impl Pipeline {
         let sending = Sending::new(writer, progress, spool);
         packer.spawn(pack(sending, writer.clone(), frames));
         Ok((Inlet { batches: inlet, memory }, Self { encoders, packer }))
+    }
+
+    /// Why it has ended, if it has; what has not is given up.
+    pub(crate) async fn failure(mut self) -> Option<UploadError> {
+        let ended = tokio::time::timeout(FAILURE_WAIT, self.packer.join_next()).await;
+        joined(ended.ok()?).err()
     }
 
     /// Waits until everything is stored, and named in the index; the inlet must be gone.
@@ -209,9 +218,11 @@ impl Sending {
             in_file @ Waiting::InFile(..) => {
                 // Others may be made while it waits there.
                 drop(permit);
-                self.spool.released().await;
+                self.spool.released(in_file.length()).await;
                 let permit = self.permit().await?;
-                (in_file.take().await?, permit)
+                let (pack, writer) = (in_file.take().await?, self.writer.clone());
+                let verify = move || writer.verify(&pack).map(|()| pack);
+                (blocking::run(verify).await?, permit)
             }
         };
         let record = self.writer.store_pack(pack).await?;

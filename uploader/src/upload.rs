@@ -24,7 +24,7 @@ use repository::store::Store;
 use repository::writer::Writer;
 
 use self::pass::{Ended, Pass};
-pub use self::still::{Exit, Round};
+pub use self::still::Exit;
 use crate::error::UploadError;
 use crate::maps::{Lent, VolumeMaps};
 use crate::progress::Progress;
@@ -139,38 +139,73 @@ impl Upload {
     ) -> Result<Manifest, UploadError> {
         let Self { door, mut book, mut writer, mut pass } = self;
         loop {
-            let generation = book.add(pass.end().await?);
-            writer = match writer.stand(generation).await {
-                Ok(standing) => {
-                    let manifest = manifest(book.uploaded(standing.point()));
-                    match standing.commit(manifest.clone()).await {
-                        Ok(()) => {
-                            let keep = || {
-                                book.lent.keep();
-                                book.maps.into_iter().for_each(VolumeMaps::keep);
-                            };
-                            blocking::run(keep).await;
-                            return Ok(manifest);
-                        }
-                        Err(RepositoryError::Fenced(point)) if book.restarts < RESTARTS_MAX => {
-                            tracing::warn!(%point, "a prune has ended the session; another begins");
-                            book.restarts += 1;
-                            door.register().await?
-                        }
-                        Err(error) => return Err(error.into()),
-                    }
-                }
-                Err(moved) => {
-                    tracing::info!("a prune is at work; what is relied on is looked up again");
-                    moved
+            (writer, pass) = match door.attempt(&mut book, (writer, pass), &manifest).await? {
+                Attempt::Again(again) => *again,
+                Attempt::Committed(manifest) => {
+                    let keep = || {
+                        book.lent.keep();
+                        book.maps.into_iter().for_each(VolumeMaps::keep);
+                    };
+                    blocking::run(keep).await;
+                    return Ok(*manifest);
                 }
             };
-            pass = book.walk_again(door.pass(&writer).await?).await?;
         }
     }
 }
 
+/// What became of an attempt to commit.
+enum Attempt {
+    Committed(Box<Manifest>),
+    /// What is relied on was looked up again, and another attempt may do.
+    Again(Box<(Writer, Pass)>),
+}
+
 impl Door {
+    // When it fails the session is ended, unless a prune did so, or nobody knows.
+    async fn attempt(
+        &self,
+        book: &mut Book,
+        (writer, pass): (Writer, Pass),
+        manifest: &impl Fn(Uploaded<'_>) -> Manifest,
+    ) -> Result<Attempt, UploadError> {
+        let exit = Exit::of(&writer);
+        let generation = match pass.end().await {
+            Ok(ended) => book.add(ended),
+            Err(error) => return Err(exit.leave_for(error).await),
+        };
+        let writer = match writer.stand(generation).await {
+            Ok(standing) => {
+                let manifest = manifest(book.uploaded(standing.point()));
+                match standing.commit(manifest.clone()).await {
+                    Ok(()) => return Ok(Attempt::Committed(Box::new(manifest))),
+                    Err(RepositoryError::Fenced(point)) if book.restarts < RESTARTS_MAX => {
+                        tracing::warn!(%point, "a prune has ended the session; another begins");
+                        book.restarts += 1;
+                        self.register().await?
+                    }
+                    Err(error) if is_ours_to_end(&error) => {
+                        return Err(exit.leave_for(error.into()).await);
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            Err(moved) => {
+                tracing::info!("a prune is at work; what is relied on is looked up again");
+                moved
+            }
+        };
+        let exit = Exit::of(&writer);
+        match self.again(book, &writer).await {
+            Ok(pass) => Ok(Attempt::Again(Box::new((writer, pass)))),
+            Err(error) => Err(exit.leave_for(error).await),
+        }
+    }
+
+    async fn again(&self, book: &mut Book, writer: &Writer) -> Result<Pass, UploadError> {
+        book.walk_again(self.pass(writer).await?).await
+    }
+
     async fn register(&self) -> Result<Writer, UploadError> {
         Ok(Writer::register(Arc::clone(&self.store), &self.reader, &self.host).await?)
     }
@@ -179,6 +214,11 @@ impl Door {
         let machine = (&self.spool, &self.settled);
         Pass::begin(writer, self.cache.as_deref(), &self.progress, machine).await
     }
+}
+
+// Whether the session is open for sure after a commit that failed like this.
+fn is_ours_to_end(error: &RepositoryError) -> bool {
+    !matches!(error, RepositoryError::Fenced(_) | RepositoryError::UnknownOutcome { .. })
 }
 
 impl Book {

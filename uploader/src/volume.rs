@@ -111,6 +111,11 @@ impl Stamps {
         })
     }
 
+    /// Whether anybody may be writing the files right now.
+    pub(crate) fn are_of_files_in_use(&self) -> bool {
+        matches!(self.stillness, Stillness::Live(_))
+    }
+
     fn is_settled(&self, device: u64, directory: &Dir) -> bool {
         match self.stillness {
             Stillness::Snapshot(_) => true,

@@ -108,7 +108,7 @@ impl<'a> Walk<'a> {
         }
         let parent = level.parent.as_mut().and_then(|parent| parent.find(name));
         if let Some(graft) = self.volume.graft(&level.path, name) {
-            return self.graft(graft, &level.path, name, parent);
+            return self.graft(graft, level, at, parent);
         }
         let glance = match glance.unwrap_or_else(|| files::glance(&level.dir, name)) {
             Ok(glance) => glance,
@@ -155,13 +155,21 @@ impl<'a> Walk<'a> {
     fn graft(
         &mut self,
         graft: &Path,
-        directory: &Path,
-        name: &[u8],
+        level: &Level,
+        at: usize,
         parent: Option<Entry>,
     ) -> Result<Option<Level>, UploadError> {
+        let (directory, name) = (&*level.path, level.names.name(at));
         let path = join(directory, name);
         let found = files::inspect_path(graft);
+        let stays = self.volume.selection.stays_on_one_filesystem();
         if found.as_ref().is_ok_and(|found| found.kind == FileKind::Directory) {
+            if let Ok(found) = &found
+                && stays
+                && found.device != level.device
+            {
+                return self.empty_directory(name, found.clone()).map(|()| None);
+            }
             return match Dir::open(graft).and_then(scan) {
                 Ok(scanned) => self.enter(path, name, scanned, parent).map(Some),
                 Err(error) => self.omit(&path, &error).map(|()| None),

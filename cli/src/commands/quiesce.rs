@@ -13,9 +13,7 @@ impl Context {
             name: trial.application.clone(),
             hooks: trial.hooks.are_run(),
             deadline: trial.deadline.deadline(),
-            platforms: self.platforms(),
-            warden: self.warden()?,
-            state_dir: self.state_dir(),
+            machine: self.machine()?,
         };
         let report = quiesce(trial).await?;
         let exit = if report.refused.is_empty() { Exit::Success } else { Exit::Failure };

@@ -15,6 +15,7 @@ use platform::files::mounts::{MountTable, Mounted};
 use rustix::fs::{Access, AtFlags, CWD, accessat, ioctl_ficlone};
 
 use super::assemble::join;
+use super::mounts::Mounts;
 use super::{Failure, Files, Job, Piece, Work, btrfs, clone};
 use crate::error::{SnapshotError, chain};
 use crate::places::{self, HOME, Place};
@@ -29,6 +30,8 @@ pub(crate) struct Plan {
     pub(super) places: Vec<Place>,
     /// Whether what was dirty could be written out when that was last tried.
     pub(super) settled: AtomicBool,
+    /// What was mounted in and below each volume.
+    mounts: Vec<Mounts>,
     remarks: Vec<String>,
 }
 
@@ -66,6 +69,26 @@ impl Plan {
         parts.filter_map(path).collect()
     }
 
+    /// Fails when something else is mounted in a volume than when this was prepared.
+    pub(crate) fn still_fits(&self) -> Result<(), Failure> {
+        let fail = |volume: &RawPath, error| Failure { volume: volume.clone(), error };
+        let Some(first) = self.mounts.first() else { return Ok(()) };
+        let table = read_table().map_err(|error| fail(&first.volume, error))?;
+        match self.mounts.iter().find(|mounts| !mounts.are_in(&table)) {
+            None => Ok(()),
+            Some(changed) => {
+                let path = changed.root.clone();
+                Err(fail(&changed.volume, SnapshotError::Remounted { path }))
+            }
+        }
+    }
+
+    /// What is left out of the volume with this number, below its root.
+    pub(crate) fn hidden(&self, volume: usize) -> impl Iterator<Item = &PathBuf> {
+        let pieces = self.pieces.iter().filter(move |piece| piece.volume == volume);
+        pieces.flat_map(|piece| &piece.hidden)
+    }
+
     /// Removes all snapshots; answers what could not be removed, and why.
     pub(crate) fn remove(self) -> Vec<String> {
         self.places.into_iter().flat_map(Place::remove).collect()
@@ -100,6 +123,7 @@ struct Planner {
     claims: Vec<Claim>,
     jobs: Vec<Job>,
     pieces: Vec<Piece>,
+    mounts: Vec<Mounts>,
     remarks: Vec<String>,
 }
 
@@ -119,6 +143,7 @@ impl Default for Planner {
             claims: Vec::new(),
             jobs: Vec::new(),
             pieces: Vec::new(),
+            mounts: Vec::new(),
             remarks: Vec::new(),
         }
     }
@@ -133,6 +158,7 @@ impl Planner {
         };
         let root = resolve(&volume.source)?;
         let wanted = volume.driver;
+        self.mounts.push(Mounts::of(&table, &volume.name, &root));
         self.piece(&table, (number, PathBuf::new()), (&root, holder(&table, &root)?), wanted)?;
         for mount in table.below(&root) {
             let below = mount.point.strip_prefix(&root).unwrap_or(Path::new("")).to_owned();
@@ -165,7 +191,7 @@ impl Planner {
             None => match self.files(table, volume, (path, mount), None) {
                 Ok(made) => made,
                 Err(error) => {
-                    self.remarks.extend(told(&error));
+                    self.remarks.extend(told(&error, mount));
                     there
                 }
             },
@@ -294,9 +320,17 @@ impl Planner {
                 recipe.own.clone_from(&homes);
             }
         }
+        // What is read where it lies may hold the snapshots of others.
+        for piece in &mut self.pieces {
+            let Files::There(path) = &piece.files else { continue };
+            let homes = self.claims.iter().map(|claim| claim.directory.join(HOME));
+            let below = homes.filter_map(|home| Some(home.strip_prefix(path).ok()?.to_owned()));
+            piece.hidden.extend(below.map(|home| piece.below.join(home)));
+        }
         let places = self.claims.into_iter().map(|claim| claim.place).collect();
         let settled = AtomicBool::new(false);
-        Plan { jobs: self.jobs, pieces: self.pieces, places, settled, remarks: self.remarks }
+        let Self { jobs, pieces, mounts, remarks, .. } = self;
+        Plan { jobs, pieces, places, settled, mounts, remarks }
     }
 }
 
@@ -305,9 +339,9 @@ fn shares_nothing(filesystem: &str) -> bool {
     matches!(filesystem, "ext2" | "ext3" | "ext4" | "f2fs" | "tmpfs" | "vfat" | "exfat")
 }
 
-// What to say of a volume that has no snapshot because of this. One that nobody can write is as good.
-fn told(error: &SnapshotError) -> Option<String> {
-    let is_read_only = matches!(error, SnapshotError::NoPlace { .. });
+// What to say of a volume that has no snapshot because of this. Where nobody can write, none is needed.
+fn told(error: &SnapshotError, mount: &Mounted) -> Option<String> {
+    let is_read_only = mount.options.split(',').any(|option| option == "ro");
     let told =
         || format!("a volume is read in the freeze, for want of a snapshot: {}", chain(error));
     (!is_read_only).then(told)

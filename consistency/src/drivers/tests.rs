@@ -83,6 +83,20 @@ fn a_driver_that_cannot_work_there_is_named() {
 }
 
 #[test]
+fn snapshots_of_others_are_no_part_of_what_is_read_where_it_lies() {
+    let outer = tempfile::tempdir_in("/dev/shm").unwrap();
+    let inner = tempfile::tempdir_in("/dev/shm").unwrap();
+    // The whole filesystem, and a directory of it, of which a copy is made at its mount point.
+    let volumes = vec![volume("all", Path::new("/dev/shm")), copied("inner", inner.path())];
+    let plan = Plan::prepare(&volumes, PointId::new([19; 16])).unwrap();
+    assert!(plan.hidden(0).any(|hidden| hidden == Path::new(".stillpoint")));
+    let volumes = vec![volume("outer", outer.path())];
+    let plan = Plan::prepare(&volumes, PointId::new([20; 16])).unwrap();
+    assert_eq!(plan.hidden(0).count(), 0);
+    plan.still_fits().unwrap();
+}
+
+#[test]
 fn where_blocks_are_not_shared_nothing_is_tried_and_nothing_made() {
     // A filesystem in memory, of which it is known.
     let scratch = tempfile::tempdir_in("/dev/shm").unwrap();

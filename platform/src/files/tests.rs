@@ -436,3 +436,33 @@ fn a_single_file_can_be_the_root() {
     let direct = inspect(&dir, b"file").unwrap();
     assert_eq!(inspect_path(&scratch.path().join("link")).unwrap(), direct);
 }
+
+#[test]
+fn whoever_waits_for_writers_reads_what_they_wrote() {
+    const SIZE: usize = 512 << 20;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    fs::write(&path, vec![1; SIZE]).unwrap();
+    let (mut caught, mut value) = (0, 1);
+    while caught < 3 {
+        value += 1;
+        let changed = fs::metadata(&path).unwrap().modified().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        let new = vec![value; SIZE];
+        let last = std::thread::scope(|scope| {
+            let file = File::options().write(true).open(&path).unwrap();
+            // One call, and then the end of the file has it, too.
+            scope.spawn(move || assert_eq!(file.write_at(&new, 0).unwrap(), SIZE));
+            while fs::metadata(&path).unwrap().modified().unwrap() == changed {
+                std::hint::spin_loop();
+            }
+            let (file, mut last) = (File::open(&path).unwrap(), [0]);
+            file.read_exact_at(&mut last, SIZE as u64 - 1).unwrap();
+            caught += i32::from(last == [value - 1]);
+            wait_for_writers(&file);
+            file.read_exact_at(&mut last, SIZE as u64 - 1).unwrap();
+            last[0]
+        });
+        assert_eq!(last, value);
+    }
+}

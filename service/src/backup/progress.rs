@@ -35,7 +35,7 @@ impl BackupProgress {
         self.stage.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn enter(&self, stage: Stage) {
+    pub(crate) fn enter(&self, stage: Stage) {
         *self.stage.lock().unwrap_or_else(PoisonError::into_inner) = stage;
     }
 }

@@ -15,18 +15,15 @@ use format::tree::FileTime;
 use platform::application::FileTree;
 use tokio::runtime::Handle;
 use uploader::error::UploadError;
-use uploader::upload::{Round, Upload};
+use uploader::upload::Upload;
 use uploader::volume::{Stillness, Volume};
 
 use super::How;
 use crate::clock;
 use crate::error::ServiceError;
 
-/// How much may wait on this machine for a trial.
-const TRIAL_BYTES_MAX: u64 = 1 << 30;
-
 /// An upload in the hands of a freeze.
-pub(super) struct Reading {
+pub(crate) struct Reading {
     runtime: Handle,
     how: Arc<How>,
     /// Before anything was read for good.
@@ -53,7 +50,7 @@ impl Reading {
     }
 
     /// Whether there is anything to read.
-    pub(super) fn is_needed(&self) -> bool {
+    pub(crate) fn is_needed(&self) -> bool {
         !self.volumes.is_empty()
     }
 
@@ -62,31 +59,37 @@ impl Reading {
     ///
     /// # Errors
     /// [`ServiceError::Restless`] when the last one took longer than this limit all the same.
-    pub(super) async fn approach(&self, name: &str, limit: Duration) -> Result<(), ServiceError> {
-        let (mut took, mut changed) = (Vec::new(), 0);
+    pub(crate) async fn approach(&self, name: &str, limit: Duration) -> Result<(), ServiceError> {
+        let mut took = Vec::new();
         while another_round_helps(&took) {
-            let round = self.ahead(false).await?;
-            took.push(round.took);
-            changed = round.changed;
+            took.push(self.ahead(None).await?);
         }
-        let mut took = took.last().copied().unwrap_or_default();
-        if took > limit && changed <= TRIAL_BYTES_MAX {
-            // It may have waited for the store, which the last reading does not.
-            took = self.ahead(true).await?.took;
+        let took = took.last().copied().unwrap_or_default();
+        if took <= limit {
+            return Ok(());
         }
-        if took > limit {
-            return Err(ServiceError::Restless { name: name.to_owned(), took, limit });
+        // It may have waited for the store, which the last reading does not.
+        match self.ahead(Some(limit)).await {
+            Ok(trial) if trial <= limit => Ok(()),
+            Ok(_)
+            | Err(ServiceError::Upload(UploadError::Abandoned | UploadError::Spool { .. })) => {
+                Err(ServiceError::Restless { name: name.to_owned(), took, limit })
+            }
+            Err(error) => Err(error),
         }
-        Ok(())
     }
 
-    /// Reads the volumes once while they are used.
-    async fn ahead(&self, trial: bool) -> Result<Round, ServiceError> {
+    // Reads the volumes once while they are used; or on trial, for no longer than that.
+    async fn ahead(&self, trial: Option<Duration>) -> Result<Duration, ServiceError> {
         let now = Stillness::Live(clock::file_time(clock::now()));
         let volumes = self.volumes.iter().map(|(name, tree)| self.volume(name, tree.clone(), now));
-        let (upload, round) = self.take_out()?.ahead(volumes.collect(), trial).await?;
+        let (volumes, upload) = (volumes.collect(), self.take_out()?);
+        let (upload, took) = match trial {
+            None => upload.ahead(volumes).await?,
+            Some(limit) => upload.on_trial(volumes, limit).await?,
+        };
         *self.upload.lock().unwrap_or_else(PoisonError::into_inner) = Some(upload);
-        Ok(round)
+        Ok(took)
     }
 
     /// The upload, and which volumes it has read already.

@@ -2,23 +2,22 @@
 
 use std::path::{Path, PathBuf};
 
-use consistency::hooks::{Held, HookReport};
-use consistency::{GroupSnapshot, Verdict};
+use consistency::GroupSnapshot;
+use consistency::hooks::Held;
 use format::evidence::Evidence;
 use format::manifest::{Level, Manifest, MountRecord, Omission, VolumeRecord};
 use format::raw::RawPath;
 use jiff::Timestamp;
 use platform::application::{Application, FileTree, MissingVolume, Mount};
-use repository::blocking;
 use repository::location::Location;
 use uploader::rehearsal::StoredVolume;
 use uploader::upload::Uploaded;
 use uploader::volume::Stillness;
 
-use super::ready::Ready;
 use crate::clock;
 use crate::engine::Engine;
 use crate::error::ServiceError;
+use crate::freeze::{Frozen, Ready};
 
 /// What a restore point says whose upload had to begin again.
 const RESTARTED: &str = "a prune ended the session of this backup, which had been silent for half an hour; \
@@ -53,40 +52,14 @@ pub(super) struct Source {
 }
 
 impl Engine {
-    /// Freezes an application, snapshots its volumes, and does what is owed to it.
+    /// Freezes an application, and finds the files of its volumes.
     pub(super) async fn take(&self, ready: Ready) -> Result<Taken, ServiceError> {
-        let Ready { request, prepared, mut held } = ready;
-        let (before, freeze) = (request.application.clone(), request.freeze);
-        let at = clock::now();
-        // Not later than the first snapshot.
+        let freeze = ready.request.freeze;
+        let frozen = self.machine.freeze(ready).await?;
+        let Frozen { application, at, level, mut remarks, snapshot, held } = frozen;
         let begun = clock::file_time(at);
         let stillness = if freeze { Stillness::Snapshot(begun) } else { Stillness::Live(begun) };
-        let take = move || match prepared {
-            Some(prepared) => consistency::take_prepared(&request, prepared),
-            None => consistency::take(&request),
-        };
-        let snapshot = blocking::run(take).await;
-        if freeze && let Some(held) = &mut held {
-            held.release().await;
-        }
-        // Who ran while the volumes stood still is known only after: a container that came or was
-        // restarted meanwhile spoils the point. Before hooks do anything else to it.
-        let after = self.platforms.application(&before.name).await;
-        let ended = freeze || snapshot.is_err() || after.is_err();
-        let report = match held.take_if(|_| ended) {
-            Some(held) => held.after().await,
-            None => HookReport::default(),
-        };
-        let (mut snapshot, after) = (snapshot?, after?);
-        if let Some(lost) = report.lost {
-            release(snapshot).await;
-            return Err(lost.into());
-        }
-        snapshot.add_hooks(&report);
-        let Verdict { level, remarks } = snapshot.verdict(&before, &after);
-        let Application { name, platform, volumes, definition, left_out, missing, .. } = before;
-        let level = report.level(level);
-        let mut remarks = [remarks, snapshot.remarks.clone(), left_out, report.remarks].concat();
+        let Application { name, platform, volumes, definition, missing, .. } = application;
         let mut sources = Vec::new();
         for volume in volumes {
             let taken = snapshot.volumes.iter().find(|taken| taken.name == volume.name);
@@ -167,7 +140,7 @@ impl Engine {
             Location::Directory(path) => Some(path.as_path()),
             Location::S3 { .. } => None,
         };
-        let own = repository.into_iter().chain([self.state_dir.as_path()]);
+        let own = repository.into_iter().chain([self.machine.state_dir.as_path()]);
         let own = own.chain(self.cache.as_deref());
         let below: Vec<_> = own
             .filter_map(|path| Some(path.canonicalize().ok()?.strip_prefix(root).ok()?.to_owned()))
@@ -220,14 +193,6 @@ impl Taken {
             statistics,
             omissions,
         }
-    }
-}
-
-/// Deletes the snapshots when they are no longer needed.
-pub(super) async fn release(snapshot: GroupSnapshot) {
-    for left in blocking::run(move || snapshot.release()).await {
-        // The next backup tries to remove what is left.
-        tracing::warn!(%left, "a snapshot could not be removed");
     }
 }
 

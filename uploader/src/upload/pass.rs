@@ -72,11 +72,6 @@ impl Pass {
         self.reading.until(abandoned);
     }
 
-    /// How many bytes were new so far.
-    pub(super) fn changed(&self) -> u64 {
-        self.reading.statistics().changed
-    }
-
     /// How long the reading took so far.
     pub(super) fn took(&self) -> Duration {
         self.reading.took()
@@ -92,8 +87,13 @@ impl Pass {
             // The pipeline knows why it does not take any more.
             Err(UploadError::Stopped) => {
                 drop(self.reading);
-                self.spool.hold(false);
-                Err(self.pipeline.finish().await.err().unwrap_or(UploadError::Stopped))
+                let failure = if self.spool.is_held() {
+                    // Nobody waits for what is held back.
+                    self.pipeline.failure().await
+                } else {
+                    self.pipeline.finish().await.err()
+                };
+                Err(failure.unwrap_or(UploadError::Stopped))
             }
             Err(error) => Err(error),
         }

@@ -2,7 +2,7 @@
 //! once more while they stand still.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use repository::blocking;
@@ -12,18 +12,6 @@ use super::Upload;
 use crate::error::UploadError;
 use crate::volume::Volume;
 
-/// How a reading of volumes in use went.
-#[derive(Clone, Copy, Debug)]
-pub struct Round {
-    /// How long the reading took: about as long as the next takes at the most, if as much changes
-    /// meanwhile and, unless it was on trial, if the store is no faster then.
-    pub took: Duration,
-    /// How many bytes were new.
-    pub changed: u64,
-    /// Whether what was new waited on this machine.
-    pub trial: bool,
-}
-
 /// The way out of an upload that will have no restore point.
 pub struct Exit(Writer);
 
@@ -31,23 +19,56 @@ impl Upload {
     /// Reads volumes that are in use, and stores what is new of them, so that little is left to read
     /// when they stand still. It may be done again.
     ///
-    /// On trial, what is new waits on this machine until all is read, as it does when they stand
-    /// still. Everything that the next reading needs is on this machine then.
-    pub async fn ahead(
+    /// Everything that the next reading needs is on this machine then. Returns how long the reading
+    /// took: about as long as the next takes at the most, if as much changes meanwhile and if the
+    /// store is no faster then.
+    pub async fn ahead(self, volumes: Vec<Volume>) -> Result<(Self, Duration), UploadError> {
+        self.ahead_of(volumes).await?.turn().await
+    }
+
+    /// The same as it would be done while they stand still: what is new waits on this machine until
+    /// all is read.
+    ///
+    /// # Errors
+    /// [`UploadError::Abandoned`] when it takes longer than this limit.
+    pub async fn on_trial(
         mut self,
         volumes: Vec<Volume>,
-        trial: bool,
-    ) -> Result<(Self, Round), UploadError> {
-        self.door.spool.hold(trial);
+        limit: Duration,
+    ) -> Result<(Self, Duration), UploadError> {
+        let over = Arc::new(AtomicBool::new(false));
+        self.pass.until(Arc::clone(&over));
+        self.door.spool.hold(true);
+        let spool = self.door.spool.clone();
+        let mut reading = Box::pin(self.ahead_of(volumes));
+        let read = tokio::select! {
+            read = &mut reading => read,
+            () = tokio::time::sleep(limit) => {
+                over.store(true, Relaxed);
+                reading.await
+            }
+        };
+        spool.hold(false);
+        let mut upload = read?;
+        upload.pass.until(Arc::default());
+        upload.turn().await
+    }
+
+    async fn ahead_of(mut self, volumes: Vec<Volume>) -> Result<Self, UploadError> {
         for volume in volumes {
             let volume = self.after_its_last_reading(volume);
             let (pass, stored) = self.pass.volume(volume.clone()).await?;
             self.pass = pass;
             self.book.ahead.insert(volume.name, stored.root);
         }
-        self.door.spool.hold(false);
-        let round = Round { took: self.pass.took(), changed: self.pass.changed(), trial };
+        Ok(self)
+    }
+
+    // On to the next pass, which has this one's trees at hand.
+    async fn turn(mut self) -> Result<(Self, Duration), UploadError> {
+        let took = self.pass.took();
         self.book.add(self.pass.end().await?);
+        self.door.spool.is_whole()?;
         let (maps, mut lent) =
             (std::mem::take(&mut self.book.maps), std::mem::take(&mut self.book.lent));
         self.book.lent = blocking::run(move || {
@@ -56,7 +77,7 @@ impl Upload {
         })
         .await;
         self.pass = self.door.pass(&self.writer).await?;
-        Ok((self, round))
+        Ok((self, took))
     }
 
     /// Reads volumes for good while they stand still. What is new of them waits on this machine until
@@ -83,7 +104,7 @@ impl Upload {
 
     /// What ends the session when the upload is given up: no prune need wait for it then.
     pub fn exit(&self) -> Exit {
-        Exit(self.writer.clone())
+        Exit::of(&self.writer)
     }
 
     fn after_its_last_reading(&self, mut volume: Volume) -> Volume {
@@ -97,6 +118,16 @@ impl Upload {
 }
 
 impl Exit {
+    pub(super) fn of(writer: &Writer) -> Self {
+        Self(writer.clone())
+    }
+
+    /// Does so because of an error, which it gives back.
+    pub(super) async fn leave_for(self, error: UploadError) -> UploadError {
+        self.leave().await;
+        error
+    }
+
     /// Ends the session without a restore point.
     pub async fn leave(self) {
         if let Err(error) = self.0.resolve().await {

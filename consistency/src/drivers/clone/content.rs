@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use platform::files::{Segment, segments};
+use platform::files::{Segment, segments, wait_for_writers};
 use rustix::fs::{fadvise, ioctl_ficlone};
 
 use crate::error::SnapshotError;
@@ -21,6 +21,7 @@ pub(super) fn transfer(
     if reflink && ioctl_ficlone(target, source).is_ok() {
         return Ok(());
     }
+    wait_for_writers(source);
     let _ = fadvise(source, 0, None, rustix::fs::Advice::Sequential);
     let size = source.metadata()?.len();
     target.set_len(size)?;

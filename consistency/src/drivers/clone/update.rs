@@ -14,6 +14,8 @@ use platform::files::{
     apply_open, glance, inspect, inspect_open,
 };
 
+use rustix::fs::fchmod;
+
 use super::content::transfer;
 use super::{Clone, Known, Mode, Recipe, failure};
 use crate::error::SnapshotError;
@@ -145,6 +147,11 @@ impl<'a> Update<'a> {
             let is_directory = copy.kind == GlanceKind::Directory;
             is_directory.then(|| above.open_dir(name).ok()).flatten()
         });
+        if let Some(target) = existing.as_ref().filter(|_| inspected.metadata.mode & 0o700 != 0o700)
+        {
+            // It is as closed as its original already.
+            fchmod(target, rustix::fs::Mode::RWXU)?;
+        }
         let (target, state) = match existing {
             Some(target) if known.is_some_and(|k| k.changed == Some(stamp.changed)) => {
                 (target, State::Unchanged)

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use format::tree::FileTime;
 use repository::store::Listed;
@@ -18,9 +19,8 @@ fn at(root: &Path, parent: Option<&Manifest>, stillness: fn(FileTime) -> Stillne
 async fn read_ahead(world: &World, root: &Path, progress: &Arc<Progress>) -> Upload {
     let upload = world.begin_with_spool(progress).await;
     let volumes = || vec![at(root, None, Stillness::Live)];
-    let (upload, _) = upload.ahead(volumes(), false).await.unwrap();
-    let (upload, round) = upload.ahead(volumes(), true).await.unwrap();
-    assert_eq!(round.changed, 0);
+    let (upload, _) = upload.ahead(volumes()).await.unwrap();
+    let (upload, _) = upload.on_trial(volumes(), Duration::from_mins(1)).await.unwrap();
     upload
 }
 
@@ -75,12 +75,27 @@ async fn a_file_of_many_pieces_that_did_not_change_is_known_without_the_store() 
     let first = world.save(root.clone()).await;
     let upload = world.begin_with_spool(&Arc::default()).await;
     let volumes = vec![at(&root, Some(&first), Stillness::Live)];
-    let (upload, round) = upload.ahead(volumes, false).await.unwrap();
-    assert_eq!(round.changed, 0);
+    let (upload, _) = upload.ahead(volumes).await.unwrap();
     let fetched = world.store.fetched.load(SeqCst);
     let volumes = vec![at(&root, Some(&first), Stillness::Still)];
     upload.still(volumes, Arc::default()).await.unwrap();
     assert_eq!(world.store.fetched.load(SeqCst), fetched, "something was fetched");
+}
+
+#[tokio::test]
+async fn a_trial_sends_when_it_is_over_and_takes_no_longer_than_it_may() {
+    let world = World::new();
+    let root = world.directory("data", &files());
+    let progress = Arc::default();
+    let upload = read_ahead(&world, &root, &progress).await;
+    fs::write(root.join("new"), noise(8, 40 << 20)).unwrap();
+    let volumes = || vec![at(&root, None, Stillness::Live)];
+    let sent = progress.sent();
+    let (upload, took) = upload.on_trial(volumes(), Duration::from_mins(1)).await.unwrap();
+    assert!(progress.sent() >= sent + (40 << 20) && took < Duration::from_mins(1));
+    fs::write(root.join("newer"), noise(9, 100 << 20)).unwrap();
+    let result = upload.on_trial(volumes(), Duration::from_millis(1)).await;
+    assert!(matches!(result.err(), Some(UploadError::Abandoned)));
 }
 
 #[tokio::test]
@@ -95,19 +110,19 @@ async fn page_maps_of_an_upload_without_a_point_go_with_it() {
         names.filter(|name| name.to_string_lossy().ends_with(".pages")).collect::<Vec<_>>()
     };
     let upload = world.begin_with_spool(&Arc::default()).await;
-    let (upload, _) = upload.ahead(volumes(Stillness::Live), false).await.unwrap();
+    let (upload, _) = upload.ahead(volumes(Stillness::Live)).await.unwrap();
     let first = kept();
     assert_eq!(first.len(), 1);
     let large = fs::OpenOptions::new().write(true).open(root.join("large")).unwrap();
     large.write_all_at(&[9; 100], 1 << 20).unwrap();
-    let (upload, _) = upload.ahead(volumes(Stillness::Live), false).await.unwrap();
+    let (upload, _) = upload.ahead(volumes(Stillness::Live)).await.unwrap();
     let second = kept();
     assert!(second.len() == 1 && second != first, "the map of what the file held before stays");
     drop(upload);
     assert_eq!(kept().len(), 0);
 
     let upload = world.begin_with_spool(&Arc::default()).await;
-    let (upload, _) = upload.ahead(volumes(Stillness::Live), false).await.unwrap();
+    let (upload, _) = upload.ahead(volumes(Stillness::Live)).await.unwrap();
     let upload = upload.still(volumes(Stillness::Still), Arc::default()).await.unwrap();
     upload.resume();
     commit(upload).await.unwrap();
@@ -154,7 +169,7 @@ async fn what_a_prune_took_from_it_spoils_the_point() {
     let first = world.save(root.clone()).await;
     let upload = world.begin_with_spool(&Arc::default()).await;
     let volumes = vec![at(&root, Some(&first), Stillness::Live)];
-    let (upload, _) = upload.ahead(volumes, false).await.unwrap();
+    let (upload, _) = upload.ahead(volumes).await.unwrap();
     let volumes = vec![at(&root, Some(&first), Stillness::Still)];
     let upload = upload.still(volumes, Arc::default()).await.unwrap();
     upload.resume();

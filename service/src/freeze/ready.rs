@@ -10,33 +10,32 @@ use format::raw::RawPath;
 use platform::application::{Application, Volume};
 use repository::blocking;
 
-use super::reading::Reading;
-use super::{BackupProgress, Stage};
+use crate::backup::{BackupProgress, Reading, Stage};
 use crate::deadline::Deadline;
-use crate::engine::Engine;
 use crate::error::ServiceError;
+use crate::machine::Machine;
 
 /// An application that can be frozen now.
-pub(super) struct Ready {
-    pub(super) request: Request,
+pub(crate) struct Ready {
+    pub(crate) request: Request,
     /// What its snapshots need; absent where it is not frozen.
-    pub(super) prepared: Option<Prepared>,
+    pub(crate) prepared: Option<Prepared>,
     /// What is held, and what is owed.
-    pub(super) held: Option<Held>,
+    pub(crate) held: Option<Held>,
 }
 
 /// An application, and what is to be done with it.
-pub(super) struct Target {
-    pub(super) name: String,
-    pub(super) freeze: bool,
-    pub(super) hooks: bool,
-    pub(super) deadline: Deadline,
+pub(crate) struct Target {
+    pub(crate) name: String,
+    pub(crate) freeze: bool,
+    pub(crate) hooks: bool,
+    pub(crate) deadline: Deadline,
 }
 
-impl Engine {
+impl Machine {
     /// Clones what will be cloned, reads what will be read, runs hooks, does again what changed by
     /// that, and holds what is to be held.
-    pub(super) async fn make_ready(
+    pub(crate) async fn make_ready(
         &self,
         target: Target,
         run: PointId,
@@ -54,6 +53,7 @@ impl Engine {
         if let Some(reading) = ahead {
             progress.enter(Stage::ReadingAhead);
             reading.approach(&name, limit).await?;
+            prepared = refreshed(prepared).await;
         }
         // As it stands now, for hours may have passed.
         let (application, plan, limit) = self.resolve(&name, (freeze, hooks), deadline).await?;
@@ -64,7 +64,7 @@ impl Engine {
         let held = self.before(&application, plan, run).await?;
         if changes {
             // A dump that was just made would all be cloned, or read, inside the freeze.
-            prepared = blocking::run(move || prepared.inspect(Prepared::refresh)).await;
+            prepared = refreshed(prepared).await;
             if let Some(reading) = ahead
                 && let Err(error) = reading.approach(&name, limit).await
             {
@@ -104,6 +104,10 @@ impl Engine {
         let owed = self.state_dir.join(hooks::DIRECTORY);
         Ok(Some(hooks::before(platform, application, plan, (&owed, run)).await?))
     }
+}
+
+async fn refreshed(prepared: Option<Prepared>) -> Option<Prepared> {
+    blocking::run(move || prepared.inspect(Prepared::refresh)).await
 }
 
 // What was made ready is of use for no other files.

@@ -1,0 +1,46 @@
+//! This machine: the applications that run on it, and what is needed to freeze them. No repository.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use consistency::hooks::Plan;
+use consistency::warden::WardenProgram;
+use platform::application::Application;
+
+use crate::deadline::Deadline;
+use crate::error::ServiceError;
+use crate::platforms::Platforms;
+
+/// This machine, as far as applications are concerned.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    /// Where applications are looked for.
+    pub platforms: Platforms,
+    /// How to start a warden.
+    pub warden: WardenProgram,
+    /// The directory of our state; it is made when it is missing.
+    pub state_dir: PathBuf,
+}
+
+impl Machine {
+    /// An application as it stands, its hooks, and how long it may be frozen.
+    pub(crate) async fn resolve(
+        &self,
+        name: &str,
+        (freeze, hooks): (bool, bool),
+        deadline: Deadline,
+    ) -> Result<(Application, Plan, Duration), ServiceError> {
+        let application = self.platforms.application(name).await?;
+        if let Some(mistake) = application.mistakes.first() {
+            let (name, mistake) = (name.to_owned(), mistake.clone());
+            return Err(ServiceError::Mistake { name, mistake });
+        }
+        if application.volumes.is_empty() {
+            return Err(ServiceError::NothingToSave(name.to_owned()));
+        }
+        let limit = if freeze { deadline.budget(&application)?.limit } else { deadline.maximum };
+        let hooks = if hooks { self.platforms.hooks(&application)? } else { Plan::default() };
+        let hooks = if freeze { hooks } else { hooks.without_holds() };
+        Ok((application, hooks, limit))
+    }
+}
