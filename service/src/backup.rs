@@ -178,9 +178,7 @@ impl Engine {
             Err(error) => Err(error),
         };
         taken.let_go().await;
-        if stored.is_err() {
-            exit.leave().await;
-        }
+        drop(exit);
         let manifest = match stored {
             Ok(upload) => {
                 progress.enter(Stage::Committing);

@@ -162,18 +162,14 @@ enum Attempt {
 }
 
 impl Door {
-    // When it fails the session is ended, unless a prune did so, or nobody knows.
+    // When it fails the session stays open: packs of an ended one that no index names are found amiss.
     async fn attempt(
         &self,
         book: &mut Book,
         (writer, pass): (Writer, Pass),
         manifest: &impl Fn(Uploaded<'_>) -> Manifest,
     ) -> Result<Attempt, UploadError> {
-        let exit = Exit::of(&writer);
-        let generation = match pass.end().await {
-            Ok(ended) => book.add(ended),
-            Err(error) => return Err(exit.leave_for(error).await),
-        };
+        let generation = book.add(pass.end().await?);
         let writer = match writer.stand(generation).await {
             Ok(standing) => {
                 let manifest = manifest(book.uploaded(standing.point()));
@@ -184,9 +180,6 @@ impl Door {
                         book.restarts += 1;
                         self.register().await?
                     }
-                    Err(error) if is_ours_to_end(&error) => {
-                        return Err(exit.leave_for(error.into()).await);
-                    }
                     Err(error) => return Err(error.into()),
                 }
             }
@@ -195,15 +188,8 @@ impl Door {
                 moved
             }
         };
-        let exit = Exit::of(&writer);
-        match self.again(book, &writer).await {
-            Ok(pass) => Ok(Attempt::Again(Box::new((writer, pass)))),
-            Err(error) => Err(exit.leave_for(error).await),
-        }
-    }
-
-    async fn again(&self, book: &mut Book, writer: &Writer) -> Result<Pass, UploadError> {
-        book.walk_again(self.pass(writer).await?).await
+        let pass = book.walk_again(self.pass(&writer).await?).await?;
+        Ok(Attempt::Again(Box::new((writer, pass))))
     }
 
     async fn register(&self) -> Result<Writer, UploadError> {
@@ -214,11 +200,6 @@ impl Door {
         let machine = (&self.spool, &self.settled);
         Pass::begin(writer, self.cache.as_deref(), &self.progress, machine).await
     }
-}
-
-// Whether the session is open for sure after a commit that failed like this.
-fn is_ours_to_end(error: &RepositoryError) -> bool {
-    !matches!(error, RepositoryError::Fenced(_) | RepositoryError::UnknownOutcome { .. })
 }
 
 impl Book {

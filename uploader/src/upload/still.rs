@@ -104,7 +104,7 @@ impl Upload {
 
     /// What ends the session when the upload is given up: no prune need wait for it then.
     pub fn exit(&self) -> Exit {
-        Exit::of(&self.writer)
+        Exit(self.writer.clone())
     }
 
     fn after_its_last_reading(&self, mut volume: Volume) -> Volume {
@@ -118,16 +118,6 @@ impl Upload {
 }
 
 impl Exit {
-    pub(super) fn of(writer: &Writer) -> Self {
-        Self(writer.clone())
-    }
-
-    /// Does so because of an error, which it gives back.
-    pub(super) async fn leave_for(self, error: UploadError) -> UploadError {
-        self.leave().await;
-        error
-    }
-
     /// Ends the session without a restore point.
     pub async fn leave(self) {
         if let Err(error) = self.0.resolve().await {
