@@ -114,6 +114,11 @@ fn a_freeze_that_takes_too_long_is_given_up() {
     sleep(Duration::from_millis(200));
     assert!(fs::metadata(volume.join("now")).unwrap().modified().unwrap() > first);
     assert_eq!(world.json(["points"]).as_array().map(Vec::len), Some(0));
+    // Where that is wanted there is a lesser point, which says why.
+    let point = world.json(["backup", &name, "--deadline", "1", "--degrade"]);
+    assert_eq!(point["level"], "fuzzy", "{point}");
+    assert!(point["remarks"].to_string().contains("not frozen: the snapshots"), "{point}");
+    assert!(!container.freezer().is_frozen());
 }
 
 fn back_up(world: &World, application: &Sequence) -> String {

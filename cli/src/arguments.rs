@@ -13,7 +13,9 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use service::points::PointName;
 
 pub(crate) use self::check::{CheckArguments, DonorArguments, RepairArguments};
-pub(crate) use self::freeze::{DeadlineArguments, HookArguments, QuiesceArguments};
+pub(crate) use self::freeze::{
+    DeadlineArguments, FreezeArguments, HookArguments, QuiesceArguments, SnapshotArguments,
+};
 pub(crate) use self::key::{InitArguments, KeyVerb};
 pub(crate) use self::note::{HoldArguments, TagArguments};
 pub(crate) use self::upkeep::{ForgetArguments, PruneArguments};
@@ -83,8 +85,14 @@ pub(crate) enum Verb {
     Quiesce(QuiesceArguments),
     /// Back up an application, or plain directories
     Backup(BackupArguments),
+    /// Snapshot an application as for a backup, and keep that where its volumes lie: no repository is
+    /// needed. `points --local` lists them, `restore --local` puts one back
+    Snapshot(SnapshotArguments),
     /// List the restore points
     Points {
+        /// Those that lie on this host's own filesystems, as `snapshot` makes them
+        #[arg(long, conflicts_with = "tag")]
+        local: bool,
         /// Only those with this tag
         #[arg(long)]
         tag: Option<String>,
@@ -94,7 +102,7 @@ pub(crate) enum Verb {
     },
     /// Show one restore point: its volumes, its level and the evidence for it
     Show(PointArguments),
-    /// Restore a point to a directory; the plan is shown first
+    /// Restore a point to a directory, or a local snapshot in place; the plan is shown first
     Restore(RestoreArguments),
     /// Check that every restore point can be read, and that nobody altered the repository
     Check(CheckArguments),
@@ -155,8 +163,12 @@ impl Verb {
             Self::Quiesce(trial) => format!("freeze `{}` on trial", trial.application),
             Self::Points { .. } => "list the restore points".into(),
             Self::Show(chosen) => format!("show restore point `{}`", chosen.point),
-            Self::Restore(RestoreArguments { point, to, .. }) => {
+            Self::Snapshot(snapshot) => format!("snapshot `{}`", snapshot.application),
+            Self::Restore(RestoreArguments { point, to: Some(to), .. }) => {
                 format!("restore `{point}` to `{}`", to.display())
+            }
+            Self::Restore(RestoreArguments { point, to: None, .. }) => {
+                format!("put local snapshot `{point}` back")
             }
             Self::Check(_) => "check the repository".into(),
             Self::Verify(chosen) => format!("verify `{}`", chosen.point),
@@ -189,6 +201,10 @@ impl Verb {
             Self::Prune(_) => "interrupted; the next prune goes on from here",
             Self::Key(_) => "interrupted; `stillpoint key list` shows which keys there are",
             Self::Repair(_) => "interrupted; nothing is lost by that, and the same command goes on",
+            Self::Restore(RestoreArguments { local: true, .. }) => {
+                "interrupted; run the same command again before the application starts"
+            }
+            Self::Snapshot(_) => "interrupted; the application runs on",
             Self::Restore(_) => "interrupted; the same command goes on from here with --in-place",
             _ => "interrupted",
         }
@@ -221,9 +237,8 @@ pub(crate) struct BackupArguments {
     /// What the point of these paths is called [default: the paths]
     #[arg(long, requires = "path")]
     pub(crate) name: Option<String>,
-    /// Do not freeze; the volumes may not agree with one another
-    #[arg(long, conflicts_with_all = ["path", "over_budget"])]
-    pub(crate) no_freeze: bool,
+    #[command(flatten)]
+    pub(crate) freeze: FreezeArguments,
     #[command(flatten)]
     pub(crate) hooks: HookArguments,
     /// Read every file, also those whose time of change says that they are as they were
@@ -262,8 +277,12 @@ pub(crate) struct RestoreArguments {
     /// `latest`, or the first digits of the point's id
     pub(crate) point: PointName,
     /// A new or empty directory
-    #[arg(long, value_name = "DIR")]
-    pub(crate) to: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "local")]
+    pub(crate) to: Option<PathBuf>,
+    /// Put a local snapshot back: its files take the places of those in the volumes at once. The
+    /// application must be stopped; what is there now is snapshotted first
+    #[arg(long, conflicts_with_all = ["to", "in_place", "delete", "no_pin", "no_space_check"])]
+    pub(crate) local: bool,
     /// The directory may have files in it: those that are equal stay, others of the same name are
     /// overwritten. Also goes on with a restore that was interrupted
     #[arg(long)]
@@ -341,6 +360,17 @@ mod tests {
         assert!(!parse("stillpoint backup"));
         assert!(!parse("stillpoint backup shop --path /a"));
         assert!(!parse("stillpoint backup shop --deadline 0"));
+    }
+
+    #[test]
+    fn a_restore_is_to_a_directory_or_local() {
+        let parse = |text: &str| Arguments::try_parse_from(text.split(' ')).is_ok();
+        assert!(parse("stillpoint restore latest --local --app shop --plan"));
+        assert!(!parse("stillpoint restore latest"));
+        assert!(!parse("stillpoint restore latest --local --to /a"));
+        assert!(parse("stillpoint forget 0a --local --dry-run"));
+        assert!(!parse("stillpoint forget 0a --local --prune"));
+        assert!(!parse("stillpoint snapshot shop --keep 0"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Each verb, done through the service.
 
+mod local;
 mod note;
 mod quiesce;
 mod thaw;
@@ -45,7 +46,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, ServiceError> {
         result = perform(&context) => return result,
         _ = tokio::signal::ctrl_c() => {}
     }
-    if matches!(context.arguments.verb, Verb::Backup(_) | Verb::Quiesce(_)) {
+    if matches!(context.arguments.verb, Verb::Backup(_) | Verb::Quiesce(_) | Verb::Snapshot(_)) {
         tokio::select! {
             () = context.settle() => {}
             _ = tokio::signal::ctrl_c() => {}
@@ -69,7 +70,9 @@ async fn perform(context: &Context) -> Result<Exit, ServiceError> {
         }
         Verb::Quiesce(trial) => context.quiesce(trial).await,
         Verb::Backup(backup) => context.backup(backup).await,
-        Verb::Points { app, tag } => {
+        Verb::Snapshot(snapshot) => context.snapshot(snapshot).await,
+        Verb::Points { app, local: true, tag: _ } => context.local_points(app.as_deref()).await,
+        Verb::Points { app, tag, local: false } => {
             let engine = context.open().await?;
             let mut rows = engine.points(app.as_deref()).await?;
             engine.close().await;
@@ -85,12 +88,16 @@ async fn perform(context: &Context) -> Result<Exit, ServiceError> {
             let shown = render::Shown(points::redact(manifest.clone()), manifest);
             Ok(context.answer(&shown, Exit::Success))
         }
-        Verb::Restore(restore) => context.restore(restore).await,
+        Verb::Restore(restore) => match &restore.to {
+            Some(to) => context.restore(restore, to).await,
+            None => Box::pin(context.restore_local(restore)).await,
+        },
         Verb::Check(check) => context.check(check).await,
         Verb::Verify(chosen) => context.verify(chosen).await,
         Verb::Tag(tag) => context.tag(tag).await,
         Verb::Hold(hold) => context.hold(hold).await,
         Verb::Release(release) => context.release(release).await,
+        Verb::Forget(forget) if forget.local => context.forget_local(forget).await,
         Verb::Forget(forget) => context.forget(forget).await,
         Verb::Prune(prune) => context.prune(prune).await,
         Verb::Repair(repair) => context.repair(repair).await,
@@ -265,7 +272,7 @@ impl Context {
         let subject = match &backup.application {
             Some(name) => Subject::Application {
                 name: name.clone(),
-                freeze: !backup.no_freeze,
+                freeze: !backup.freeze.no_freeze,
                 hooks: backup.hooks.are_run(),
                 deadline: backup.deadline.deadline(),
             },
@@ -276,7 +283,8 @@ impl Context {
         };
         let selection = selection(&backup.selection)?;
         let (full, tags) = (backup.full, backup.tag.clone());
-        let request = BackupRequest { subject, selection, full, tags };
+        let degrade = backup.freeze.degrade;
+        let request = BackupRequest { subject, selection, full, tags, degrade };
         let engine = self.open().await?;
         let progress = BackupProgress::default();
         let display = Display::new(self.shows_progress());
@@ -294,13 +302,13 @@ impl Context {
         Ok(self.answer(&report, exit))
     }
 
-    async fn restore(&self, restore: &RestoreArguments) -> Result<Exit, ServiceError> {
+    async fn restore(&self, restore: &RestoreArguments, to: &Path) -> Result<Exit, ServiceError> {
         let engine = self.open().await?;
         let manifest = engine.manifest(&restore.point, restore.app.as_deref()).await?;
         let mut plan = if restore.in_place {
-            engine.plan_restore_in_place(&manifest, &restore.to, restore.delete).await?
+            engine.plan_restore_in_place(&manifest, to, restore.delete).await?
         } else {
-            engine.plan_restore(&manifest, &restore.to).await?
+            engine.plan_restore(&manifest, to).await?
         };
         if restore.no_space_check {
             plan = plan.without_space_check();

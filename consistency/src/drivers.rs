@@ -12,6 +12,7 @@ mod plan;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
+use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -31,6 +32,11 @@ use crate::still::StillReader;
 /// Deletes the subvolume `name` of a directory; `INVAL` and the like when it is none.
 pub(crate) fn destroy_subvolume(dir: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result<()> {
     ioctl::destroy_subvolume(dir, name)
+}
+
+/// Gives a new file the content of another that stands still, sharing its blocks where that is possible.
+pub(crate) fn share(source: &File, target: &File) -> io::Result<()> {
+    clone::transfer(source, target, true, &AtomicBool::new(false))
 }
 
 /// One volume, snapshotted.

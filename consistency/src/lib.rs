@@ -19,6 +19,7 @@ mod freezer;
 mod group;
 pub mod hooks;
 pub mod journal;
+pub mod local;
 mod member;
 mod needed;
 mod outlook;

@@ -2,8 +2,10 @@
 //!
 //! `<mount point>/.stillpoint/<run>/<number>`, beside it `<run>.lock`, locked as long as the run
 //! lives. The lock is made before the directory and removed after it, so a directory without one,
-//! or whose lock can be had, belongs to a run that died.
+//! or whose lock can be had, belongs to a run that died, unless `<run>.kept` says that it stays.
+//! That mark is removed before the directory, whose rest anybody may remove then.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -13,15 +15,15 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use format::ids::PointId;
-use platform::files::{Dir, FileKind, inspect, inspect_open};
-use rustix::fs::{AtFlags, CWD, FlockOperation, Timespec, Timestamps, flock, utimensat};
+use platform::files::{Dir, FileKind, SNAPSHOT_HOME as HOME, inspect, inspect_open, is_private};
+use rustix::fs::{
+    AtFlags, CWD, FlockOperation, StatxFlags, Timespec, Timestamps, flock, fsync, statx, syncfs,
+    utimensat,
+};
 use rustix::io::Errno;
-use rustix::process::geteuid;
+use serde::{Deserialize, Serialize};
 
 use crate::drivers::destroy_subvolume;
-
-/// The name of our directory at the mount point of a filesystem.
-pub(crate) const HOME: &str = ".stillpoint";
 
 /// One run's directory on one filesystem; dropping it removes it with everything in it.
 #[must_use = "its snapshots are removed when this is dropped"]
@@ -79,6 +81,24 @@ impl Place {
         self.home.join(&self.run).join(name)
     }
 
+    /// Our directory on this filesystem.
+    pub(crate) fn home(&self) -> &Path {
+        &self.home
+    }
+
+    /// Marks what is here as something that stays, whatever becomes of this process.
+    pub(crate) fn mark(&self) -> io::Result<()> {
+        syncfs(&self.dir)?;
+        self.home_dir.create_file(kept_name(&self.run).as_bytes())?.sync_all()?;
+        Ok(fsync(&self.home_dir)?)
+    }
+
+    /// Leaves everything as it is, when it was marked.
+    pub(crate) fn stay(mut self) {
+        self.removed = true;
+        let _ = self.home_dir.remove_file(lock_name(&self.run).as_bytes());
+    }
+
     /// Device and inode number of our directory on this filesystem.
     pub(crate) fn identity(&self) -> io::Result<(u64, u64)> {
         inspect_open(&self.home_dir).map(|home| (home.device, home.inode))
@@ -126,43 +146,108 @@ pub fn sweep(mount: &Path) -> Vec<String> {
         Err(error) => return vec![failure(&home, &error)],
         Ok(names) => names,
     };
-    let mut runs: Vec<_> = names
-        .iter()
-        .map(|name| name.strip_suffix(b".lock").unwrap_or(name))
-        .filter(|name| std::str::from_utf8(name).is_ok_and(|name| name.parse::<PointId>().is_ok()))
-        .collect();
-    runs.dedup();
-    let failures = runs.into_iter().flat_map(|run| sweep_run(&home, &dir, run)).collect();
+    let run = |name: &Vec<u8>| {
+        let name = std::str::from_utf8(name).ok()?;
+        let bare = name.strip_suffix(".lock").unwrap_or(name);
+        bare.parse::<PointId>().is_ok().then(|| bare.as_bytes().to_vec())
+    };
+    let runs: BTreeSet<Vec<u8>> = names.iter().filter_map(run).collect();
+    let failures = runs.into_iter().flat_map(|run| sweep_run(&home, &dir, &run)).collect();
     remove_home(&home);
     failures
 }
 
 fn sweep_run(home: &Path, dir: &Dir, run: &[u8]) -> Vec<String> {
     let name = [run, b".lock"].concat();
-    match dir.modify_file(&name) {
+    // Held until the end, for another sweep may come.
+    let _lock = match dir.modify_file(&name) {
         Ok(lock) => match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => remove_run(home, dir, run),
-            Err(_) => Vec::new(),
+            Ok(()) => Some(lock),
+            Err(_) => return Vec::new(),
         },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return vec![failure(home, &error)],
+    };
+    // Somebody wrote down that it stays; whoever did so takes that back.
+    match inspect(dir, kept_name(&String::from_utf8_lossy(run)).as_bytes()) {
+        Ok(_) => Vec::new(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => remove_run(home, dir, run),
         Err(error) => vec![failure(home, &error)],
     }
 }
 
-// The directory first, the lock last: see the head of this file.
+/// What a directory is known by, also after a restart, when devices have other numbers.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub(crate) struct Identity {
+    inode: u64,
+    born_seconds: i64,
+    born_nanoseconds: u32,
+}
+
+impl Identity {
+    /// That of the directory above this one.
+    pub(crate) fn above(home: &Path) -> io::Result<Self> {
+        let above = home.parent().unwrap_or(Path::new("/"));
+        let wanted = StatxFlags::INO | StatxFlags::BTIME;
+        let found = statx(CWD, above, AtFlags::empty(), wanted)?;
+        let (inode, born) = (found.stx_ino, found.stx_btime);
+        Ok(Self { inode, born_seconds: born.tv_sec, born_nanoseconds: born.tv_nsec })
+    }
+}
+
+/// Where a run that stays is.
+pub(crate) enum Lies {
+    /// Here it is.
+    Here(Dir),
+    /// It is no more.
+    Nowhere,
+    /// On a filesystem that is not mounted here now.
+    Elsewhere,
+}
+
+/// Looks for a run that stays, in a directory of ours on the filesystem that is known by this.
+pub(crate) fn kept(home: &Path, above: Identity, run: PointId) -> io::Result<Lies> {
+    match Identity::above(home) {
+        Ok(found) if found == above => {}
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => return Ok(Lies::Elsewhere),
+    }
+    let run = run.to_string();
+    let found = open_home(home).and_then(|dir| {
+        inspect(&dir, kept_name(&run).as_bytes())?;
+        dir.open_dir(run.as_bytes())
+    });
+    match found {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Lies::Nowhere),
+        found => found.map(Lies::Here),
+    }
+}
+
+/// Removes a run that stays; answers what could not be removed, and why.
+pub(crate) fn remove_kept(home: &Path, run: PointId) -> io::Result<Vec<String>> {
+    let (dir, run) = (open_home(home)?, run.to_string());
+    Ok(remove_run(home, &dir, run.as_bytes()))
+}
+
+// The mark first, then the directory, the lock last.
 fn remove_run(home: &Path, dir: &Dir, run: &[u8]) -> Vec<String> {
     let mut failures = Vec::new();
     let text = String::from_utf8_lossy(run).into_owned();
+    // From here on a sweep may go on with this.
+    let _ = dir.remove_file(kept_name(&text).as_bytes());
     match dir.open_dir(run) {
         Ok(snapshots) => {
             for name in snapshots.names().unwrap_or_default() {
-                if let Err(error) = remove_snapshot(&snapshots, &name) {
+                if let Err(error) = remove_snapshot(&snapshots, &name)
+                    && error.kind() != io::ErrorKind::NotFound
+                {
                     let name = String::from_utf8_lossy(&name);
                     failures.push(failure(&home.join(&text).join(&*name), &error));
                 }
             }
             if failures.is_empty()
                 && let Err(error) = dir.remove_dir(run)
+                && error.kind() != io::ErrorKind::NotFound
             {
                 failures.push(failure(&home.join(&text), &error));
             }
@@ -197,8 +282,7 @@ fn remove_snapshot(dir: &Dir, name: &[u8]) -> io::Result<()> {
 fn open_home(home: &Path) -> io::Result<Dir> {
     let parent = home.parent().unwrap_or(Path::new("/"));
     let dir = Dir::open(parent)?.open_dir(HOME.as_bytes())?;
-    let metadata = inspect_open(&dir)?.metadata;
-    if metadata.uid != geteuid().as_raw() || metadata.mode & 0o077 != 0 {
+    if !is_private(&dir)? {
         return Err(io::Error::new(
             io::ErrorKind::PermissionDenied,
             "somebody else made it, or others may enter it",
@@ -207,8 +291,8 @@ fn open_home(home: &Path) -> io::Result<Dir> {
     Ok(dir)
 }
 
-// Only if no run needs it any more.
-fn remove_home(home: &Path) {
+/// Removes a directory of ours, only if no run needs it any more.
+pub(crate) fn remove_home(home: &Path) {
     let _ = keeping_time(home, |home| fs::remove_dir(home));
 }
 
@@ -229,6 +313,10 @@ fn keeping_time(home: &Path, act: impl FnOnce(&Path) -> io::Result<()>) -> io::R
 
 fn lock_name(run: &str) -> String {
     format!("{run}.lock")
+}
+
+fn kept_name(run: &str) -> String {
+    format!("{run}.kept")
 }
 
 fn failure(path: &Path, error: &io::Error) -> String {

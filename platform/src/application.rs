@@ -44,6 +44,8 @@ pub struct Member {
     pub started: String,
     /// What it is doing.
     pub activity: Activity,
+    /// Whether whatever runs it is about to start it again.
+    pub restarting: bool,
     /// How its processes can be stopped; `None` when it has none or none can be found.
     pub freezer: Option<FreezeTarget>,
     /// Who would miss it while it stands still.

@@ -188,8 +188,8 @@ impl HostView {
         };
         let frozen = freezer.as_ref().is_some_and(kernel::is_frozen);
         let activity = if frozen { Activity::Paused } else { container.activity };
-        let Container { id, started, watch, image_name: image, labels, .. } = container;
-        Ok(Member { name, id, started, activity, freezer, watch, image, labels })
+        let Container { id, started, restarting, watch, image_name: image, labels, .. } = container;
+        Ok(Member { name, id, started, activity, restarting, freezer, watch, image, labels })
     }
 
     // The cgroup of a whole container, version 2 first, unless it is frozen in version 1 already, as

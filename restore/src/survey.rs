@@ -90,7 +90,7 @@ impl Survey<'_> {
         let found = files::inspect(&dir, name.as_bytes()).ok()?;
         if let (Kind::Directory { listing }, FileKind::Directory) = (kind, &found.kind) {
             let opened: Dir = dir.open_dir(name.as_bytes()).ok()?;
-            let names = opened.names().ok()?.into_iter().peekable();
+            let names = files::names_but_ours(&opened).ok()?.into_iter().peekable();
             let node = Node::below(node, name.as_bytes().to_vec(), metadata, false);
             dirs.put(&node, opened);
             return Some(Level { node, entries: EntryReader::new(self.chunks, listing), names });

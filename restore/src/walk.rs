@@ -269,7 +269,11 @@ impl<'a> Walker<'a> {
         if let Kind::Directory { listing } = kind {
             let made = make_directory(&dir, name, found.as_ref())?;
             let is_new = !matches!(found, Some(Inspected { kind: FileKind::Directory, .. }));
-            let extra = if is_new || !self.mode.delete { None } else { Some(made.names()?) };
+            let extra = if is_new || !self.mode.delete {
+                None
+            } else {
+                Some(files::names_but_ours(&made)?)
+            };
             let node = Node::below(node, name.to_vec(), metadata.clone(), is_new);
             self.site.dirs.put(&node, made);
             self.site.count(0);

@@ -19,6 +19,7 @@ use format::manifest::Manifest;
 use format::raw::RawPath;
 use platform::application::{Application, FileTree};
 use repository::blocking;
+use repository::error::chain;
 use repository::writer::Writer;
 use uploader::selection::Selection;
 use uploader::upload::{Directories, Upload};
@@ -48,12 +49,27 @@ pub struct BackupRequest {
     pub full: bool,
     /// The tags that the restore point gets.
     pub tags: Vec<String>,
+    /// Whether an application that would stand still for too long is read without a freeze, instead of
+    /// not at all. The point then says so.
+    pub degrade: bool,
 }
 
 impl BackupRequest {
     /// All files of this, those that changed read.
     pub fn of(subject: Subject) -> Self {
-        Self { subject, selection: Selection::default(), full: false, tags: Vec::new() }
+        let (selection, tags) = (Selection::default(), Vec::new());
+        Self { subject, selection, full: false, tags, degrade: false }
+    }
+
+    // The same without a freeze, where that is wanted rather than this error.
+    fn degraded(mut self, error: &ServiceError) -> Option<Self> {
+        match &mut self.subject {
+            Subject::Application { freeze, .. } if self.degrade && error.is_too_slow() => {
+                *freeze = false;
+            }
+            _ => return None,
+        }
+        Some(self)
     }
 }
 
@@ -129,7 +145,7 @@ impl Engine {
             process: this_process()?,
         };
         let run = self.catalog.begin_run(run).await?;
-        let result = self.make_point(request, progress).await;
+        let result = self.make_point_or_degrade(request, progress).await;
         let outcome = match &result {
             Ok(report) if report.omissions.is_empty() => RunOutcome::Succeeded,
             Ok(_) => RunOutcome::Partial,
@@ -144,12 +160,32 @@ impl Engine {
         result
     }
 
-    async fn make_point(
+    async fn make_point_or_degrade(
         &self,
         request: BackupRequest,
         progress: &BackupProgress,
     ) -> Result<BackupReport, ServiceError> {
-        let BackupRequest { subject, selection, full, tags } = request;
+        match self.make_point(request.clone(), None, progress).await {
+            Err(error) => match request.degraded(&error) {
+                Some(request) => {
+                    let why = format!("not frozen: {}", chain(&error));
+                    tracing::warn!("{why}");
+                    self.make_point(request, Some(why), progress).await
+                }
+                None => Err(error),
+            },
+            made => made,
+        }
+    }
+
+    // `why` says why it is not what was asked for.
+    async fn make_point(
+        &self,
+        request: BackupRequest,
+        why: Option<String>,
+        progress: &BackupProgress,
+    ) -> Result<BackupReport, ServiceError> {
+        let BackupRequest { subject, selection, full, tags, degrade: _ } = request;
         let (subject, unmade) = self.admit(subject).await?;
         // All that is slow comes before the freeze: registering, loading the index, and looking
         // for what was saved last time.
@@ -172,6 +208,7 @@ impl Engine {
                 return Err(error);
             }
         };
+        taken.remarks.extend(why);
         let snapshot = taken.snapshot.take();
         let stored = match reading.end() {
             Ok((upload, read)) => self.store_volumes(upload, &taken, (&how, &read), progress).await,
@@ -246,7 +283,7 @@ impl Engine {
     ) -> Result<Taken, ServiceError> {
         let target = match subject {
             Subject::Application { name, freeze, hooks, deadline } => {
-                Target { name, freeze, hooks, deadline }
+                Target { name, freeze, hooks, deadline, before: None }
             }
             Subject::Paths { name, paths } => return self.find_paths(name, &paths),
         };

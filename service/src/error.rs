@@ -6,6 +6,7 @@ use catalog::CatalogError;
 use consistency::BudgetError;
 use consistency::error::{ConsistencyError, SnapshotError};
 use consistency::hooks::HookError;
+use consistency::local::LocalError;
 use format::raw::RawPath;
 use format::slot::{Kind, ParseRecoveryKeyError};
 use platform::error::PlatformError;
@@ -51,6 +52,26 @@ pub enum ServiceError {
         /// The application.
         name: String,
     },
+    /// A local snapshot failed.
+    #[error(transparent)]
+    Local(#[from] LocalError),
+    /// There are no snapshots of some volumes that could stay.
+    #[error("no snapshot of {} can be kept: it would be read in the freeze", names(volumes))]
+    NotKept {
+        /// The volumes.
+        volumes: Vec<String>,
+    },
+    /// A volume that is to be snapshotted cannot be found.
+    #[error("volume `{volume}` cannot be found: {reason}")]
+    Gone {
+        /// The volume.
+        volume: String,
+        /// Why not.
+        reason: String,
+    },
+    /// There is no such local snapshot.
+    #[error("there is no local snapshot `{0}`")]
+    UnknownSnapshot(String),
     /// What is declared about an application makes no sense.
     #[error("`{name}` is not backed up: {mistake}")]
     Mistake {
@@ -188,6 +209,18 @@ impl ServiceError {
         }
     }
 
+    /// Whether an application could not be frozen for as short as it has to be.
+    pub(crate) fn is_too_slow(&self) -> bool {
+        matches!(
+            self,
+            Self::Restless { .. }
+                | Self::Budget(BudgetError::TooShort { .. })
+                | Self::Consistency(
+                    ConsistencyError::SlowFreeze { .. } | ConsistencyError::SlowSnapshot { .. }
+                )
+        )
+    }
+
     /// What the user can do about it, in one sentence.
     pub fn remedy(&self) -> &'static str {
         if let Some(error) = self.repository() {
@@ -208,13 +241,19 @@ impl ServiceError {
             Self::KeyFile(error) => error.remedy(),
             Self::Location(_) => "give a path, file:///PATH or s3://BUCKET/PREFIX",
             Self::NoRepository => "give --repo URL, set STILLPOINT_REPO, or configure one",
+            Self::Local(error) => local_remedy(error),
+            Self::NotKept { .. } => {
+                "move the volume to btrfs or XFS, or ask for whole copies with the label `stillpoint.driver=copy`"
+            }
+            Self::Gone { .. } => "bring the volume back, or take it out of the application",
+            Self::UnknownSnapshot(_) => "`stillpoint points --local` lists what there is",
             Self::Changed { .. } => "run the backup again",
             Self::Mistake { .. } => {
                 "correct the label or the declaration; `stillpoint apps` lists all"
             }
             Self::Restless { .. } => {
                 "move its volumes to btrfs or XFS, allow more with --deadline, or take a point of level \
-                 `fuzzy` with --no-freeze"
+                 `fuzzy` then, with --degrade"
             }
             Self::NothingToSave(_) => "`stillpoint apps` says what of it is left out, and why",
             Self::Path { .. } | Self::ExcludeFile { .. } => "check the path and the permissions",
@@ -329,7 +368,8 @@ fn consistency_remedy(error: &ConsistencyError) -> &'static str {
             "run as root on the host of the containers, or back up with --no-freeze (level fuzzy)"
         }
         ConsistencyError::SlowFreeze { .. } | ConsistencyError::SlowSnapshot { .. } => {
-            "the application runs on; raise --deadline, or put its volumes on btrfs or XFS"
+            "the application runs on; raise --deadline, put its volumes on btrfs or XFS, or take a point \
+             of level `fuzzy` then, with --degrade"
         }
         ConsistencyError::Snapshot { source: SnapshotError::Remounted { .. }, .. } => {
             "the application runs on; run the backup again"
@@ -342,6 +382,28 @@ fn consistency_remedy(error: &ConsistencyError) -> &'static str {
         }
         _ => "the application runs on; try again",
     }
+}
+
+fn local_remedy(error: &LocalError) -> &'static str {
+    match error {
+        LocalError::InUse(_) | LocalError::Restored(_) => {
+            "wait until that has ended, and try again"
+        }
+        LocalError::Conflicts { .. } => "clear what is in the way; --plan shows it again",
+        LocalError::Unfinished(_) | LocalError::Needed { .. } | LocalError::HalfDone { .. } => {
+            "run `stillpoint restore --local ID` with one of these ids before the application starts: the \
+             first to finish it, the other one to take it back"
+        }
+        LocalError::Disturbed { .. } => {
+            "stop the application and whatever starts it, and run the same command again"
+        }
+        _ => "nothing was changed; mend the cause, and try again",
+    }
+}
+
+fn names(volumes: &[String]) -> String {
+    let names: Vec<_> = volumes.iter().map(|name| format!("`{name}`")).collect();
+    names.join(", ")
 }
 
 fn hook_remedy(error: &HookError) -> &'static str {

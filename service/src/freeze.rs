@@ -3,13 +3,14 @@
 mod ready;
 
 use consistency::hooks::{Held, HookReport};
+use consistency::local::Admitted;
 use consistency::{GroupSnapshot, Verdict};
 use format::manifest::Level;
 use jiff::Timestamp;
 use platform::application::Application;
 use repository::blocking;
 
-pub(crate) use self::ready::{Ready, Target};
+pub(crate) use self::ready::{Former, Ready, Target};
 use crate::clock;
 use crate::error::ServiceError;
 use crate::machine::Machine;
@@ -26,12 +27,14 @@ pub(crate) struct Frozen {
     pub(crate) snapshot: GroupSnapshot,
     /// What is owed when everything is read, where the volumes are read in place.
     pub(crate) held: Option<Held>,
+    /// Held until everything is read, where the volumes are read in place.
+    pub(crate) admitted: Option<Admitted>,
 }
 
 impl Machine {
     /// Freezes an application, snapshots its volumes, and does what is owed to it.
     pub(crate) async fn freeze(&self, ready: Ready) -> Result<Frozen, ServiceError> {
-        let Ready { request, prepared, mut held } = ready;
+        let Ready { request, prepared, mut held, admitted } = ready;
         let (before, freeze) = (request.application.clone(), request.freeze);
         let at = clock::now();
         let take = move || match prepared {
@@ -59,7 +62,8 @@ impl Machine {
         let Verdict { level, remarks } = snapshot.verdict(&before, &after);
         let level = report.level(level);
         let remarks = [remarks, snapshot.remarks.clone(), before.left_out.clone(), report.remarks];
-        Ok(Frozen { application: before, at, level, remarks: remarks.concat(), snapshot, held })
+        let (remarks, admitted) = (remarks.concat(), admitted.filter(|_| !freeze));
+        Ok(Frozen { application: before, at, level, remarks, snapshot, held, admitted })
     }
 }
 

@@ -6,6 +6,18 @@ use std::time::Duration;
 use clap::Args;
 use service::deadline::Deadline;
 use service::engine::FREEZE_DEADLINE;
+use service::local::KEEP_DEFAULT;
+
+/// Whether there is a freeze.
+#[derive(Args, Debug)]
+pub(crate) struct FreezeArguments {
+    /// Do not freeze; the volumes may not agree with one another
+    #[arg(long, conflicts_with_all = ["path", "over_budget"])]
+    pub(crate) no_freeze: bool,
+    /// Where it would stand still for too long, take a point of level fuzzy instead of none
+    #[arg(long, conflicts_with_all = ["path", "no_freeze", "dry_run"])]
+    pub(crate) degrade: bool,
+}
 
 /// How long a freeze may last.
 #[derive(Args, Debug)]
@@ -51,6 +63,22 @@ pub(crate) struct QuiesceArguments {
     /// Only on trial; there is no other way yet
     #[arg(long, required = true)]
     test: bool,
+    #[command(flatten)]
+    pub(crate) hooks: HookArguments,
+    #[command(flatten)]
+    pub(crate) deadline: DeadlineArguments,
+}
+
+/// What to snapshot.
+#[derive(Args, Debug)]
+pub(crate) struct SnapshotArguments {
+    /// The application
+    #[arg(value_name = "APP")]
+    pub(crate) application: String,
+    /// How many local snapshots of the application stay, with this one; the oldest are removed
+    #[arg(long, value_name = "COUNT", default_value_t = KEEP_DEFAULT,
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) keep: u32,
     #[command(flatten)]
     pub(crate) hooks: HookArguments,
     #[command(flatten)]

@@ -14,6 +14,9 @@ pub(crate) struct ForgetArguments {
     /// `latest`, or the first digits of each point's id
     #[arg(value_name = "POINT", required = true)]
     pub(crate) points: Vec<PointName>,
+    /// Local snapshots are meant, as `snapshot` makes them
+    #[arg(long, conflicts_with = "prune")]
+    pub(crate) local: bool,
     /// Only points of this application are meant
     #[arg(long, value_name = "NAME")]
     pub(crate) app: Option<String>,

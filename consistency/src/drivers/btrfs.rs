@@ -12,12 +12,12 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use platform::files::Dir;
 use platform::files::mounts::Mounted;
+use platform::files::{Dir, SNAPSHOT_HOME};
 
 use super::ioctl;
 use crate::error::SnapshotError;
-use crate::places::{HOME, Place};
+use crate::places::Place;
 
 /// A path as a place in its subvolume.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -93,7 +93,7 @@ impl Subvolume {
         let path = self.root.join(below);
         self.wanted.iter().any(|wanted| below.starts_with(wanted))
             && !self.covered.iter().any(|covered| path.starts_with(covered))
-            && !below.iter().any(|part| part == HOME)
+            && !below.iter().any(|part| part == SNAPSHOT_HOME)
     }
 }
 

@@ -16,6 +16,7 @@ use std::sync::atomic::AtomicBool;
 use format::tree::{FileTime, Stamp};
 use platform::files::{Dir, Filesystem, StampRule};
 
+pub(super) use self::content::transfer;
 use self::update::Update;
 use crate::error::SnapshotError;
 

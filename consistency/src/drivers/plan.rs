@@ -11,6 +11,7 @@ use format::ids::PointId;
 use format::raw::RawPath;
 use platform::application::{FileTree, Volume};
 use platform::driver::Driver;
+use platform::files::SNAPSHOT_HOME as HOME;
 use platform::files::mounts::{MountTable, Mounted};
 use rustix::fs::{Access, AtFlags, CWD, accessat, ioctl_ficlone};
 
@@ -18,7 +19,7 @@ use super::assemble::join;
 use super::mounts::Mounts;
 use super::{Failure, Files, Job, Piece, Work, btrfs, clone};
 use crate::error::{SnapshotError, chain};
-use crate::places::{self, HOME, Place};
+use crate::places::{self, Place};
 
 /// All snapshots to make, and the places for them. Dropping it removes them.
 #[must_use = "its snapshots are removed when this is dropped"]
@@ -87,6 +88,11 @@ impl Plan {
     pub(crate) fn hidden(&self, volume: usize) -> impl Iterator<Item = &PathBuf> {
         let pieces = self.pieces.iter().filter(move |piece| piece.volume == volume);
         pieces.flat_map(|piece| &piece.hidden)
+    }
+
+    /// Where the snapshots are.
+    pub(crate) fn into_places(self) -> Vec<Place> {
+        self.places
     }
 
     /// Removes all snapshots; answers what could not be removed, and why.

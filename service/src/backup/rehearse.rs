@@ -37,7 +37,7 @@ impl Engine {
         request: BackupRequest,
         progress: &BackupProgress,
     ) -> Result<RehearsalReport, ServiceError> {
-        let BackupRequest { subject, selection, full, tags: _ } = request;
+        let BackupRequest { subject, selection, full, .. } = request;
         let upload = Arc::clone(&progress.upload);
         let mut rehearsal = Rehearsal::begin(&self.reader, self.cache.as_deref(), upload).await?;
         let parent = self.parent(subject.name()).await;

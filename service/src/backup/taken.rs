@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use consistency::GroupSnapshot;
 use consistency::hooks::Held;
+use consistency::local::Admitted;
 use format::evidence::Evidence;
 use format::manifest::{Level, Manifest, MountRecord, Omission, VolumeRecord};
 use format::raw::RawPath;
@@ -40,6 +41,8 @@ pub(super) struct Taken {
     pub(super) snapshot: Option<GroupSnapshot>,
     /// What is owed when everything is read, where the volumes are read in place.
     pub(super) held: Option<Held>,
+    /// Nobody replaces the files while they are read in place.
+    pub(super) admitted: Option<Admitted>,
 }
 
 /// One volume to be read.
@@ -56,7 +59,7 @@ impl Engine {
     pub(super) async fn take(&self, ready: Ready) -> Result<Taken, ServiceError> {
         let freeze = ready.request.freeze;
         let frozen = self.machine.freeze(ready).await?;
-        let Frozen { application, at, level, mut remarks, snapshot, held } = frozen;
+        let Frozen { application, at, level, mut remarks, snapshot, held, admitted } = frozen;
         let begun = clock::file_time(at);
         let stillness = if freeze { Stillness::Snapshot(begun) } else { Stillness::Live(begun) };
         let Application { name, platform, volumes, definition, missing, .. } = application;
@@ -87,6 +90,7 @@ impl Engine {
             sources,
             snapshot: Some(snapshot),
             held,
+            admitted,
         })
     }
 
@@ -127,6 +131,7 @@ impl Engine {
             sources,
             snapshot: None,
             held: None,
+            admitted: None,
         })
     }
 
@@ -149,13 +154,17 @@ impl Engine {
         remarks.extend(below.iter().map(|own| {
             format!("`{}` was left out: it is Stillpoint's own", root.join(own).display())
         }));
-        below
+        // Local snapshots are no part of what they show.
+        let homes = self.machine.snapshot_homes().into_iter();
+        let homes = homes.filter_map(|home| home.strip_prefix(root).ok().map(Path::to_owned));
+        below.into_iter().chain(homes).collect()
     }
 }
 
 impl Taken {
     /// Nothing is read in place any more: the hooks run that come after.
     pub(super) async fn let_go(&mut self) {
+        drop(self.admitted.take());
         if let Some(held) = self.held.take() {
             self.remarks.extend(held.after().await.remarks);
         }

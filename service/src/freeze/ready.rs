@@ -1,9 +1,11 @@
 //! Everything that comes before a freeze, in an order that leaves little for it: what takes longest
 //! first, and what somebody waits for last.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use consistency::hooks::{self, Held, Plan};
+use consistency::local::Admitted;
 use consistency::{Prepared, Request, StillReader};
 use format::ids::PointId;
 use format::raw::RawPath;
@@ -22,6 +24,8 @@ pub(crate) struct Ready {
     pub(crate) prepared: Option<Prepared>,
     /// What is held, and what is owed.
     pub(crate) held: Option<Held>,
+    /// Nobody replaces the files meanwhile; absent for whoever is about to.
+    pub(crate) admitted: Option<Admitted>,
 }
 
 /// An application, and what is to be done with it.
@@ -30,6 +34,25 @@ pub(crate) struct Target {
     pub(crate) freeze: bool,
     pub(crate) hooks: bool,
     pub(crate) deadline: Deadline,
+    /// Before a local snapshot is put back: of what is there now.
+    pub(crate) before: Option<Former>,
+}
+
+/// What is snapshotted before a local snapshot is put back: some volumes, whether they agree or not.
+#[derive(Clone)]
+pub(crate) struct Former {
+    pub(crate) volumes: BTreeSet<RawPath>,
+}
+
+impl Target {
+    /// An application with the volumes that are meant.
+    pub(crate) fn chosen(&self, mut application: Application) -> Application {
+        if let Some(Former { volumes }) = &self.before {
+            application.volumes.retain(|volume| volumes.contains(&volume.name));
+            application.missing.retain(|volume| volumes.contains(&volume.name));
+        }
+        application
+    }
 }
 
 impl Machine {
@@ -42,8 +65,9 @@ impl Machine {
         reading: Option<&Arc<Reading>>,
         progress: &BackupProgress,
     ) -> Result<Ready, ServiceError> {
-        let Target { name, freeze, hooks, deadline } = target;
-        let (before, _, limit) = self.resolve(&name, (freeze, hooks), deadline).await?;
+        let Target { ref name, freeze, hooks, deadline, before: ref former } = target;
+        let (before, _, limit) = self.resolve(name, (freeze, hooks), deadline).await?;
+        let before = target.chosen(before);
         let mut prepared = None;
         if freeze {
             let volumes = before.volumes.clone();
@@ -52,13 +76,15 @@ impl Machine {
         let ahead = reading.filter(|reading| freeze && reading.is_needed());
         if let Some(reading) = ahead {
             progress.enter(Stage::ReadingAhead);
-            reading.approach(&name, limit).await?;
+            reading.approach(name, limit).await?;
             prepared = refreshed(prepared).await;
         }
         // As it stands now, for hours may have passed.
-        let (application, plan, limit) = self.resolve(&name, (freeze, hooks), deadline).await?;
+        let admitted = if former.is_none() { Some(self.admit(name).await?) } else { None };
+        let (application, plan, limit) = self.resolve(name, (freeze, hooks), deadline).await?;
+        let application = target.chosen(application);
         if freeze && files(&before.volumes) != files(&application.volumes) {
-            return Err(ServiceError::Changed { name });
+            return Err(ServiceError::Changed { name: name.clone() });
         }
         let changes = !plan.pre.is_empty();
         let held = self.before(&application, plan, run).await?;
@@ -66,7 +92,7 @@ impl Machine {
             // A dump that was just made would all be cloned, or read, inside the freeze.
             prepared = refreshed(prepared).await;
             if let Some(reading) = ahead
-                && let Err(error) = reading.approach(&name, limit).await
+                && let Err(error) = reading.approach(name, limit).await
             {
                 if let Some(held) = held {
                     held.after().await;
@@ -88,7 +114,13 @@ impl Machine {
             reader: reading.map(|reading| Arc::clone(reading) as Arc<dyn StillReader>),
             freeze,
         };
-        Ok(Ready { request, prepared, held })
+        Ok(Ready { request, prepared, held, admitted })
+    }
+
+    // Before anybody is held: a restore may be going on, or was cut off.
+    async fn admit(&self, application: &str) -> Result<Admitted, ServiceError> {
+        let (records, name) = (self.shelf(), application.to_owned());
+        Ok(blocking::run(move || records.admit(&name)).await?)
     }
 
     async fn before(

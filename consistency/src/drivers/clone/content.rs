@@ -12,7 +12,7 @@ use crate::error::SnapshotError;
 
 /// Gives a new file the content of another. One that cannot share its blocks, such as one on another
 /// device, is copied.
-pub(super) fn transfer(
+pub(crate) fn transfer(
     source: &File,
     target: &File,
     reflink: bool,
