@@ -91,7 +91,8 @@ impl Drop for Container {
 }
 
 impl Freezer {
-    fn of(pid: &str) -> Self {
+    /// The one of a process.
+    pub fn of(pid: &str) -> Self {
         let cgroups = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
         let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
         let mount = |kind: &str, option: &str| {
