@@ -24,6 +24,7 @@ use platform::application::{FileTree, Volume};
 use platform::driver::Driver;
 use rustix::fs::syncfs;
 
+pub(crate) use self::clone::{all_applied, clear};
 pub(crate) use self::plan::{Plan, in_place};
 use crate::clock::Moment;
 use crate::error::SnapshotError;

@@ -18,6 +18,7 @@ use platform::files::{Dir, Filesystem, StampRule};
 
 pub(super) use self::content::transfer;
 use self::update::Update;
+pub(crate) use self::update::{all_applied, clear};
 use crate::error::SnapshotError;
 
 /// What to clone, and how.

@@ -13,15 +13,15 @@ use std::path::{Component, Path, PathBuf};
 use format::raw::RawPath;
 use format::tree::{FileTime, Stamp};
 use platform::files::{
-    Dir, FileKind, GlanceKind, Inspected, Refusal, SNAPSHOT_HOME, apply, apply_open, glance,
-    inspect, inspect_open, names_but_ours,
+    Dir, FileKind, GlanceKind, Inspected, SNAPSHOT_HOME, apply, apply_open, glance, inspect,
+    inspect_open, names_but_ours,
 };
 use rustix::fs::{renameat, syncfs};
 use serde::Serialize;
 
 use super::error::{LocalError, failure};
 use super::record::{Kept, LocalSnapshot, LocalVolume, path};
-use crate::drivers::share;
+use crate::drivers::{all_applied, clear, share};
 
 /// What was changed.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
@@ -265,18 +265,4 @@ fn make(
         kind => there.create_node(new, kind)?,
     }
     all_applied(apply(there, new, &found.metadata)?)
-}
-
-fn clear(dir: &Dir, name: &[u8]) -> io::Result<()> {
-    match dir.remove_all(name) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        removed => removed,
-    }
-}
-
-fn all_applied(refusals: Vec<Refusal>) -> io::Result<()> {
-    match refusals.into_iter().next() {
-        Some(refusal) => Err(io::Error::new(io::ErrorKind::PermissionDenied, refusal)),
-        None => Ok(()),
-    }
 }

@@ -4,9 +4,8 @@
 //! replaces their files, and a note. The note is written before anything is changed and removed when
 //! everything is, so one that is there without the lock being held is of somebody who died.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use format::ids::PointId;
@@ -15,7 +14,7 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::error::{LocalError, failure};
-use super::shelf::{Shelf, write_whole};
+use super::shelf::{Shelf, open_lock, write_whole};
 
 /// A snapshot that is being put back.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -120,8 +119,7 @@ impl Shelf {
         let path = self.path().join(key(application)).with_extension("lock");
         let lock = || {
             self.make()?;
-            let mut options = OpenOptions::new();
-            let file = options.write(true).create(true).truncate(false).mode(0o600).open(&path)?;
+            let file = open_lock(&path)?;
             match flock(&file, operation) {
                 Ok(()) => Ok(Some(file)),
                 Err(Errno::WOULDBLOCK) => Ok(None),

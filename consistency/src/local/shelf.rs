@@ -148,8 +148,7 @@ impl Shelf {
         let path = self.0.join("records.lock");
         let lock = || {
             self.make()?;
-            let mut options = OpenOptions::new();
-            let file = options.write(true).create(true).truncate(false).mode(0o600).open(&path)?;
+            let file = open_lock(&path)?;
             flock(&file, FlockOperation::LockExclusive)?;
             io::Result::Ok(file)
         };
@@ -211,6 +210,11 @@ impl Shelf {
     fn record(&self, id: PointId) -> PathBuf {
         self.0.join(format!("{id}.json"))
     }
+}
+
+/// The file of a lock, made when it is not there.
+pub(super) fn open_lock(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)
 }
 
 /// Writes a file that is there whole or not at all, also after a power cut.

@@ -313,16 +313,16 @@ impl<'a> Update<'a> {
     }
 }
 
-// Nothing has this name from now on.
-fn clear(dir: &Dir, name: &[u8]) -> io::Result<()> {
+/// Nothing has this name from now on.
+pub(crate) fn clear(dir: &Dir, name: &[u8]) -> io::Result<()> {
     match dir.remove_all(name) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
 }
 
-// What cannot be set would be wrong in every backup made from this clone.
-fn all_applied(refusals: Vec<Refusal>) -> io::Result<()> {
+/// What cannot be set would be wrong in every backup made from a clone, and after every restore.
+pub(crate) fn all_applied(refusals: Vec<Refusal>) -> io::Result<()> {
     match refusals.into_iter().next() {
         Some(refusal) => Err(io::Error::new(io::ErrorKind::PermissionDenied, refusal)),
         None => Ok(()),
