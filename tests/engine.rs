@@ -9,9 +9,9 @@
 
 use std::fs;
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tests::containers::{Freezer, belongs_to, unique};
+use tests::containers::{Freezer, belongs_to, unique, wait_for_growth};
 use tests::directory::Directory;
 use tests::engine::Engine;
 use tests::world::{Output, World};
@@ -67,13 +67,7 @@ impl Subject {
     /// None is frozen, and all write.
     fn runs_on(&mut self) {
         for name in &self.names {
-            let log = self.directory.join(name).join("log");
-            let length = || fs::metadata(&log).map_or(0, |found| found.len());
-            let (begin, before) = (Instant::now(), length());
-            while length() <= before {
-                assert!(begin.elapsed() < Duration::from_secs(30), "{name} stands still");
-                sleep(Duration::from_millis(5));
-            }
+            wait_for_growth(&self.directory.join(name).join("log"), Duration::from_secs(30));
         }
         let now = self.names.each_ref().map(|name| self.engine.freezer(name));
         assert!(!now.iter().chain(&self.freezers).any(Freezer::is_frozen));

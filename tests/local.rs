@@ -8,6 +8,7 @@
 )]
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::thread::sleep;
@@ -16,15 +17,10 @@ use std::time::Duration;
 use serde_json::Value;
 use tests::compare::assert_same;
 use tests::containers::{BUSYBOX, Container, belongs_to, bind, docker, unique};
-use tests::directory::{Directory, Filesystem, run};
+use tests::directory::{Directory, Filesystem, run, subvolume};
 use tests::lab;
 use tests::sequence::{self, Sequence};
 use tests::world::{Running, World};
-
-/// A world without a repository: none is needed.
-fn bare() -> World {
-    World::empty()
-}
 
 fn stop(application: &Sequence) {
     let names = application.members().iter().map(Container::name);
@@ -50,7 +46,7 @@ fn leftovers(mount: &Path) -> Vec<String> {
 fn a_snapshot_is_put_back_and_that_is_undone() {
     for parent in [lab::btrfs(), lab::xfs()] {
         let application = Sequence::start(3, &parent);
-        let world = bare();
+        let world = World::empty();
         let taken = world.json(["snapshot", application.name()]);
         assert_eq!(taken["level"], "crash", "{taken}");
         assert_eq!(taken["volumes"].as_array().unwrap().len(), 4, "{taken}");
@@ -94,7 +90,7 @@ fn a_snapshot_is_put_back_and_that_is_undone() {
 #[test]
 fn the_oldest_snapshots_go_and_others_are_not_touched() {
     let [one, other] = [1, 2].map(|members| Sequence::start(members, &lab::btrfs()));
-    let world = bare();
+    let world = World::empty();
     let kept = id(&world.json(["snapshot", other.name()]));
     let mut taken: Vec<String> = Vec::new();
     for _ in 0..4 {
@@ -140,7 +136,7 @@ fn a_backup_beside_snapshots_leaves_them_and_is_whole() {
 #[test]
 fn where_no_snapshot_can_stay_it_is_refused_before_anything_is_frozen() {
     let application = Sequence::start(1, &std::env::temp_dir());
-    let world = bare();
+    let world = World::empty();
     let refused = world.stillpoint(["snapshot", application.name()]);
     refused.failed(1, "it would be read in the freeze");
     assert!(!application.is_frozen());
@@ -151,7 +147,7 @@ fn where_no_snapshot_can_stay_it_is_refused_before_anything_is_frozen() {
 fn what_a_killed_snapshot_leaves_is_cleared_away_by_the_next() {
     let parent = lab::btrfs();
     let application = Sequence::start(4, &parent);
-    let world = bare();
+    let world = World::empty();
     for round in 0..12 {
         let running = world.start(["snapshot", application.name()]);
         sleep(Duration::from_millis(40 * round));
@@ -168,12 +164,7 @@ fn what_a_killed_snapshot_leaves_is_cleared_away_by_the_next() {
 
 #[test]
 fn a_restore_that_is_killed_is_known_and_done_by_the_next() {
-    let application = Sequence::start(2, &lab::xfs());
-    for volume in application.volumes() {
-        for number in 0..FILES {
-            fs::write(volume.join(number.to_string()), "x").unwrap();
-        }
-    }
+    let application = with_many_files();
     let world = World::new();
     let taken = id(&world.json(["snapshot", application.name()]));
     stop(&application);
@@ -217,13 +208,88 @@ fn a_restore_that_is_killed_is_known_and_done_by_the_next() {
 }
 
 #[test]
-fn a_container_that_is_started_meanwhile_is_told() {
-    let application = Sequence::start(2, &lab::xfs());
+fn a_restore_that_was_cut_off_is_taken_back() {
+    let application = with_many_files();
+    let world = World::empty();
+    let taken = id(&world.json(["snapshot", application.name()]));
+    stop(&application);
     for volume in application.volumes() {
-        for number in 0..FILES {
-            fs::write(volume.join(number.to_string()), "x").unwrap();
-        }
+        fs::write(volume.join("0"), "changed").unwrap();
     }
+    let mut running = world.start(["restore", "--local", &taken]);
+    wait_until_it_changes(&world, &mut running);
+    running.kill();
+    let note = world.stillpoint(["snapshot", application.name()]);
+    note.failed(1, "what was there before is ");
+    let before = note.stderr.split("what was there before is ").nth(1).unwrap();
+    world.stillpoint(["restore", "--local", &before[..8]]).succeeded();
+    for volume in application.volumes() {
+        assert_eq!(fs::read(volume.join("0")).unwrap(), b"changed");
+    }
+    for row in local(&world, &application) {
+        world.stillpoint(["forget", "--local", &id(&row)]).succeeded();
+    }
+}
+
+#[test]
+fn of_two_restores_at_once_one_is_refused() {
+    let application = with_many_files();
+    let world = World::empty();
+    let taken = id(&world.json(["snapshot", application.name()]));
+    stop(&application);
+    let mut running = world.start(["restore", "--local", &taken]);
+    wait_until_it_changes(&world, &mut running);
+    let refused = world.stillpoint(["restore", "--local", &taken]);
+    // Where the first was quick there is nothing to refuse.
+    if !running.has_ended() {
+        refused.failed(1, "a local snapshot is being put back into it");
+    }
+    running.finish().succeeded();
+    world.stillpoint(["snapshot", application.name()]).succeeded();
+    sequence::check(&application.volumes()).unwrap();
+    for row in local(&world, &application) {
+        world.stillpoint(["forget", "--local", &id(&row)]).succeeded();
+    }
+}
+
+#[test]
+fn on_btrfs_names_of_one_file_stay_together_and_subvolumes_are_told() {
+    let btrfs = Filesystem::btrfs(128);
+    let data = btrfs.path().join("data");
+    subvolume(&data);
+    for name in ["a", "b", "c"] {
+        fs::write(data.join(name), name).unwrap();
+        fs::hard_link(data.join(name), data.join(format!("{name}-too"))).unwrap();
+    }
+    let volume = bind(&data, "/volume");
+    let name = unique("local");
+    let belongs = belongs_to(&name);
+    let container = Container::run(&name, [&belongs, &volume, BUSYBOX, "sleep", "9999"]);
+    let world = World::empty();
+    // So that no time of change is too near to the snapshot's.
+    sleep(Duration::from_secs(3));
+    let taken = id(&world.json(["snapshot", &name]));
+    docker(["stop", "--time", "0", container.name()]);
+    fs::remove_file(data.join("a")).unwrap();
+    fs::remove_file(data.join("b-too")).unwrap();
+    subvolume(&data.join("new"));
+    world.stillpoint(["restore", "--local", &taken]).failed(1, "lies in volume");
+    run(Command::new("btrfs").args(["--quiet", "subvolume", "delete"]).arg(data.join("new")));
+    let report = world.json(["restore", "--local", &taken]);
+    for name in ["a", "b", "c"] {
+        let [one, other] = [name.to_owned(), format!("{name}-too")]
+            .map(|name| fs::metadata(data.join(name)).unwrap());
+        assert_eq!((one.ino(), one.nlink()), (other.ino(), 2), "{name}: {report}");
+        assert_eq!(fs::read_to_string(data.join(name)).unwrap(), name);
+    }
+    for id in [&taken, report["before"].as_str().unwrap()] {
+        world.stillpoint(["forget", "--local", id]).succeeded();
+    }
+}
+
+#[test]
+fn a_container_that_is_started_meanwhile_is_told() {
+    let application = with_many_files();
     let world = World::new();
     let taken = id(&world.json(["snapshot", application.name()]));
     stop(&application);
@@ -275,6 +341,17 @@ fn snapshots_that_stay_are_no_part_of_other_backups_and_outlive_a_restore() {
     world.stillpoint(["forget", "--local", &taken]).succeeded();
 }
 
+/// An application whose restore takes its time.
+fn with_many_files() -> Sequence {
+    let application = Sequence::start(2, &lab::xfs());
+    for volume in application.volumes() {
+        for number in 0..FILES {
+            fs::write(volume.join(number.to_string()), "x").unwrap();
+        }
+    }
+    application
+}
+
 /// Waits until files are being replaced, or all are.
 fn wait_until_it_changes(world: &World, running: &mut Running) {
     let changes =
@@ -290,5 +367,4 @@ fn wait_until_it_changes(world: &World, running: &mut Running) {
     }
 }
 
-/// So many that a restore takes its time.
 const FILES: usize = 2000;

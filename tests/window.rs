@@ -14,7 +14,7 @@ use std::process::Command;
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
-use tests::containers::{BUSYBOX, Container, belongs_to, bind, docker, unique};
+use tests::containers::{BUSYBOX, Container, belongs_to, bind, docker, unique, wait_for_growth};
 use tests::directory::Directory;
 use tests::lab;
 use tests::proxy::Proxy;
@@ -84,13 +84,7 @@ impl Subject {
     }
 
     fn goes_on(&self, what: &str) {
-        let log = self.directory.join(what).join("log");
-        let length = || fs::metadata(&log).map_or(0, |found| found.len());
-        let (begin, before) = (Instant::now(), length());
-        while length() <= before {
-            assert!(begin.elapsed() < Duration::from_secs(20), "{what} stands still");
-            sleep(Duration::from_millis(5));
-        }
+        wait_for_growth(&self.directory.join(what).join("log"), Duration::from_secs(20));
     }
 }
 

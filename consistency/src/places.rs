@@ -6,11 +6,9 @@
 //! That mark is removed before the directory, whose rest anybody may remove then.
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -268,12 +266,7 @@ fn remove_snapshot(dir: &Dir, name: &[u8]) -> io::Result<()> {
     }
     match destroy_subvolume(dir.as_fd(), name) {
         Ok(()) => Ok(()),
-        Err(Errno::INVAL | Errno::NOTTY | Errno::OPNOTSUPP | Errno::NOTDIR) => {
-            // Through the open directory, whatever its path leads to meanwhile.
-            let name = OsStr::from_bytes(name);
-            let below = format!("/proc/self/fd/{}", dir.as_fd().as_raw_fd());
-            fs::remove_dir_all(Path::new(&below).join(name))
-        }
+        Err(Errno::INVAL | Errno::NOTTY | Errno::OPNOTSUPP | Errno::NOTDIR) => dir.remove_all(name),
         Err(errno) => Err(errno.into()),
     }
 }

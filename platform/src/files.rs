@@ -15,6 +15,7 @@ mod home;
 mod inspect;
 pub mod mounts;
 mod read_ahead;
+mod removal;
 mod segments;
 mod stamp;
 mod writers;

@@ -283,7 +283,7 @@ impl Engine {
     ) -> Result<Taken, ServiceError> {
         let target = match subject {
             Subject::Application { name, freeze, hooks, deadline } => {
-                Target { name, freeze, hooks, deadline, before: None }
+                Target { name, freeze, hooks, deadline, former: None }
             }
             Subject::Paths { name, paths } => return self.find_paths(name, &paths),
         };

@@ -6,7 +6,7 @@ use catalog::CatalogError;
 use consistency::BudgetError;
 use consistency::error::{ConsistencyError, SnapshotError};
 use consistency::hooks::HookError;
-use consistency::local::LocalError;
+use consistency::local::{LocalError, Restoring};
 use format::raw::RawPath;
 use format::slot::{Kind, ParseRecoveryKeyError};
 use platform::error::PlatformError;
@@ -55,6 +55,15 @@ pub enum ServiceError {
     /// A local snapshot failed.
     #[error(transparent)]
     Local(#[from] LocalError),
+    /// Some files were replaced by those of a local snapshot, and others were not or may have been used
+    /// meanwhile.
+    #[error("{note}")]
+    HalfDone {
+        /// What was being done.
+        note: Restoring,
+        /// Why it was not finished.
+        source: Box<ServiceError>,
+    },
     /// There are no snapshots of some volumes that could stay.
     #[error("no snapshot of {} can be kept: it would be read in the freeze", names(volumes))]
     NotKept {
@@ -242,6 +251,7 @@ impl ServiceError {
             Self::Location(_) => "give a path, file:///PATH or s3://BUCKET/PREFIX",
             Self::NoRepository => "give --repo URL, set STILLPOINT_REPO, or configure one",
             Self::Local(error) => local_remedy(error),
+            Self::HalfDone { .. } => FINISH_OR_TAKE_BACK,
             Self::NotKept { .. } => {
                 "move the volume to btrfs or XFS, or ask for whole copies with the label `stillpoint.driver=copy`"
             }
@@ -384,17 +394,17 @@ fn consistency_remedy(error: &ConsistencyError) -> &'static str {
     }
 }
 
+const FINISH_OR_TAKE_BACK: &str = "run `stillpoint restore --local ID` with one of these ids before the \
+    application starts: the first to finish it, the other one to take it back";
+
 fn local_remedy(error: &LocalError) -> &'static str {
     match error {
         LocalError::InUse(_) | LocalError::Restored(_) => {
             "wait until that has ended, and try again"
         }
         LocalError::Conflicts { .. } => "clear what is in the way; --plan shows it again",
-        LocalError::Unfinished(_) | LocalError::Needed { .. } | LocalError::HalfDone { .. } => {
-            "run `stillpoint restore --local ID` with one of these ids before the application starts: the \
-             first to finish it, the other one to take it back"
-        }
-        LocalError::Disturbed { .. } => {
+        LocalError::Unfinished(_) | LocalError::Needed { .. } => FINISH_OR_TAKE_BACK,
+        LocalError::Disturbed { .. } | LocalError::Written { .. } => {
             "stop the application and whatever starts it, and run the same command again"
         }
         _ => "nothing was changed; mend the cause, and try again",

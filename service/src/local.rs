@@ -116,7 +116,7 @@ impl Machine {
     pub async fn snapshot(&self, request: SnapshotRequest) -> Result<SnapshotReport, ServiceError> {
         settle_first(self).await;
         let SnapshotRequest { name, hooks, deadline, keep } = request;
-        let target = Target { name: name.clone(), freeze: true, hooks, deadline, before: None };
+        let target = Target { name: name.clone(), freeze: true, hooks, deadline, former: None };
         let (snapshot, _) = self.take_local(target, Vec::new()).await?;
         let old = self.beyond(&name, keep, snapshot.id).await?;
         // The new one is there, whatever becomes of them.
@@ -196,7 +196,7 @@ impl Machine {
         }
     }
 
-    // `before` says which volumes are meant, where it is not all of them.
+    // `former` says which volumes are meant, where it is not all of them.
     pub(super) async fn take_local(
         &self,
         target: Target,

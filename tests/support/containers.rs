@@ -134,6 +134,16 @@ impl Freezer {
     }
 }
 
+/// Waits until a file grows, which somebody appends to.
+pub fn wait_for_growth(file: &Path, patience: Duration) {
+    let length = || fs::metadata(file).map_or(0, |found| found.len());
+    let (begin, before) = (Instant::now(), length());
+    while length() <= before {
+        assert!(begin.elapsed() < patience, "{} does not grow", file.display());
+        sleep(Duration::from_millis(5));
+    }
+}
+
 /// A name for containers and applications that no other test has, in this run or another.
 pub fn unique(what: &str) -> String {
     // The standard library's own source of chance.

@@ -32,10 +32,10 @@ pub enum LocalError {
     #[error("a local snapshot is being put back into `{0}`")]
     Restored(String),
     /// A restore of the application's volumes was cut off.
-    #[error("{}", unfinished(.0))]
+    #[error("{0}")]
     Unfinished(Restoring),
     /// It must stay until a restore that was cut off has been done again.
-    #[error("local snapshot {id} is needed: {}", unfinished(.by))]
+    #[error("local snapshot {id} is needed: {by}")]
     Needed {
         /// The snapshot.
         id: PointId,
@@ -50,29 +50,23 @@ pub enum LocalError {
         /// Why not, one sentence each.
         conflicts: Vec<String>,
     },
-    /// Some files were replaced, and others were not or may have been used meanwhile.
-    #[error("{}", unfinished(.note))]
-    HalfDone {
-        /// What was being done.
-        note: Restoring,
-        /// Why it was not finished.
-        source: Box<LocalError>,
-    },
     /// Somebody touched the application that was to stand still.
     #[error("container `{member}` came, went or was started meanwhile")]
     Disturbed {
         /// The container.
         member: String,
     },
-}
-
-fn unfinished(note: &Restoring) -> String {
-    let Restoring { application, snapshot, before, .. } = note;
-    let before = before.first().map(|id| format!("; what was there before is {id}"));
-    let before = before.unwrap_or_default();
-    format!(
-        "putting local snapshot {snapshot} back into `{application}` was cut off, and its volumes need not agree{before}"
-    )
+    /// Somebody writes a volume that was to be left alone.
+    #[error("volume `{volume}` is written by `{writer}`, which was started meanwhile")]
+    Written {
+        /// The volume.
+        volume: RawPath,
+        /// Who writes it.
+        writer: String,
+    },
+    /// Somebody removed the snapshot.
+    #[error("local snapshot {0} was removed meanwhile")]
+    Removed(PointId),
 }
 
 pub(super) fn failure(action: &'static str, path: &Path, source: io::Error) -> LocalError {

@@ -1,15 +1,19 @@
 //! What putting a local snapshot back would do.
 
+use std::ffi::OsStr;
+use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use format::ids::PointId;
 use format::raw::RawPath;
 use platform::application::{Activity, Application, Volume};
 use platform::files::mounts::MountTable;
+use platform::files::{Dir, GlanceKind, glance, inspect_path, names_but_ours};
 use serde::Serialize;
 
-use super::record::{LocalVolume, path};
+use super::record::{LocalSnapshot, LocalVolume, path};
 use super::shelf::Found;
 
 /// What putting a snapshot back would do.
@@ -41,7 +45,7 @@ pub struct PlannedVolume {
 /// `own` are directories of ours, which stay where they are.
 ///
 /// # Errors
-/// When it cannot be told what is mounted.
+/// When it cannot be told what is mounted, or what lies in the volumes.
 pub fn plan(found: &Found, application: &Application, own: &[PathBuf]) -> io::Result<LocalPlan> {
     let table = MountTable::read()?;
     let Found { snapshot, missing } = found;
@@ -73,6 +77,8 @@ pub fn plan(found: &Found, application: &Application, own: &[PathBuf]) -> io::Re
             continue;
         }
         conflicts.extend(in_the_way(kept, volume, application, &table));
+        conflicts.extend(other_kind(snapshot, kept, &source)?);
+        conflicts.extend(subvolumes(kept, &source, &table)?);
         if !snapshot.is_beside(kept, &table) {
             conflicts.push(format!("volume `{}` lies on another filesystem by now", kept.name));
         }
@@ -119,6 +125,49 @@ fn in_the_way(
         conflicts.push(format!("volumes `{name}` and `{}` lie in one another", other.name));
     }
     conflicts
+}
+
+// A file never takes the place of a volume's directory, nor a directory that of its file.
+fn other_kind(
+    snapshot: &LocalSnapshot,
+    kept: &LocalVolume,
+    source: &Path,
+) -> io::Result<Option<String>> {
+    let Some(found) = snapshot.open(kept)? else { return Ok(None) };
+    let is_directory = match fs::symlink_metadata(source) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok(Some(format!("volume `{}` is not there", kept.name)));
+        }
+        metadata => metadata?.is_dir(),
+    };
+    let kinds = if is_directory { ("directory", "file") } else { ("file", "directory") };
+    let told = || format!("volume `{}` is a {} now, and was a {}", kept.name, kinds.0, kinds.1);
+    Ok((is_directory != found.is_directory).then(told))
+}
+
+// Made since the snapshot was taken. Only a filesystem that has such things is searched.
+fn subvolumes(kept: &LocalVolume, source: &Path, table: &MountTable) -> io::Result<Option<String>> {
+    if table.holding(source).is_none_or(|mount| mount.filesystem != "btrfs") || !source.is_dir() {
+        return Ok(None);
+    }
+    let device = inspect_path(source)?.device;
+    let mut stack = vec![source.to_owned()];
+    while let Some(path) = stack.pop() {
+        let dir = Dir::open(&path)?;
+        for name in names_but_ours(&dir)? {
+            let found = glance(&dir, &name)?;
+            if found.kind != GlanceKind::Directory {
+                continue;
+            }
+            let path = path.join(OsStr::from_bytes(&name));
+            if found.device != device {
+                let (name, path) = (&kept.name, path.display());
+                return Ok(Some(format!("subvolume `{path}` lies in volume `{name}`")));
+            }
+            stack.push(path);
+        }
+    }
+    Ok(None)
 }
 
 // Such as a file of the host: no container changed it, so none needs it as it was.

@@ -70,15 +70,20 @@ struct Walk {
     top: Dir,
     /// The name of the volume there, where it is a file.
     file: Option<Vec<u8>>,
-    /// The name under which a file is made.
-    new: Vec<u8>,
     /// A file with the same number, length and time of change, before this moment, is the same.
     unchanged_before: Option<FileTime>,
     /// The device of the volume's directories.
     device: u64,
     /// Device and number of a kept file with several names → the first of its names in the volume.
-    links: HashMap<(u64, u64), PathBuf>,
+    links: HashMap<(u64, u64), First>,
     done: PutBack,
+}
+
+/// Of the names of one file, the first that was met.
+struct First {
+    path: PathBuf,
+    /// Whether the file was made anew, so that another name that is as it was has the wrong one.
+    is_new: bool,
 }
 
 // A directory half-way through. A stack of these instead of recursion: a tree may be deeper than
@@ -100,10 +105,9 @@ impl Walk {
             (Dir::open(source.parent().unwrap_or(&source))?, Some(name))
         };
         let device = inspect_open(&top)?.device;
-        let new = format!("{SNAPSHOT_HOME}-{}", snapshot.id).into_bytes();
         let unchanged_before = snapshot.keeps_numbers(volume);
         let (links, done) = (HashMap::new(), PutBack::default());
-        Ok(Self { top, file, new, unchanged_before, device, links, done })
+        Ok(Self { top, file, unchanged_before, device, links, done })
     }
 
     fn run(&mut self, kept: &Kept) -> Result<(), (PathBuf, io::Error)> {
@@ -136,10 +140,9 @@ impl Walk {
     // The kept file has another name than the one in use.
     fn file(&mut self, kept: &Kept, name: &[u8]) -> io::Result<()> {
         let (found, top) = (inspect(&kept.dir, &kept.name)?, self.top.try_clone()?);
-        clear(&top, &self.new)?;
-        make((&kept.dir, &kept.name), (&top, &self.new), &found)?;
-        self.make_room(&top, name)?;
-        renameat(&top, self.new.as_slice(), &top, name)?;
+        clear(&top, NEW)?;
+        make((&kept.dir, &kept.name), (&top, NEW), &found)?;
+        renameat(&top, NEW, &top, name)?;
         self.done.replaced += 1;
         Ok(())
     }
@@ -151,6 +154,8 @@ impl Walk {
         let home = SNAPSHOT_HOME.as_bytes();
         names
             .retain(|name| name != home || present.contains(name) || glance(&there, home).is_err());
+        // What somebody who was cut off left when the snapshot was taken.
+        names.retain(|name| name != NEW);
         for name in present {
             if names.binary_search(&name).is_err() {
                 there.remove_all(&name)?;
@@ -191,27 +196,34 @@ impl Walk {
         name: &[u8],
         path: &Path,
     ) -> io::Result<()> {
-        if self.is_unchanged(found, there, name) {
-            self.links.entry((found.device, found.inode)).or_insert_with(|| path.to_owned());
+        let identity = (found.device, found.inode);
+        let first = self.links.get(&identity);
+        if self.is_unchanged(found, there, name) && first.is_none_or(|first| !first.is_new) {
+            self.remember(found, path, false);
             self.done.unchanged += 1;
             return Ok(());
         }
-        clear(there, &self.new)?;
-        let identity = (found.device, found.inode);
-        let first = self.links.get(&identity).filter(|_| found.links > 1);
+        clear(there, NEW)?;
         if let Some(first) = first {
-            let (dir, first) = self.find(first)?;
-            there.create_link(&self.new, &dir, &first)?;
+            let (dir, first) = self.find(&first.path)?;
+            there.create_link(NEW, &dir, &first)?;
         } else {
-            make((kept, name), (there, &self.new), found)?;
-            self.links.insert(identity, path.to_owned());
+            make((kept, name), (there, NEW), found)?;
+            self.remember(found, path, true);
         }
         self.make_room(there, name)?;
-        renameat(there, self.new.as_slice(), there, name)?;
+        renameat(there, NEW, there, name)?;
         // Of two names of the same file, a rename leaves both.
-        clear(there, &self.new)?;
+        clear(there, NEW)?;
         self.done.replaced += 1;
         Ok(())
+    }
+
+    fn remember(&mut self, found: &Inspected, path: &Path, is_new: bool) {
+        if found.links > 1 {
+            let first = || First { path: path.to_owned(), is_new };
+            self.links.entry((found.device, found.inode)).or_insert_with(first);
+        }
     }
 
     // No file takes the place of a directory.
@@ -266,3 +278,6 @@ fn make(
     }
     all_applied(apply(there, new, &found.metadata)?)
 }
+
+/// The name under which a file is made, before it takes its place.
+const NEW: &[u8] = b".stillpoint-new";

@@ -4,6 +4,7 @@
 //! replaces their files, and a note. The note is written before anything is changed and removed when
 //! everything is, so one that is there without the lock being held is of somebody who died.
 
+use std::fmt;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -28,6 +29,23 @@ pub struct Restoring {
     pub before: Vec<PointId>,
     /// Whether files may have been replaced, so that the volumes need not agree.
     pub changing: bool,
+}
+
+impl fmt::Display for Restoring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { application, snapshot, before, changing } = self;
+        if !changing {
+            return write!(f, "local snapshot {snapshot} is being put back into `{application}`");
+        }
+        write!(
+            f,
+            "putting local snapshot {snapshot} back into `{application}` was cut off, and its volumes need not agree"
+        )?;
+        match before.first() {
+            Some(before) => write!(f, "; what was there before is {before}"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// As long as this lives no snapshot is put back into an application.
@@ -90,20 +108,26 @@ impl Shelf {
         remove().map_err(|error| failure("remove", &path, error))
     }
 
-    /// Who needs this snapshot to come to an end.
+    /// Who needs this snapshot to come to an end: somebody who was cut off while files were replaced,
+    /// or is still at work.
     pub(super) fn needed_by(&self, id: PointId) -> Result<Option<Restoring>, LocalError> {
         let entries = fs::read_dir(self.path()).and_then(Iterator::collect::<io::Result<Vec<_>>>);
         for entry in entries.map_err(|error| failure("read", self.path(), error))? {
             let path = entry.path();
             if path.extension().is_some_and(|it| it == NOTE)
                 && let Some(note) = read(&path)?
-                && note.changing
                 && (note.snapshot == id || note.before.contains(&id))
+                && (note.changing || self.is_at_work(&note.application)?)
             {
                 return Ok(Some(note));
             }
         }
         Ok(None)
+    }
+
+    fn is_at_work(&self, application: &str) -> Result<bool, LocalError> {
+        let lock = self.try_lock(application, FlockOperation::NonBlockingLockShared)?;
+        Ok(lock.is_none())
     }
 
     fn note(&self, application: &str) -> PathBuf {

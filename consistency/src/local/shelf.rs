@@ -85,8 +85,17 @@ impl Shelf {
             return Err(LocalError::Needed { id, by });
         }
         record.whole = false;
-        self.write(&record)?;
+        match self.write(&record) {
+            // This makes room; what dies on the way is half a snapshot, and said to be.
+            Err(LocalError::Io { source, .. }) if is_full(&source) => {}
+            written => written?,
+        }
         self.clear_away(record)
+    }
+
+    /// The snapshot of this id, when it is there now.
+    pub fn find(&self, id: PointId) -> Result<Option<Found>, LocalError> {
+        Ok(self.read(id)?.filter(|record| record.whole).map(look))
     }
 
     // What is not whole is of somebody who died: who is at work has the lock.
@@ -226,6 +235,10 @@ pub(super) fn write_whole(path: &Path, content: &impl serde::Serialize) -> io::R
     file.sync_all()?;
     fs::rename(&new, path)?;
     File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 fn look(snapshot: LocalSnapshot) -> Found {

@@ -166,7 +166,10 @@ fn what_is_put_back_is_as_it_was() {
     assert_eq!(now, directories, "directories are what others have mounted");
     // Twice is as good as once, and the snapshot as good as before.
     put_all_back(&kept).unwrap();
-    world.script("rm -r tree/d; touch tree/d; rm file; mkdir file");
+    // As somebody left it who was cut off.
+    world.script(
+        "rm -r tree/d; touch tree/d tree/.stillpoint-new; mkdir .stillpoint-new; echo >file",
+    );
     put_all_back(&kept).unwrap();
     assert_eq!(listing(&world), before);
     world.shelf.remove(world.id).unwrap();
@@ -226,6 +229,11 @@ fn what_was_cut_off_is_known_until_it_is_done() {
     world.shelf.admit("other").unwrap();
     let refused = world.shelf.remove(world.id).unwrap_err();
     assert!(matches!(&refused, LocalError::Needed { id, .. } if *id == world.id), "{refused}");
+    world.shelf.write_note(&world.note(false)).unwrap();
+    let alone = world.shelf.alone("shop").unwrap();
+    let refused_meanwhile = world.shelf.remove(world.id).unwrap_err();
+    assert!(matches!(refused_meanwhile, LocalError::Needed { .. }), "{refused_meanwhile}");
+    drop(alone);
     assert!(refused.to_string().contains(&PointId::new([9; 16]).to_string()), "{refused}");
     world.shelf.remove_note("shop").unwrap();
     world.shelf.remove_note("shop").unwrap();
@@ -271,6 +279,11 @@ fn what_stands_in_the_way_is_told_before_anything_is_done() {
     assert!(told(&writer, &[]).contains("written by `cron`"));
     let own = [world.scratch.path().join("tree/d/state")];
     assert!(told(&|_| {}, &own).contains("is ours"));
+    world.script("mv file aside; mkdir file");
+    assert!(told(&|_| {}, &[]).contains("`file` is a directory now, and was a file"));
+    world.script("rmdir file");
+    assert!(told(&|_| {}, &[]).contains("`file` is not there"));
+    world.script("mv aside file");
     let inner = |a: &mut Application| {
         let source = a.volumes[0].source.join("d");
         a.volumes.push(Volume { name: RawPath::new("inner"), source, ..a.volumes[0].clone() });

@@ -11,7 +11,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::handle::{component, path_of};
+use super::handle::component;
 use super::inspect::FileKind;
 
 /// A name in a directory.
@@ -128,15 +128,9 @@ impl Dir {
         Ok(unlinkat(&self.0, component(name)?, AtFlags::REMOVEDIR)?)
     }
 
-    /// Removes whatever has this name, a directory with all that is in it; links are not followed.
-    pub fn remove_all(&self, name: &[u8]) -> io::Result<()> {
-        use std::os::unix::ffi::OsStrExt as _;
-        match self.remove_file(name) {
-            Err(error) if error.kind() == io::ErrorKind::IsADirectory => {}
-            removed => return removed,
-        }
-        let name = std::ffi::OsStr::from_bytes(component(name)?);
-        std::fs::remove_dir_all(path_of(&self.0).join(name))
+    /// The directory above this one, wherever it is by now.
+    pub(super) fn above(&self) -> io::Result<Self> {
+        Ok(Self(openat(&self.0, c"..", DIRECTORY, Mode::empty())?))
     }
 
     // Reading should leave no trace; only the owner of a file may ask for that.

@@ -54,6 +54,25 @@ fn refusals(applied: io::Result<Vec<Refusal>>) -> Vec<String> {
 }
 
 #[test]
+fn a_tree_is_removed_however_deep_it_is() {
+    let (scratch, dir) = scratch();
+    let outside = TempDir::new().unwrap();
+    fs::write(outside.path().join("theirs"), "x").unwrap();
+    let mut below = dir.create_dir(b"top").unwrap();
+    for _ in 0..20_000 {
+        below.create_file(b"file").unwrap();
+        below.create_symlink(b"link", outside.path().as_os_str().as_encoded_bytes()).unwrap();
+        below.create_dir(b"empty").unwrap();
+        below = below.create_dir(b"d").unwrap();
+    }
+    drop(below);
+    dir.remove_all(b"top").unwrap();
+    assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0);
+    assert!(outside.path().join("theirs").exists());
+    assert_eq!(dir.remove_all(b"top").unwrap_err().kind(), io::ErrorKind::NotFound);
+}
+
+#[test]
 fn names_are_bytes_in_their_order() {
     let (_scratch, dir) = scratch();
     let long = vec![b'x'; 255];

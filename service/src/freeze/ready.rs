@@ -35,7 +35,7 @@ pub(crate) struct Target {
     pub(crate) hooks: bool,
     pub(crate) deadline: Deadline,
     /// Before a local snapshot is put back: of what is there now.
-    pub(crate) before: Option<Former>,
+    pub(crate) former: Option<Former>,
 }
 
 /// What is snapshotted before a local snapshot is put back: some volumes, whether they agree or not.
@@ -47,7 +47,7 @@ pub(crate) struct Former {
 impl Target {
     /// An application with the volumes that are meant.
     pub(crate) fn chosen(&self, mut application: Application) -> Application {
-        if let Some(Former { volumes }) = &self.before {
+        if let Some(Former { volumes }) = &self.former {
             application.volumes.retain(|volume| volumes.contains(&volume.name));
             application.missing.retain(|volume| volumes.contains(&volume.name));
         }
@@ -65,7 +65,7 @@ impl Machine {
         reading: Option<&Arc<Reading>>,
         progress: &BackupProgress,
     ) -> Result<Ready, ServiceError> {
-        let Target { ref name, freeze, hooks, deadline, before: ref former } = target;
+        let Target { ref name, freeze, hooks, deadline, ref former } = target;
         let (before, _, limit) = self.resolve(name, (freeze, hooks), deadline).await?;
         let before = target.chosen(before);
         let mut prepared = None;

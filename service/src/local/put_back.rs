@@ -1,10 +1,12 @@
 //! A local snapshot put back into the volumes of its application, which does not run.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use consistency::local::{self, Found, LocalError, LocalPlan, PutBack, Restoring};
+use consistency::local::{self, Alone, Found, LocalError, LocalPlan, PutBack, Restoring};
 use format::ids::PointId;
+use format::raw::RawPath;
 use platform::application::{Activity, Application, Member};
 use repository::blocking;
 use repository::error::chain;
@@ -53,6 +55,8 @@ impl Machine {
     ) -> Result<PutBackReport, ServiceError> {
         settle_first(self).await;
         clear(&plan)?;
+        let (records, name) = (self.shelf(), plan.application.clone());
+        let alone = blocking::run(move || records.alone(&name)).await?;
         let earlier = self.note_of(&plan.application).await?.filter(|note| note.changing);
         let mut note = Restoring {
             application: plan.application.clone(),
@@ -61,34 +65,52 @@ impl Machine {
             changing: earlier.is_some(),
         };
         self.write_note(&note).await?;
-        let former = self.keep_former(&plan, &mut note).await;
-        let (before, known) = match former {
+        let (before, known) = match self.approach(&found, &plan, own, &mut note).await {
             Ok(former) => former,
             Err(error) => return Err(self.back_out(earlier.as_ref(), &note, error).await),
         };
-        let records = self.shelf();
-        let alone = match records.alone(&plan.application) {
-            Ok(alone) => alone,
-            Err(error) => return Err(self.back_out(earlier.as_ref(), &note, error.into()).await),
-        };
-        if let Err(error) = self.still_fits(&found, own, &known).await {
-            return Err(self.back_out(earlier.as_ref(), &note, error).await);
-        }
         note.changing = true;
         self.write_note(&note).await?;
+        let done = self.replace(&found, &plan, known, alone).await;
+        let done = done.map_err(|source| {
+            let source = Box::new(source);
+            ServiceError::HalfDone { note: note.clone(), source }
+        })?;
+        Ok(PutBackReport { plan, before, done })
+    }
+
+    // Everything but the change itself; answers what is kept of the present state, and the application
+    // as it was then.
+    async fn approach(
+        &self,
+        found: &Found,
+        plan: &LocalPlan,
+        own: &[PathBuf],
+        note: &mut Restoring,
+    ) -> Result<(PointId, Application), ServiceError> {
+        let (before, known) = self.keep_former(plan, note).await?;
+        self.still_fits(found, own, &known).await?;
+        Ok((before, known))
+    }
+
+    async fn replace(
+        &self,
+        found: &Found,
+        plan: &LocalPlan,
+        known: Application,
+        alone: Alone,
+    ) -> Result<PutBack, ServiceError> {
         let snapshot = found.snapshot.clone();
-        let names = plan.volumes.iter().map(|volume| volume.name.clone()).collect();
-        let done = blocking::run(move || local::put_back(&snapshot, &names)).await;
+        let names: BTreeSet<_> = plan.volumes.iter().map(|volume| volume.name.clone()).collect();
+        let chosen = names.clone();
+        // The lock is held until the files are left alone, also when nobody waits for that any more.
+        let act = move || local::put_back(&snapshot, &chosen).map(|done| (done, alone));
+        let (done, _alone) = blocking::run(act).await?;
         // Whoever ran meanwhile may have read some of both.
         let now = self.platforms.application(&plan.application).await?;
-        let done = done.and_then(|done| undisturbed(&known, &now).map(|()| done));
-        let done = done.map_err(|source| {
-            let (note, source) = (note.clone(), Box::new(source));
-            ServiceError::from(LocalError::HalfDone { note, source })
-        })?;
-        records.remove_note(&plan.application)?;
-        drop(alone);
-        Ok(PutBackReport { plan, before, done })
+        undisturbed(&known, &now, &names)?;
+        self.shelf().remove_note(&plan.application)?;
+        Ok(done)
     }
 
     // What `latest` is, is not certain after a restore was cut off, which snapshots first.
@@ -111,7 +133,7 @@ impl Machine {
             freeze: true,
             hooks: false,
             deadline: Deadline::at_most(FORMER_MAX),
-            before: Some(Former { volumes }),
+            former: Some(Former { volumes }),
         };
         let why = format!("what was there before local snapshot {} was put back", plan.snapshot);
         let (former, application) = self.take_local(target, vec![why]).await?;
@@ -157,9 +179,13 @@ impl Machine {
         own: &[PathBuf],
         known: &Application,
     ) -> Result<(), ServiceError> {
-        let (now, plan) = self.plan_local(found, own).await?;
+        let (records, id) = (self.shelf(), found.snapshot.id);
+        let there = blocking::run(move || records.find(id)).await?;
+        let there = there.ok_or(LocalError::Removed(id))?;
+        let (now, plan) = self.plan_local(&there, own).await?;
         clear(&plan)?;
-        Ok(undisturbed(known, &now)?)
+        let names = plan.volumes.iter().map(|volume| volume.name.clone()).collect();
+        Ok(undisturbed(known, &now, &names)?)
     }
 
     async fn plan_local(
@@ -196,8 +222,19 @@ fn conflicts(id: PointId, conflicts: Vec<String>) -> ServiceError {
     LocalError::Conflicts { id, conflicts }.into()
 }
 
-// The same containers, started when they were, and none of them running.
-fn undisturbed(known: &Application, now: &Application) -> Result<(), LocalError> {
+// The same containers, started when they were, and none of them running; nobody else writes these
+// volumes.
+fn undisturbed(
+    known: &Application,
+    now: &Application,
+    volumes: &BTreeSet<RawPath>,
+) -> Result<(), LocalError> {
+    for volume in now.volumes.iter().filter(|volume| volumes.contains(&volume.name)) {
+        if let Some(writer) = volume.outside_writers.first() {
+            let (volume, writer) = (volume.name.clone(), writer.clone());
+            return Err(LocalError::Written { volume, writer });
+        }
+    }
     let is_among = |members: &[Member], one: &Member| {
         members
             .iter()
