@@ -13,6 +13,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use tests::containers::Container;
 use tests::directory::{Directory, Filesystem};
 use tests::lab;
 use tests::sequence::{self, Sequence};
@@ -69,6 +70,24 @@ fn a_killed_backup_harms_neither_application_nor_points() {
 }
 
 #[test]
+fn a_killed_backup_leaves_nothing_paused_that_the_engine_was_asked_to_pause() {
+    let application = Sequence::with(3, &lab::btrfs(), &["--label=stillpoint.freezer=engine"]);
+    let world = World::new();
+    for moment in 0..MOMENTS {
+        let running = frozen_backup(&world, &application);
+        // Around the answer of the engine.
+        sleep(Duration::from_millis(u64::from(moment) * 2));
+        running.kill();
+        application.goes_on(PATIENCE);
+        assert!(!application.members().iter().any(Container::is_paused));
+    }
+    let point = back_up(&world, &application);
+    let shown = world.json(["show", &point]);
+    let members = shown["evidence"]["members"].as_array().unwrap();
+    assert!(members.iter().all(|member| member["method"] == "engine"), "{shown}");
+}
+
+#[test]
 fn a_backup_that_is_interrupted_thaws_and_says_so() {
     let application = Sequence::start(2, &lab::btrfs());
     let world = World::new();
@@ -93,7 +112,7 @@ fn a_freeze_that_takes_too_long_is_given_up() {
         fs::write(volume.join(number.to_string()), &noise).unwrap();
     }
     let name = tests::containers::unique("large");
-    let container = tests::containers::Container::run(
+    let container = Container::run(
         &name,
         [
             tests::containers::belongs_to(&name),

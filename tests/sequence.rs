@@ -83,6 +83,12 @@ fn fifty_containers_on_ext4_agree_in_every_point() {
 }
 
 #[test]
+fn three_containers_that_the_engine_pauses_agree_in_every_point() {
+    let label = "--label=stillpoint.freezer=engine";
+    stays_in_step(&Sequence::with(3, &lab::btrfs(), &[label]), "btrfs");
+}
+
+#[test]
 fn without_the_freeze_volumes_disagree_and_the_level_says_so() {
     let application = Sequence::start(10, &lab::btrfs());
     within(async |engine, directory| {
@@ -100,17 +106,20 @@ fn without_the_freeze_volumes_disagree_and_the_level_says_so() {
 }
 
 fn always_agree(members: usize, driver: &str, parent: &Path) {
-    let rounds = lab::rounds().unwrap_or(ROUNDS);
-    let application = Sequence::start(members, parent);
+    stays_in_step(&Sequence::start(members, parent), driver);
+}
+
+fn stays_in_step(application: &Sequence, driver: &str) {
+    let (rounds, members) = (lab::rounds().unwrap_or(ROUNDS), application.members().len());
     within(async |engine, directory| {
         let mut windows = Vec::new();
         let mut last = 0;
         for round in 0..rounds {
-            let report = back_up(&engine, &application, true).await;
+            let report = back_up(&engine, application, true).await;
             assert_eq!(report.level.to_string(), "crash", "round {round}: {report:?}");
             assert!(report.volumes.iter().all(|volume| volume.driver == driver), "{report:?}");
             let target = directory.join(&round.to_string());
-            let found = restore_and_check(&engine, &application, &report, &target).await;
+            let found = restore_and_check(&engine, application, &report, &target).await;
             let numbers = found.unwrap_or_else(|why| panic!("round {round}: {why}"));
             assert!(numbers[0] > last, "round {round}: the application stands still at {last}");
             last = numbers[0];

@@ -7,6 +7,7 @@
 mod cgroup;
 mod cgroup_v1;
 mod cgroup_v2;
+mod engine;
 mod gauge;
 mod process_tree;
 mod processes;
@@ -50,6 +51,11 @@ pub(crate) trait Freezer: fmt::Debug + Send {
     /// Asks for the thaw and reads it back; true when the processes run again or are gone.
     fn thaw(&mut self) -> Result<bool, Trouble>;
 
+    /// Whether a thaw that is not done yet waits for somebody's answer, which is no failure.
+    fn awaits_answer(&self) -> bool {
+        false
+    }
+
     /// How long to wait before the next `settle`, if there are no events.
     fn pause(&self) -> Duration;
 
@@ -71,6 +77,9 @@ pub(crate) enum FreezerError {
     /// A file of a cgroup could not be opened or read.
     #[error("cannot {action} `{}`", path.display())]
     Cgroup { action: &'static str, path: PathBuf, source: io::Error },
+    /// The engine that is to pause it cannot be reached.
+    #[error("cannot connect to the engine at `{}`", socket.display())]
+    Engine { socket: PathBuf, source: io::Error },
     /// The freeze would hit somebody without whom nobody could end it.
     #[error("it holds {what}, which must not be frozen")]
     Needed { what: String },
@@ -84,7 +93,10 @@ pub(crate) fn open(
     target: &FreezeTarget,
     needed: &[Needed],
 ) -> Result<Box<dyn Freezer>, FreezerError> {
-    let freezer = open_to_thaw(target)?;
+    let freezer: Box<dyn Freezer> = match target {
+        FreezeTarget::Engine(target) => Box::new(engine::Engine::open(target)?),
+        target => open_to_thaw(target)?,
+    };
     holds_nobody(&*freezer, needed)?;
     Ok(freezer)
 }
@@ -103,6 +115,7 @@ pub(crate) fn open_to_thaw(target: &FreezeTarget) -> Result<Box<dyn Freezer>, Fr
     Ok(match target {
         FreezeTarget::CgroupV1(path) => Box::new(cgroup_v1::CgroupV1::open(path)?),
         FreezeTarget::CgroupV2(path) => Box::new(cgroup_v2::CgroupV2::open(path)?),
+        FreezeTarget::Engine(target) => Box::new(engine::Engine::open_to_thaw(target)?),
         FreezeTarget::ProcessTree(root) => Box::new(process_tree::ProcessTree::open(*root)?),
     })
 }

@@ -97,6 +97,19 @@ pub enum FreezeTarget {
     CgroupV1(PathBuf),
     /// A process and all its descendants, stopped by signals, for want of a cgroup of their own.
     ProcessTree(u32),
+    /// A container that its engine is asked to pause, because whoever made it says so.
+    Engine(EnginePause),
+}
+
+/// What an engine is asked to pause.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct EnginePause {
+    /// The socket that the engine listens on.
+    pub socket: PathBuf,
+    /// The id of the container.
+    pub container: String,
+    /// Its first process.
+    pub root: u32,
 }
 
 impl FreezeTarget {
@@ -106,6 +119,7 @@ impl FreezeTarget {
             Self::CgroupV2(_) => "cgroup-v2",
             Self::CgroupV1(_) => "cgroup-v1",
             Self::ProcessTree(_) => "signal",
+            Self::Engine(_) => "engine",
         }
     }
 }

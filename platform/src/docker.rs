@@ -4,12 +4,13 @@ mod container;
 mod definition;
 mod driver_label;
 mod engine;
+mod freezer_label;
 mod place;
 mod session;
 mod volumes;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use bollard::models::ContainerInspectResponse;
@@ -18,10 +19,11 @@ use futures::{StreamExt, TryStreamExt, stream};
 use self::container::{Container, member_names};
 use self::definition::Inventory;
 use self::engine::Engine;
+use self::freezer_label::by_engine;
 use self::session::ContainerSession;
 use self::volumes::{Sorted, Surroundings, volumes};
 use crate::Platform;
-use crate::application::{Activity, Application, FreezeTarget, Member};
+use crate::application::{Activity, Application, EnginePause, FreezeTarget, Member};
 use crate::cgroup::{Hierarchies, Memberships, of_container};
 use crate::error::PlatformError;
 use crate::files::mounts::MountTable;
@@ -68,7 +70,7 @@ impl Docker {
         let used = groups.values().flatten().map(|found| &found.container);
         let inventory = Inventory::fetch(&self.engine, used).await?;
         let data_root = self.engine.data_root().await?;
-        let host = HostView::take()?;
+        let host = HostView::take(&self.engine)?;
         let mut applications = Vec::new();
         for (name, group) in groups {
             let outside = |found: &&Found| found.container.application() != Some(name);
@@ -108,7 +110,8 @@ impl Platform for Docker {
         let Some(answer) = self.engine.container(container).await? else {
             return Ok(Standing::Gone);
         };
-        let member = HostView::take()?.member(String::new(), Container::new(&answer))?;
+        let member =
+            HostView::take(&self.engine)?.member(String::new(), Container::new(&answer))?;
         Ok(match member.activity {
             Activity::Running => Standing::Runs,
             Activity::Paused | Activity::Stopped => Standing::Waits,
@@ -152,7 +155,11 @@ fn assemble(
     let mut named: Vec<(String, Container)> =
         member_names(&containers).into_iter().zip(containers).collect();
     named.sort_by(|(a, _), (b, _)| a.cmp(b));
-    let Sorted { volumes, left_out, missing, mistakes } = volumes(&named, surroundings);
+    let Sorted { volumes, left_out, missing, mut mistakes } = volumes(&named, surroundings);
+    let wrong = named.iter().filter_map(|(member, container)| {
+        Some(format!("container `{member}`: {}", by_engine(container).err()?))
+    });
+    mistakes.extend(wrong);
     let members = named.into_iter().map(|(name, container)| host.member(name, container));
     Ok(Application {
         name: name.to_owned(),
@@ -171,18 +178,26 @@ struct HostView {
     mounts: MountTable,
     hierarchies: Hierarchies,
     own: Memberships,
+    /// Where the engine listens.
+    socket: PathBuf,
 }
 
 impl HostView {
-    fn take() -> Result<Self, PlatformError> {
+    fn take(engine: &Engine) -> Result<Self, PlatformError> {
         let unreadable = |source| PlatformError::Unreadable { path: "/proc/self".into(), source };
         let mounts = MountTable::read().map_err(unreadable)?;
         let own = Memberships::own().map_err(unreadable)?;
-        Ok(Self { hierarchies: Hierarchies::among(&mounts), mounts, own })
+        let (hierarchies, socket) = (Hierarchies::among(&mounts), engine.address().into());
+        Ok(Self { mounts, hierarchies, own, socket })
     }
 
     fn member(&self, name: String, container: Container) -> Result<Member, PlatformError> {
         let freezer = match container.pid {
+            // A label that makes no sense is told, and nothing frozen.
+            Some(root) if by_engine(&container).unwrap_or_default() => {
+                let (socket, container) = (self.socket.clone(), container.id.clone());
+                Some(FreezeTarget::Engine(EnginePause { socket, container, root }))
+            }
             Some(pid) => self.freezer(pid, &container.id)?,
             None => None,
         };

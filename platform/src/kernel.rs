@@ -82,7 +82,7 @@ pub(crate) fn is_frozen(target: &FreezeTarget) -> bool {
     let (path, frozen) = match target {
         FreezeTarget::CgroupV2(directory) => (directory.join("cgroup.freeze"), "1"),
         FreezeTarget::CgroupV1(directory) => (directory.join("freezer.state"), "FR"),
-        FreezeTarget::ProcessTree(_) => return false,
+        FreezeTarget::ProcessTree(_) | FreezeTarget::Engine(_) => return false,
     };
     fs::read_to_string(path).is_ok_and(|state| state.starts_with(frozen))
 }

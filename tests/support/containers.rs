@@ -64,6 +64,11 @@ impl Container {
         docker(["exec", "--detach", self.name.as_str(), "sh", "-c", command]);
     }
 
+    /// Whether the engine says that it paused it.
+    pub fn is_paused(&self) -> bool {
+        docker(["inspect", "--format", "{{.State.Paused}}", self.name.as_str()]).trim() == "true"
+    }
+
     /// Waits until a shell command in it succeeds.
     pub fn wait_for(&self, command: &str) {
         let begin = Instant::now();

@@ -13,6 +13,7 @@ use platform::files::mounts::MountTable;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::cgroup::{self, Control};
+use super::engine::PausedGauge;
 use super::{FreezerError, Reading, Trouble, cgroup_v1, cgroup_v2, processes};
 use crate::clock::Moment;
 
@@ -28,6 +29,9 @@ pub(crate) fn gauge(target: &FreezeTarget) -> Result<Box<dyn Gauge>, FreezerErro
         FreezeTarget::CgroupV1(path) => Box::new(GaugeV1::open(path)?),
         FreezeTarget::CgroupV2(path) => Box::new(GaugeV2::open(path)?),
         FreezeTarget::ProcessTree(root) => Box::new(GaugeTree { root: *root }),
+        FreezeTarget::Engine(target) => {
+            Box::new(GaugeEngine { root: target.root, paused: PausedGauge::open(target)? })
+        }
     })
 }
 
@@ -129,6 +133,33 @@ impl Gauge for GaugeTree {
         Ok(Reading {
             still: processes::stat(self.root).is_some()
                 && family.iter().all(|pid| processes::is_still(*pid)),
+            usage: None,
+            switches: Some(switches),
+            processes: Some(family.len() as u64),
+            frozen: None,
+            changes: None,
+            begin,
+            end: Moment::now(),
+        })
+    }
+}
+
+/// A container that the engine paused, of which nothing but its processes can be seen.
+#[derive(Debug)]
+struct GaugeEngine {
+    root: u32,
+    paused: PausedGauge,
+}
+
+impl Gauge for GaugeEngine {
+    fn reading(&mut self) -> Result<Reading, FreezerError> {
+        let begin = Moment::now();
+        let family = processes::family(self.root);
+        let switches = family.iter().map(|pid| processes::switches(*pid)).sum();
+        let still =
+            processes::stat(self.root).is_some() && self.paused.is_paused().unwrap_or(false);
+        Ok(Reading {
+            still,
             usage: None,
             switches: Some(switches),
             processes: Some(family.len() as u64),

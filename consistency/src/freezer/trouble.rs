@@ -13,8 +13,12 @@ pub(crate) enum Trouble {
     Foreign,
     /// It has more processes than there is room for.
     Full,
+    /// The engine refused.
+    Engine { status: u16 },
     /// It ended.
     Gone,
+    /// The engine does not answer.
+    Silent,
     /// It does not run again, although nothing was refused.
     Stuck,
     /// The kernel refused.
@@ -25,6 +29,7 @@ pub(crate) enum Trouble {
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Act {
+    Ask,
     Look,
     Note,
     Read,
@@ -42,8 +47,10 @@ impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Foreign => f.write_str("somebody else froze it"),
+            Self::Engine { status } => write!(f, "the engine answered with status {status}"),
             Self::Full => f.write_str("it has too many processes"),
             Self::Gone => f.write_str("it is gone"),
+            Self::Silent => f.write_str("the engine does not answer"),
             Self::Stuck => f.write_str("it does not run again"),
             Self::System { act, errno } => {
                 let source = io::Error::from_raw_os_error(*errno);
@@ -56,6 +63,7 @@ impl fmt::Display for Trouble {
 impl Act {
     fn text(self) -> &'static str {
         match self {
+            Self::Ask => "the engine cannot be asked",
             Self::Look => "its processes cannot be looked at",
             Self::Note => "its processes cannot be noted",
             Self::Read => "its state cannot be read",

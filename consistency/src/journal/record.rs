@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use format::raw::RawPath;
-use platform::application::FreezeTarget;
+use platform::application::{EnginePause, FreezeTarget};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Moment;
@@ -41,6 +41,11 @@ pub(super) struct Header {
 pub(super) enum Written {
     CgroupV1(Directory),
     CgroupV2(Directory),
+    Engine {
+        socket: RawPath,
+        container: String,
+        root: u32,
+    },
     /// Its processes have lines of their own.
     Processes {
         root: u32,
@@ -108,6 +113,10 @@ impl Header {
                 FreezeTarget::CgroupV1(path) => Written::CgroupV1(Directory::of(path)?),
                 FreezeTarget::CgroupV2(path) => Written::CgroupV2(Directory::of(path)?),
                 FreezeTarget::ProcessTree(root) => Written::Processes { root: *root },
+                FreezeTarget::Engine(EnginePause { socket, container, root }) => {
+                    let socket = RawPath::new(socket.as_os_str().as_bytes());
+                    Written::Engine { socket, container: container.clone(), root: *root }
+                }
             })
         };
         let warden = Process::of(std::process::id()).ok_or(io::ErrorKind::NotFound)?;

@@ -1,13 +1,15 @@
 //! Thawing what journals say is frozen, when the warden that should have done it cannot.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use platform::application::FreezeTarget;
+use platform::application::{EnginePause, FreezeTarget};
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::Serialize;
@@ -15,6 +17,7 @@ use serde::Serialize;
 use super::record::{Content, Mark, Written, boot};
 use super::{EXTENSION, NEW, belongs_to_us, read};
 use crate::clock::Moment;
+use crate::error::chain;
 use crate::freezer::{self, Process};
 
 /// Which freezes to end.
@@ -166,6 +169,10 @@ fn thaw(content: &Content, swept: &mut Swept) {
                 let target = FreezeTarget::CgroupV2(directory.path());
                 thaw_cgroup(&target, &directory.path(), (directory.device, directory.inode), swept);
             }
+            Written::Engine { socket, container, root } => {
+                let socket = OsStr::from_bytes(socket.as_bytes()).into();
+                unpause(&EnginePause { socket, container: container.clone(), root: *root }, swept);
+            }
             Written::Processes { root } => {
                 let processes = content.processes.iter().filter(|(target, _)| *target == number);
                 tell(swept, format!("process {root}"), || {
@@ -177,6 +184,16 @@ fn thaw(content: &Content, swept: &mut Swept) {
                 });
             }
         }
+    }
+}
+
+fn unpause(target: &EnginePause, swept: &mut Swept) {
+    let name = format!("container {}", target.container);
+    match freezer::open_to_thaw(&FreezeTarget::Engine(target.clone())) {
+        Ok(mut freezer) => {
+            tell(swept, name, || freezer.thaw().map_err(|trouble| trouble.to_string()));
+        }
+        Err(error) => swept.failures.push(format!("`{name}` may be paused: {}", chain(&error))),
     }
 }
 

@@ -3,7 +3,7 @@
 //!
 //! All memory and all descriptors are taken when it is armed. From the freeze to the last thaw
 //! nothing here allocates, and nothing is opened, but for processes without a cgroup, which are
-//! looked for in `/proc`.
+//! looked for in `/proc`, and for engines that hung up.
 
 mod watch;
 

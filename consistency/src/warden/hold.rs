@@ -80,7 +80,7 @@ impl Hold {
         let now = Moment::now();
         match self.state {
             State::Freezing { asked, next } if next <= now => self.settle(asked, journal),
-            State::Thawing { next } if next <= now => Some(self.thaw(now, journal)),
+            State::Thawing { next } if next <= now => self.thaw(now, journal),
             _ => None,
         }
     }
@@ -101,7 +101,7 @@ impl Hold {
         }
     }
 
-    fn thaw(&mut self, now: Moment, journal: &mut Journal) -> Report {
+    fn thaw(&mut self, now: Moment, journal: &mut Journal) -> Option<Report> {
         let target = self.number;
         let trouble = match self.freezer.thaw() {
             Ok(true) => {
@@ -110,13 +110,17 @@ impl Hold {
                 self.thawed = Some(done);
                 // Where this fails, the target is thawed once more, which does no harm.
                 let _ = journal.mark(self.line, Mark::Thawed);
-                return Report::Thawed { target, done };
+                return Some(Report::Thawed { target, done });
+            }
+            Ok(false) if self.freezer.awaits_answer() => {
+                self.state = State::Thawing { next: now.after(self.freezer.pause()) };
+                return None;
             }
             Ok(false) => Trouble::Stuck,
             Err(trouble) => trouble,
         };
         self.state = State::Thawing { next: now.after(THAW_RETRY) };
-        Report::ThawFailed { target, trouble }
+        Some(Report::ThawFailed { target, trouble })
     }
 
     /// Takes note that the kernel reported a change; false when no more will come.

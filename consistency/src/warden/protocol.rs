@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use format::ids::PointId;
 use format::raw::RawPath;
-use platform::application::FreezeTarget;
+use platform::application::{EnginePause, FreezeTarget};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Moment;
@@ -52,6 +52,7 @@ pub(crate) enum WireTarget {
     CgroupV1(RawPath),
     CgroupV2(RawPath),
     ProcessTree(u32),
+    Engine { socket: RawPath, container: String, root: u32 },
 }
 
 /// From the warden to us.
@@ -105,6 +106,9 @@ impl From<&FreezeTarget> for WireTarget {
             FreezeTarget::CgroupV1(path) => Self::CgroupV1(raw(path)),
             FreezeTarget::CgroupV2(path) => Self::CgroupV2(raw(path)),
             FreezeTarget::ProcessTree(root) => Self::ProcessTree(*root),
+            FreezeTarget::Engine(EnginePause { socket, container, root }) => {
+                Self::Engine { socket: raw(socket), container: container.clone(), root: *root }
+            }
         }
     }
 }
@@ -115,6 +119,11 @@ impl From<&WireTarget> for FreezeTarget {
             WireTarget::CgroupV1(raw) => Self::CgroupV1(path(raw)),
             WireTarget::CgroupV2(raw) => Self::CgroupV2(path(raw)),
             WireTarget::ProcessTree(root) => Self::ProcessTree(*root),
+            WireTarget::Engine { socket, container, root } => Self::Engine(EnginePause {
+                socket: path(socket),
+                container: container.clone(),
+                root: *root,
+            }),
         }
     }
 }
