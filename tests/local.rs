@@ -7,8 +7,8 @@
     reason = "a test that cannot go on panics"
 )]
 
-use std::fs;
-use std::os::unix::fs::MetadataExt as _;
+use std::fs::{self, File};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;
 use std::process::Command;
 use std::thread::sleep;
@@ -18,6 +18,7 @@ use serde_json::Value;
 use tests::compare::assert_same;
 use tests::containers::{BUSYBOX, Container, belongs_to, bind, docker, unique};
 use tests::directory::{Directory, Filesystem, run, subvolume};
+use tests::every_kind::noise;
 use tests::lab;
 use tests::sequence::{self, Sequence};
 use tests::world::{Running, World};
@@ -134,10 +135,60 @@ fn a_backup_beside_snapshots_leaves_them_and_is_whole() {
 }
 
 #[test]
+fn of_a_large_file_only_what_was_written_since_the_kept_snapshot_is_read() {
+    const MIB: u64 = 1 << 20;
+    for filesystem in [lab::btrfs(), lab::xfs()] {
+        let directory = Directory::inside(&filesystem);
+        let volume = directory.volume("data");
+        let file = volume.join("large");
+        fs::write(&file, noise(7, 96 << 20)).unwrap();
+        let (name, mount) = (unique("local"), bind(&volume, "/volume"));
+        let belongs = belongs_to(&name);
+        let _container = Container::run(&name, [&belongs, &mount, BUSYBOX, "sleep", "9999"]);
+        let world = World::new();
+        let backup = ["backup", &name, "--keep-local", "1"];
+        let read = |report: &Value| report["statistics"]["read"].as_u64().unwrap();
+        assert!(read(&world.json(backup)) >= 96 * MIB);
+        for round in 0..3 {
+            let open = File::options().write(true).open(&file).unwrap();
+            for place in [5, 50, 51] {
+                open.write_all_at(&noise(place + round, 9000), place * MIB + 77).unwrap();
+            }
+            // Holes and the end of a file change, too.
+            run(Command::new("fallocate").args(["-p", "-o", "30MiB", "-l", "1MiB"]).arg(&file));
+            open.set_len(96 * MIB + round * 5001).unwrap();
+            let report = world.json(backup);
+            let count = read(&report);
+            assert!((9000..40 * MIB).contains(&count), "round {round}: {report}");
+            let rows = world.json(["points", "--local", "--app", &name]);
+            let ids: Vec<_> = rows.as_array().unwrap().iter().map(id).collect();
+            assert_eq!(ids, [report["point"].as_str().unwrap()]);
+            let target = world.path(&format!("target-{round}"));
+            world.stillpoint(["restore", "latest", "--to", target.to_str().unwrap()]).succeeded();
+            assert_same(&volume, &target.join(volume.strip_prefix("/").unwrap()));
+        }
+        // Without it everything is read again.
+        world.json(["backup", &name]);
+        let open = File::options().write(true).open(&file).unwrap();
+        open.write_all_at(b"x", 9 * MIB).unwrap();
+        assert!(read(&world.json(["backup", &name])) >= 90 * MIB);
+        let report = world.json(["check", "--read-data"]);
+        assert_eq!(report["findings"].as_array().map(Vec::len), Some(0), "{report}");
+        for row in world.json(["points", "--local", "--app", &name]).as_array().unwrap() {
+            world.stillpoint(["forget", "--local", &id(row)]).succeeded();
+        }
+        assert_eq!(leftovers(&filesystem), [""; 0]);
+    }
+}
+
+#[test]
 fn where_no_snapshot_can_stay_it_is_refused_before_anything_is_frozen() {
     let application = Sequence::start(1, &std::env::temp_dir());
     let world = World::empty();
     let refused = world.stillpoint(["snapshot", application.name()]);
+    refused.failed(1, "it would be read in the freeze");
+    let world = World::new();
+    let refused = world.stillpoint(["backup", application.name(), "--keep-local", "1"]);
     refused.failed(1, "it would be read in the freeze");
     assert!(!application.is_frozen());
     assert_eq!(local(&world, &application).len(), 0);

@@ -244,6 +244,11 @@ pub(crate) struct BackupArguments {
     /// Read every file, also those whose time of change says that they are as they were
     #[arg(long, alias = "force")]
     pub(crate) full: bool,
+    /// Keep the snapshot on this host, too, and that many of the application's local snapshots in all;
+    /// of large files the next backup reads only what was written since
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..),
+          conflicts_with_all = ["path", "no_freeze", "dry_run"])]
+    pub(crate) keep_local: Option<u32>,
     /// Read and compare, in place and without a freeze, and store nothing
     #[arg(short = 'n', long)]
     pub(crate) dry_run: bool,

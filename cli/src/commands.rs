@@ -283,8 +283,8 @@ impl Context {
         };
         let selection = selection(&backup.selection)?;
         let (full, tags) = (backup.full, backup.tag.clone());
-        let degrade = backup.freeze.degrade;
-        let request = BackupRequest { subject, selection, full, tags, degrade };
+        let (degrade, keep_local) = (backup.freeze.degrade, backup.keep_local);
+        let request = BackupRequest { subject, selection, full, tags, degrade, keep_local };
         let engine = self.open().await?;
         let progress = BackupProgress::default();
         let display = Display::new(self.shows_progress());

@@ -8,6 +8,7 @@ mod apply;
 mod attributes;
 pub mod direct;
 mod directory;
+mod extents;
 mod filesystem;
 mod glance;
 mod handle;
@@ -22,6 +23,7 @@ mod writers;
 
 pub use apply::{Birth, Refusal, apply, apply_new, apply_open};
 pub use directory::{Dir, Name};
+pub use extents::changed_since;
 pub use filesystem::Filesystem;
 pub use glance::{Glance, GlanceKind, glance};
 pub use home::{SNAPSHOT_HOME, is_private, names_but_ours};

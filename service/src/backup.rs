@@ -26,7 +26,7 @@ use uploader::upload::{Directories, Upload};
 use uploader::volume::{Stillness, Volume};
 
 use self::page_maps::PageMaps;
-use self::parent::Roots;
+use self::parent::Parent;
 pub use self::progress::{BackupProgress, Stage};
 pub(crate) use self::reading::Reading;
 pub use self::rehearse::RehearsalReport;
@@ -36,7 +36,7 @@ use crate::clock;
 use crate::deadline::Deadline;
 use crate::engine::{Engine, this_process};
 use crate::error::ServiceError;
-use crate::freeze::{Target, release};
+use crate::freeze::Target;
 
 /// What to back up, and how.
 #[derive(Clone, Debug)]
@@ -52,13 +52,16 @@ pub struct BackupRequest {
     /// Whether an application that would stand still for too long is read without a freeze, instead of
     /// not at all. The point then says so.
     pub degrade: bool,
+    /// Whether the snapshot stays on this host as a local one, and how many of the application's do, with
+    /// this one. The next backup reads only what lies elsewhere on the disk by then.
+    pub keep_local: Option<u32>,
 }
 
 impl BackupRequest {
     /// All files of this, those that changed read.
     pub fn of(subject: Subject) -> Self {
         let (selection, tags) = (Selection::default(), Vec::new());
-        Self { subject, selection, full: false, tags, degrade: false }
+        Self { subject, selection, full: false, tags, degrade: false, keep_local: None }
     }
 
     // The same without a freeze, where that is wanted rather than this error.
@@ -98,7 +101,7 @@ pub enum Subject {
 
 /// How the volumes are read.
 struct How {
-    parent: Roots,
+    parent: Parent,
     selection: Selection,
     full: bool,
     /// Where the page maps of the application's volumes lie.
@@ -107,11 +110,13 @@ struct How {
 
 impl How {
     fn volume(&self, name: &RawPath, tree: FileTree, stillness: Stillness) -> Volume {
+        let base = self.parent.base.as_ref();
         Volume {
             name: name.clone(),
+            base: base.and_then(|base| base.base(name, &tree)),
             tree,
             stillness,
-            parent: self.parent.get(name).cloned(),
+            parent: self.parent.roots.get(name).cloned(),
             selection: self.selection.clone(),
             full: self.full,
             page_maps: self.page_maps.as_ref().map(|maps| maps.of(name)),
@@ -185,11 +190,15 @@ impl Engine {
         why: Option<String>,
         progress: &BackupProgress,
     ) -> Result<BackupReport, ServiceError> {
-        let BackupRequest { subject, selection, full, tags, degrade: _ } = request;
+        let BackupRequest { subject, selection, full, tags, degrade: _, keep_local } = request;
         let (subject, unmade) = self.admit(subject).await?;
+        if keep_local.is_some() && !unmade.is_empty() {
+            let volumes = unmade.into_iter().map(|(name, _)| name.to_string()).collect();
+            return Err(ServiceError::NotKept { volumes });
+        }
         // All that is slow comes before the freeze: registering, loading the index, and looking
         // for what was saved last time.
-        let warnings = self.attach().await?.warning().into_iter().collect();
+        let mut warnings: Vec<_> = self.attach().await?.warning().into_iter().collect();
         let spool = (!unmade.is_empty()).then(|| self.machine.state_dir.join(SPOOL));
         let (cache, counters) = (self.cache.as_deref(), Arc::clone(&progress.upload));
         let directories = Directories { cache, spool: spool.as_deref() };
@@ -224,9 +233,8 @@ impl Engine {
             }
             Err(error) => Err(error),
         };
-        if let Some(snapshot) = snapshot {
-            release(snapshot).await;
-        }
+        let kept = manifest.as_ref().ok().zip(keep_local);
+        warnings.extend(self.machine.keep_or_release(snapshot, session, kept).await);
         let manifest = manifest?;
         // The point exists; the next command adds it to a catalog that does not know it.
         if let Err(error) = self.record(&manifest).await {

@@ -1,12 +1,13 @@
 //! Local snapshots: of an application, on its own filesystems, without a repository.
 
+mod keep;
 mod put_back;
 
 use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 
-use consistency::local::{Found, Label, LocalError, LocalSnapshot, LocalVolume, Shelf};
+use consistency::local::{Found, Label, LocalSnapshot, LocalVolume, Shelf};
 use format::ids::PointId;
 use format::manifest::Level;
 use format::raw::RawPath;
@@ -118,12 +119,7 @@ impl Machine {
         let SnapshotRequest { name, hooks, deadline, keep } = request;
         let target = Target { name: name.clone(), freeze: true, hooks, deadline, former: None };
         let (snapshot, _) = self.take_local(target, Vec::new()).await?;
-        let old = self.beyond(&name, keep, snapshot.id).await?;
-        // The new one is there, whatever becomes of them.
-        let gone = self.remove_local(old).await;
-        let gone = gone
-            .unwrap_or_else(|error| Removed { snapshots: Vec::new(), left: vec![chain(&error)] });
-        let Removed { snapshots: removed, left } = gone;
+        let Removed { snapshots: removed, left } = self.thin_out(&name, keep, snapshot.id).await;
         let snapshot = Found { snapshot, missing: Vec::new() }.into();
         Ok(SnapshotReport { snapshot, removed, left })
     }
@@ -221,27 +217,7 @@ impl Machine {
         let Frozen { application, at, level, mut remarks, snapshot, .. } =
             self.freeze(ready).await?;
         remarks.extend(more);
-        let (label, records) = (Label { taken: at, level, remarks }, self.shelf());
-        let keep = move || {
-            let kept = records.keep(snapshot, id, &application, label)?;
-            Ok::<_, LocalError>((kept, application))
-        };
-        Ok(blocking::run(keep).await?)
-    }
-
-    // Those of an application that are too many, beside one that stays, the oldest first.
-    async fn beyond(
-        &self,
-        application: &str,
-        keep: u32,
-        newest: PointId,
-    ) -> Result<Vec<PointId>, ServiceError> {
-        let found = self.found(Some(application)).await?;
-        let mut old: Vec<_> = found.into_iter().map(|found| found.snapshot.id).collect();
-        old.retain(|id| *id != newest);
-        let stay = usize::try_from(keep).unwrap_or(usize::MAX).saturating_sub(1);
-        old.truncate(old.len().saturating_sub(stay));
-        Ok(old)
+        self.stay((snapshot, application), id, Label { taken: at, level, remarks }).await
     }
 
     // The oldest first.

@@ -6,6 +6,7 @@ mod small;
 
 use std::fs::File;
 use std::io;
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -50,6 +51,8 @@ pub(crate) struct Wanted {
     pub(crate) name: Vec<u8>,
     /// What it held in the parent point.
     pub(crate) parent: Option<Content>,
+    /// Where it lies as the parent point has it, in whole or not at all.
+    pub(crate) base: Option<PathBuf>,
 }
 
 /// What became of a file.
@@ -174,10 +177,11 @@ struct Opened {
     file: File,
     found: Box<Inspected>,
     parent: Option<Content>,
+    base: Option<PathBuf>,
 }
 
 fn open(shared: &Shared, wanted: Wanted) -> Result<Opened, ContentError> {
-    let Wanted { dir, name, parent } = wanted;
+    let Wanted { dir, name, parent, base } = wanted;
     let file = dir.open_file(&name)?;
     // The name may lead to another file by now: all that is stored is of the one that is open.
     // The stat comes before the content, so that what is written meanwhile is seen next time.
@@ -189,7 +193,7 @@ fn open(shared: &Shared, wanted: Wanted) -> Result<Opened, ContentError> {
     if found.size < CONTENT_HASH_BYTES_MIN {
         files::will_need(&file, found.size);
     }
-    Ok(Opened { file, found, parent })
+    Ok(Opened { file, found, parent, base })
 }
 
 /// The reading of one file.
@@ -202,11 +206,11 @@ struct Reading<'a> {
 impl Reading<'_> {
     fn file(&mut self, opened: Opened) -> Result<(StoredFile, Box<Inspected>), ContentError> {
         self.shared.go_on()?;
-        let Opened { file, found, parent } = opened;
+        let Opened { file, found, parent, base } = opened;
         let stored = if found.size < CONTENT_HASH_BYTES_MIN {
             self.small(&file, &found)?
         } else {
-            self.large(file, &found, parent)?
+            self.large(file, &found, (parent, base.as_deref()))?
         };
         Ok((stored, found))
     }

@@ -27,6 +27,9 @@ pub struct Volume {
     pub parent: Option<Vec<Slice>>,
     /// Which of its files are wanted.
     pub selection: Selection,
+    /// Where the files lie as the earlier point has them, if they do: on the same filesystem, and nobody
+    /// changes them. Of a large file only the blocks are read that lie elsewhere on the disk now.
+    pub base: Option<PathBuf>,
     /// Whether to read every file, whatever its stamp.
     pub full: bool,
     /// A directory of this machine where the digests of the pages of this volume's large files are
@@ -45,6 +48,13 @@ impl Volume {
         }
         let path = join(directory, name);
         hidden.contains(&path) || selection.is_excluded(&path)
+    }
+
+    /// Where a file lies as the parent has it.
+    pub(crate) fn base(&self, directory: &Path, name: &[u8]) -> Option<PathBuf> {
+        let base = self.base.as_ref().filter(|_| !self.full)?;
+        // A volume that is one file has no name.
+        if name.is_empty() { Some(base.clone()) } else { Some(base.join(join(directory, name))) }
     }
 
     /// What lies elsewhere and belongs to the volume under this name.

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use format::manifest::Omission;
 use format::raw::RawPath;
-use format::tree::{Content, Entry, Kind};
+use format::tree::{CONTENT_HASH_BYTES_MIN, Content, Entry, Kind};
 use platform::files::{self, Dir, FileKind, Filesystem, Glance, GlanceKind, Inspected};
 
 use self::level::Level;
@@ -260,7 +260,9 @@ impl<'a> Walk<'a> {
             let (name, path) = (RawPath::new(name), raw(&join(directory, name)));
             return self.tell(Event::Again { name, path, identity });
         }
-        let file = Wanted { dir: Arc::clone(dir), name: there.to_vec(), parent };
+        let is_large = parent.is_some() && glance.size >= CONTENT_HASH_BYTES_MIN;
+        let base = is_large.then(|| self.volume.base(directory, name)).flatten();
+        let file = Wanted { dir: Arc::clone(dir), name: there.to_vec(), parent, base };
         self.run.add(directory, RawPath::new(name), file, glance.size);
         if self.run.is_full() { self.hand_over() } else { Ok(()) }
     }

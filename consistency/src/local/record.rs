@@ -11,7 +11,7 @@ use format::manifest::Level;
 use format::raw::RawPath;
 use format::tree::FileTime;
 use jiff::Timestamp;
-use platform::application::Application;
+use platform::application::{Application, FileTree};
 use platform::files::mounts::MountTable;
 use platform::files::{Dir, GlanceKind, glance};
 use serde::{Deserialize, Serialize};
@@ -160,6 +160,18 @@ impl LocalSnapshot {
         let device = |path: &Path| table.holding(path).map(|mount| mount.device);
         let home = self.homes.get(volume.home).and_then(|home| device(&path(&home.path)));
         home.is_some() && home == device(&path(&volume.source))
+    }
+
+    /// Where the files of a volume lie that was snapshotted once more, on the same filesystem; nothing
+    /// where they are not there, or share no blocks with it.
+    pub fn base(&self, volume: &RawPath, again: &FileTree) -> Option<PathBuf> {
+        let kept = self.volumes.iter().find(|kept| kept.name == *volume)?;
+        let home = path(&self.homes.get(kept.home)?.path);
+        let shares = matches!(&*kept.driver, "btrfs" | "reflink") && again.root.starts_with(&home);
+        if !self.whole || !shares || self.open(kept).ok().flatten().is_none() {
+            return None;
+        }
+        Some(home.join(self.id.to_string()).join(path(&kept.inside)))
     }
 
     /// Where the kept files have the numbers and times of the original ones: until when a file had to

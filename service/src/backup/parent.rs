@@ -2,33 +2,43 @@
 
 use std::collections::HashMap;
 
+use consistency::local::LocalSnapshot;
 use format::raw::RawPath;
 use format::tree::Slice;
+use repository::blocking;
 
 use crate::engine::Engine;
 use crate::error::ServiceError;
 
-/// The volumes of a point, each with the stream of its root.
-pub(super) type Roots = HashMap<RawPath, Vec<Slice>>;
+/// What is known of the newest point of an application on this host.
+#[derive(Default)]
+pub(super) struct Parent {
+    /// The volumes, each with the stream of its root.
+    pub(super) roots: HashMap<RawPath, Vec<Slice>>,
+    /// The snapshot that it was read from, if that stayed on this host.
+    pub(super) base: Option<LocalSnapshot>,
+}
 
 impl Engine {
-    /// The volumes of the newest point of an application on this host. Only a help: without it
-    /// everything is read.
-    pub(super) async fn parent(&self, application: &str) -> Roots {
+    /// The newest point of an application on this host. Only a help: without it everything is read.
+    pub(super) async fn parent(&self, application: &str) -> Parent {
         self.newest_here(application).await.unwrap_or_else(|error| {
             let error = &error as &dyn std::error::Error;
             tracing::warn!(error, "the last point cannot be read; everything is read again");
-            Roots::new()
+            Parent::default()
         })
     }
 
-    async fn newest_here(&self, application: &str) -> Result<Roots, ServiceError> {
+    async fn newest_here(&self, application: &str) -> Result<Parent, ServiceError> {
         let points = self.points(Some(application)).await?;
         let Some(newest) = points.into_iter().find(|point| point.host == self.host) else {
-            return Ok(Roots::new());
+            return Ok(Parent::default());
         };
         let manifest = self.reader.point(newest.point).await?;
         let volumes = manifest.into_iter().flat_map(|manifest| manifest.volumes);
-        Ok(volumes.map(|volume| (volume.name, volume.root)).collect())
+        let roots = volumes.map(|volume| (volume.name, volume.root)).collect();
+        let (records, point) = (self.machine.shelf(), newest.point);
+        let found = blocking::run(move || records.find(point)).await.unwrap_or_default();
+        Ok(Parent { roots, base: found.map(|found| found.snapshot) })
     }
 }

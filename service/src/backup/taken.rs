@@ -37,8 +37,8 @@ pub(super) struct Taken {
     pub(super) missing: Vec<Omission>,
     pub(super) stillness: Stillness,
     pub(super) sources: Vec<Source>,
-    /// Kept until everything is read.
-    pub(super) snapshot: Option<GroupSnapshot>,
+    /// Kept until everything is read, with what it is of.
+    pub(super) snapshot: Option<(GroupSnapshot, Application)>,
     /// What is owed when everything is read, where the volumes are read in place.
     pub(super) held: Option<Held>,
     /// Nobody replaces the files while they are read in place.
@@ -62,6 +62,7 @@ impl Engine {
         let Frozen { application, at, level, mut remarks, snapshot, held, admitted } = frozen;
         let begun = clock::file_time(at);
         let stillness = if freeze { Stillness::Snapshot(begun) } else { Stillness::Live(begun) };
+        let whole = application.clone();
         let Application { name, platform, volumes, definition, missing, .. } = application;
         let mut sources = Vec::new();
         for volume in volumes {
@@ -88,7 +89,7 @@ impl Engine {
             definition,
             evidence: snapshot.evidence.clone(),
             sources,
-            snapshot: Some(snapshot),
+            snapshot: Some((snapshot, whole)),
             held,
             admitted,
         })

@@ -155,6 +155,7 @@ impl Process<'_> {
             parent,
             selection: Selection::default(),
             full: false,
+            base: None,
             page_maps: None,
         };
         let record = |stored: &StoredVolume| {

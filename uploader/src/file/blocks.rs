@@ -5,41 +5,63 @@ use std::ops::Range;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, Scope};
 
+use format::changed_ranges::ChangedRanges;
 use platform::files::direct::{AlignedBuffer, BlockFile, read_block};
 use platform::files::{Segment, segments};
 use repository::pool::Pool;
 
-use crate::large::block::{BLOCK_BYTES, Block};
+use crate::large::block::{BLOCK_BYTES, Block, Same};
 
 /// How many blocks wait, while one is being read and one worked on.
 const BLOCKS_WAITING: usize = 2;
 
 /// The blocks of a file as they come.
 pub(super) struct Blocks<'a> {
-    read: Receiver<io::Result<Block>>,
+    read: Receiver<io::Result<Part>>,
+    file: &'a BlockFile,
     memory: &'a Pool<AlignedBuffer>,
 }
 
+/// What comes next of a file.
+pub(super) enum Part {
+    Block(Block),
+    /// It was known not to have changed, and not read.
+    Same(Same),
+}
+
 impl<'a> Blocks<'a> {
-    /// Begins to read the first `size` bytes of a file.
+    /// Begins to read the first `size` bytes of a file; only blocks of which something `changed`, where
+    /// that is known.
     pub(super) fn begin<'scope>(
         scope: &'scope Scope<'scope, '_>,
-        file: &'scope BlockFile,
-        size: u64,
+        file: &'a BlockFile,
+        (size, changed): (u64, Option<&'a ChangedRanges>),
         memory: &'a Pool<AlignedBuffer>,
     ) -> io::Result<Self>
     where
         'a: 'scope,
     {
         let (send, read) = sync_channel(BLOCKS_WAITING);
-        let reader = Reader { file, size, send, memory };
+        let reader = Reader { file, size, changed, send, memory };
         thread::Builder::new().name("block".into()).spawn_scoped(scope, move || reader.run())?;
-        Ok(Self { read, memory })
+        Ok(Self { read, file, memory })
     }
 
-    /// The next block; `None` at the end of the file, which may have become shorter.
-    pub(super) fn next(&self) -> Option<io::Result<Block>> {
+    /// The next part; `None` at the end of the file, which may have become shorter.
+    pub(super) fn next(&self) -> Option<io::Result<Part>> {
         self.read.recv().ok()
+    }
+
+    /// The bytes of a part that was not read.
+    pub(super) fn read(&self, same: Same) -> io::Result<Block> {
+        let length = same.range.end - same.range.start;
+        let block = read(self.file, same, self.memory.take())?;
+        // Nobody changes it.
+        if block.bytes.len() as u64 == length {
+            Ok(block)
+        } else {
+            Err(io::ErrorKind::UnexpectedEof.into())
+        }
     }
 
     /// Gives the memory of a block back.
@@ -51,7 +73,8 @@ impl<'a> Blocks<'a> {
 struct Reader<'a> {
     file: &'a BlockFile,
     size: u64,
-    send: SyncSender<io::Result<Block>>,
+    changed: Option<&'a ChangedRanges>,
+    send: SyncSender<io::Result<Part>>,
     memory: &'a Pool<AlignedBuffer>,
 }
 
@@ -70,7 +93,7 @@ impl Reader<'_> {
             let end = self.size.min(offset + BLOCK_BYTES as u64);
             let inside = holes.within(offset..end)?;
             let is_hole = inside.first().is_some_and(|hole| *hole == (offset..end));
-            if !is_hole && !self.block(offset..end, inside)? {
+            if !is_hole && !self.part(Same { range: offset..end, holes: inside })? {
                 return Ok(());
             }
             offset = end;
@@ -78,24 +101,34 @@ impl Reader<'_> {
         Ok(())
     }
 
-    // Reads one block; false when the file ends in it, or nobody wants more.
-    fn block(&self, range: Range<u64>, holes: Vec<Range<u64>>) -> io::Result<bool> {
-        let mut bytes = self.memory.take();
-        let length = usize::try_from(range.end - range.start).unwrap_or(BLOCK_BYTES);
-        let read = read_block(self.file, range.start, &mut bytes, length)?;
-        let mut block = Block { offset: range.start, bytes, holes };
-        let end = range.start + read as u64;
-        block.holes.retain(|hole| hole.start < end);
-        for hole in &mut block.holes {
-            hole.end = hole.end.min(end);
-            // Whatever was written there meanwhile: a hole is what will be restored.
-            let place = |at: u64| usize::try_from(at - range.start).unwrap_or(usize::MAX);
-            block.bytes.get_mut(place(hole.start)..place(hole.end)).unwrap_or_default().fill(0);
+    // False when the file ends in it, or nobody wants more.
+    fn part(&self, part: Same) -> io::Result<bool> {
+        let is_same = |changed: &ChangedRanges| changed.within(&part.range).iter().next().is_none();
+        if self.changed.is_some_and(is_same) {
+            return Ok(self.send.send(Ok(Part::Same(part))).is_ok());
         }
-        let whole = read == length;
-        let wanted = read == 0 || self.send.send(Ok(block)).is_ok();
-        Ok(whole && wanted)
+        let length = part.range.end - part.range.start;
+        let block = read(self.file, part, self.memory.take())?;
+        let read = block.bytes.len() as u64;
+        let wanted = read == 0 || self.send.send(Ok(Part::Block(block))).is_ok();
+        Ok(read == length && wanted)
     }
+}
+
+fn read(file: &BlockFile, part: Same, mut bytes: AlignedBuffer) -> io::Result<Block> {
+    let Same { range, holes } = part;
+    let length = usize::try_from(range.end - range.start).unwrap_or(BLOCK_BYTES);
+    let read = read_block(file, range.start, &mut bytes, length)?;
+    let mut block = Block { offset: range.start, bytes, holes };
+    let end = range.start + read as u64;
+    block.holes.retain(|hole| hole.start < end);
+    for hole in &mut block.holes {
+        hole.end = hole.end.min(end);
+        // Whatever was written there meanwhile: a hole is what will be restored.
+        let place = |at: u64| usize::try_from(at - range.start).unwrap_or(usize::MAX);
+        block.bytes.get_mut(place(hole.start)..place(hole.end)).unwrap_or_default().fill(0);
+    }
+    Ok(block)
 }
 
 /// The holes of a file, asked for from its start to its end.
@@ -136,8 +169,14 @@ mod tests {
     fn read(file: &File, size: u64) -> Vec<Block> {
         let (file, memory) = (BlockFile::new(file.try_clone().unwrap()), Pool::new(2));
         thread::scope(|scope| {
-            let blocks = Blocks::begin(scope, &file, size, &memory).unwrap();
-            std::iter::from_fn(|| blocks.next()).collect::<io::Result<_>>().unwrap()
+            let blocks = Blocks::begin(scope, &file, (size, None), &memory).unwrap();
+            let block = |part| match part {
+                Part::Block(block) => block,
+                Part::Same(same) => panic!("{same:?} was to be read"),
+            };
+            std::iter::from_fn(|| Some(blocks.next()?.map(block)))
+                .collect::<io::Result<_>>()
+                .unwrap()
         })
     }
 

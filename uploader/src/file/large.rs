@@ -2,24 +2,29 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 
+use format::changed_ranges::ChangedRanges;
 use format::chunker::Chunker;
 use format::frame::ChunkKind;
 use format::tree::{Content, Extent, Slice};
-use platform::files::Inspected;
 use platform::files::direct::{AlignedBuffer, BlockFile};
+use platform::files::{self, Inspected};
 use repository::pool::Pool;
 use repository::tree::ExtentReader;
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
 use tokio::runtime::Handle;
 
-use super::blocks::Blocks;
+use super::blocks::{Blocks, Part};
 use super::{ContentError, Reading, Shared, StoredFile};
 use crate::error::UploadError;
 use crate::intake::Intake;
-use crate::large::assemble::ExtentSink;
-use crate::large::block::{BLOCK_BYTES, Block};
+use crate::large::assemble::{ExtentSink, Reread};
+use crate::large::block::{BLOCK_BYTES, Block, Same};
 use crate::large::cutting::Cutting;
 use crate::large::page_map::PageMapWriter;
 use crate::large::pages::Digested;
@@ -40,35 +45,34 @@ pub(crate) fn blocks() -> Pool<AlignedBuffer> {
 }
 
 impl Reading<'_> {
-    /// Stores a file of which the parent point may have an earlier content.
+    /// Stores a file of which the parent point may have an earlier content, which may lie at `base`.
     pub(super) fn large(
         &mut self,
         file: File,
         found: &Inspected,
-        parent: Option<Content>,
+        (parent, base): (Option<Content>, Option<&Path>),
     ) -> Result<StoredFile, ContentError> {
         let shared = self.shared;
         let _permit = shared.large.permit();
+        let mut work = work(shared, parent)?;
+        let base = base.filter(|_| work.knows_pages());
+        let changed = base.and_then(|base| changed_since(base, &file));
+        let file = BlockFile::new(file);
         let mut sink = Sink {
             intake: &shared.intake,
             extents: ExtentWriter::new(&shared.chunker, &shared.intake),
+            file: file.file(),
+            unreadable: None,
         };
-        let mut work = work(shared, parent)?;
-        let file = BlockFile::new(file);
-        let end = thread::scope(|scope| {
-            let blocks = Blocks::begin(scope, &file, found.size, &shared.blocks)?;
-            let mut end = End::default();
-            while let Some(block) = blocks.next().transpose()? {
-                shared.go_on()?;
-                self.count(block.bytes.len());
-                end = End::of(&block, found.size);
-                work.block(&block, &mut sink)?;
-                blocks.done(block);
-            }
-            Ok::<_, ContentError>(end)
-        })?;
-        let size = end.settle(found.size, || Ok(file.file().metadata()?.len()))?;
-        let Digested { size, hash, map } = work.finish(size, &mut sink)?;
+        let whole = (found.size, changed.as_ref());
+        let end = self.blocks(&file, whole, &mut work, &mut sink).and_then(|end| {
+            let size = end.settle(found.size, || Ok(file.file().metadata()?.len()))?;
+            Ok(work.finish(size, &mut sink)?)
+        });
+        let Digested { size, hash, map } = match sink.unreadable.take() {
+            Some(error) => return Err(error.into()),
+            None => end?,
+        };
         let WrittenExtents { extents, size: covered, data } = sink.extents.finish()?;
         if covered != size {
             // Rather missing than there and of no use.
@@ -77,6 +81,44 @@ impl Reading<'_> {
         }
         Ok(StoredFile { content: Content { size, extents, hash }, data, map })
     }
+
+    fn blocks(
+        &mut self,
+        file: &BlockFile,
+        (size, changed): (u64, Option<&ChangedRanges>),
+        work: &mut Work<'_>,
+        sink: &mut Sink<'_>,
+    ) -> Result<End, ContentError> {
+        let shared = self.shared;
+        thread::scope(|scope| {
+            let blocks = Blocks::begin(scope, file, (size, changed), &shared.blocks)?;
+            let mut end = End::default();
+            while let Some(part) = blocks.next().transpose()? {
+                shared.go_on()?;
+                let block = match part {
+                    Part::Block(block) => block,
+                    Part::Same(same) if work.same(&same, sink)? => {
+                        end = End { at: same.range.end, early: false };
+                        continue;
+                    }
+                    Part::Same(same) => blocks.read(same)?,
+                };
+                self.count(block.bytes.len());
+                end = End::of(&block, size);
+                work.block(&block, sink)?;
+                blocks.done(block);
+            }
+            Ok(end)
+        })
+    }
+}
+
+// What of it may differ from what lies there; nothing when that cannot be told.
+fn changed_since(base: &Path, file: &File) -> Option<ChangedRanges> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    // No link is followed: it would lead to something else.
+    let base = openat2(CWD, base, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS).ok()?;
+    files::changed_since(&File::from(base), file).ok()
 }
 
 /// Where the last block ended that there was.
@@ -108,6 +150,21 @@ enum Work<'a> {
 }
 
 impl Work<'_> {
+    // Whether bytes that are as the parent has them need not be read.
+    fn knows_pages(&self) -> bool {
+        match self {
+            Self::Cut(_) => false,
+            Self::Revise(reviser) => reviser.knows_pages(),
+        }
+    }
+
+    fn same(&mut self, same: &Same, sink: &mut Sink<'_>) -> Result<bool, UploadError> {
+        match self {
+            Self::Cut(_) => Ok(false),
+            Self::Revise(reviser) => reviser.same(same, sink),
+        }
+    }
+
     fn block(&mut self, block: &Block, sink: &mut Sink<'_>) -> Result<(), UploadError> {
         match self {
             Self::Cut(cutting) => cutting.block(block, sink),
@@ -163,6 +220,22 @@ fn next(reader: &mut ExtentReader, runtime: &Handle) -> Option<Extent> {
 struct Sink<'a> {
     intake: &'a Intake,
     extents: ExtentWriter<'a>,
+    file: &'a File,
+    /// Why it could not be read once more.
+    unreadable: Option<io::Error>,
+}
+
+impl Reread for Sink<'_> {
+    fn reread(&mut self, range: Range<u64>) -> Result<Vec<u8>, UploadError> {
+        let mut bytes = vec![0; usize::try_from(range.end - range.start).unwrap_or_default()];
+        match self.file.read_exact_at(&mut bytes, range.start) {
+            Ok(()) => Ok(bytes),
+            Err(error) => {
+                self.unreadable = Some(error);
+                Err(UploadError::Stopped)
+            }
+        }
+    }
 }
 
 impl ChunkSink for Sink<'_> {

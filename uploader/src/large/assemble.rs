@@ -1,5 +1,7 @@
 //! From what became of each part of a file to its new extents.
 
+use std::ops::Range;
+
 use format::chunker::{CHUNK_BYTES_AVERAGE, CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, Chunker};
 use format::ids::Digest;
 use format::keys::{Digester, Keys};
@@ -25,10 +27,16 @@ pub(crate) trait ExtentSink {
     fn extent(&mut self, extent: Extent) -> Result<(), UploadError>;
 }
 
-/// Takes all that a file becomes.
-pub(crate) trait ContentSink: ChunkSink + ExtentSink {}
+/// Reads a part of the file once more.
+pub(crate) trait Reread {
+    /// The bytes of this range, which is no longer than a chunk.
+    fn reread(&mut self, range: Range<u64>) -> Result<Vec<u8>, UploadError>;
+}
 
-impl<S: ChunkSink + ExtentSink + ?Sized> ContentSink for S {}
+/// Takes all that a file becomes.
+pub(crate) trait ContentSink: ChunkSink + ExtentSink + Reread {}
+
+impl<S: ChunkSink + ExtentSink + Reread + ?Sized> ContentSink for S {}
 
 /// Is told of a file from its start to its end, part by part, and puts its extents together.
 pub(crate) struct Assembler<'a> {
@@ -79,21 +87,42 @@ impl<'a> Assembler<'a> {
         bytes: &[u8],
         sink: &mut dyn ContentSink,
     ) -> Result<(), UploadError> {
-        let Ok(length) = u32::try_from(bytes.len()) else { return self.changed(bytes, sink) };
+        match u32::try_from(bytes.len()) {
+            Ok(length) => self.keep(placed, (skip, length), Some(bytes), sink),
+            Err(_) => self.changed(bytes, sink),
+        }
+    }
+
+    /// The same for bytes that were not read: so many of them.
+    pub(crate) fn kept_unread(
+        &mut self,
+        placed: &Placed,
+        (skip, length): (u32, u32),
+        sink: &mut dyn ContentSink,
+    ) -> Result<(), UploadError> {
+        self.keep(placed, (skip, length), None, sink)
+    }
+
+    fn keep(
+        &mut self,
+        placed: &Placed,
+        (skip, length): (u32, u32),
+        bytes: Option<&[u8]>,
+        sink: &mut dyn ContentSink,
+    ) -> Result<(), UploadError> {
         if let Some(kept) = &mut self.kept
             && kept.placed.number == placed.number
             && kept.skip + kept.length == skip
         {
             kept.length += length;
-            kept.digester.update(bytes);
+            kept.digester = kept.digester.take().zip(bytes).map(updated);
             return Ok(());
         }
         self.end_part(sink)?;
         if skip == 0 && length == placed.slice.length {
             return self.queue.put(placed.extent, sink);
         }
-        let mut digester = self.keys.digester();
-        digester.update(bytes);
+        let digester = bytes.map(|bytes| updated((self.keys.digester(), bytes)));
         self.kept = Some(Kept { placed: *placed, skip, length, digester });
         Ok(())
     }
@@ -119,8 +148,23 @@ impl<'a> Assembler<'a> {
     }
 
     fn end_kept(&mut self, sink: &mut dyn ContentSink) -> Result<(), UploadError> {
-        self.kept.take().map_or(Ok(()), |kept| self.queue.put(kept.extent(), sink))
+        let Some(kept) = self.kept.take() else { return Ok(()) };
+        let whole = kept.placed.slice;
+        if (kept.skip, kept.length) == (0, whole.length) {
+            return self.queue.put(kept.placed.extent, sink);
+        }
+        let slice = Slice { offset: whole.offset + kept.skip, length: kept.length, ..whole };
+        let digest = match kept.digester {
+            Some(digester) => digester.finish(),
+            None => self.keys.digest(&sink.reread(kept.range())?),
+        };
+        self.queue.put(Extent::Part { slice, digest }, sink)
     }
+}
+
+fn updated((mut digester, bytes): (Digester, &[u8])) -> Digester {
+    digester.update(bytes);
+    digester
 }
 
 /// What is kept of one extent of the parent, as far as it is known; more may follow with the next
@@ -129,17 +173,14 @@ struct Kept {
     placed: Placed,
     skip: u32,
     length: u32,
-    digester: Digester,
+    /// Absent when not all of it was read.
+    digester: Option<Digester>,
 }
 
 impl Kept {
-    fn extent(&self) -> Extent {
-        let whole = self.placed.slice;
-        if (self.skip, self.length) == (0, whole.length) {
-            return self.placed.extent;
-        }
-        let slice = Slice { offset: whole.offset + self.skip, length: self.length, ..whole };
-        Extent::Part { slice, digest: self.digester.finish() }
+    fn range(&self) -> Range<u64> {
+        let start = self.placed.start + u64::from(self.skip);
+        start..start + u64::from(self.length)
     }
 }
 

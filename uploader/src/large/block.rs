@@ -20,3 +20,12 @@ pub(crate) struct Block {
     /// empty, as positions in the file.
     pub(crate) holes: Vec<Range<u64>>,
 }
+
+/// A run of a file that is as the parent has it, and that was not read; otherwise as a [`Block`].
+#[derive(Clone, Debug)]
+pub(crate) struct Same {
+    /// Where it lies in the file.
+    pub(crate) range: Range<u64>,
+    /// As those of a block.
+    pub(crate) holes: Vec<Range<u64>>,
+}

@@ -50,12 +50,17 @@ impl<'a> Pages<'a> {
     /// in holes.
     pub(crate) fn block(&mut self, block: &Block, mut show: impl FnMut(&Page)) {
         for page in pages(block, self.keys) {
-            self.hasher.page(page.number, page.digest);
-            // Without its map the next backup has to look closer; that is no reason to fail this.
-            if self.map.as_mut().is_some_and(|map| map.page(page.number, page.digest).is_err()) {
-                self.map = None;
-            }
+            self.page(page.number, page.digest);
             show(&page);
+        }
+    }
+
+    /// The next page, whose digest is known already.
+    pub(crate) fn page(&mut self, number: u64, digest: Digest) {
+        self.hasher.page(number, digest);
+        // Without its map the next backup has to look closer; that is no reason to fail this.
+        if self.map.as_mut().is_some_and(|map| map.page(number, digest).is_err()) {
+            self.map = None;
         }
     }
 
@@ -71,16 +76,28 @@ impl<'a> Pages<'a> {
 }
 
 fn pages<'a>(block: &'a Block, keys: &'a Keys) -> impl Iterator<Item = Page> + 'a {
-    let mut holes = block.holes.iter().peekable();
-    let numbers = block.offset / PAGE_BYTES as u64..;
-    block.bytes.chunks(PAGE_BYTES).zip(numbers).filter_map(move |(bytes, number)| {
-        let start = number * PAGE_BYTES as u64;
-        let range = start..start + bytes.len() as u64;
-        while holes.next_if(|hole| hole.end < range.end).is_some() {}
-        if holes.peek().is_some_and(|hole| hole.start <= range.start) {
+    places(block.range(), &block.holes).map(|(number, range)| {
+        let digest = keys.digest(block.bytes_at(&range));
+        Page { number, range, digest }
+    })
+}
+
+/// The numbers and places of the pages in a range that do not lie in its holes from end to end. It
+/// begins with a page, and ends with one, or with the file.
+pub(crate) fn places(
+    range: Range<u64>,
+    holes: &[Range<u64>],
+) -> impl Iterator<Item = (u64, Range<u64>)> + '_ {
+    let mut holes = holes.iter().peekable();
+    let page = PAGE_BYTES as u64;
+    let numbers = range.start / page..range.end.div_ceil(page);
+    numbers.filter_map(move |number| {
+        let place = number * page..range.end.min((number + 1) * page);
+        while holes.next_if(|hole| hole.end < place.end).is_some() {}
+        if holes.peek().is_some_and(|hole| hole.start <= place.start) {
             return None;
         }
-        Some(Page { number, range, digest: keys.digest(bytes) })
+        Some((number, place))
     })
 }
 

@@ -31,15 +31,22 @@ impl Block {
 
     /// Its data and its holes, from its first byte to its last.
     pub(crate) fn segments(&self) -> impl Iterator<Item = Segment> + '_ {
-        let mut start = self.offset;
-        let end = self.range().end;
-        self.holes.iter().cloned().chain(iter::once(end..end)).flat_map(move |hole| {
-            let data = start..hole.start;
-            start = hole.end;
-            let data = (!data.is_empty()).then_some(Segment::Data(data));
-            data.into_iter().chain((!hole.is_empty()).then_some(Segment::Hole(hole)))
-        })
+        segments(self.range(), &self.holes)
     }
+}
+
+/// The data and the holes of a range, from its first byte to its last.
+pub(crate) fn segments(
+    range: Range<u64>,
+    holes: &[Range<u64>],
+) -> impl Iterator<Item = Segment> + '_ {
+    let Range { mut start, end } = range;
+    holes.iter().cloned().chain(iter::once(end..end)).flat_map(move |hole| {
+        let data = start..hole.start;
+        start = hole.end;
+        let data = (!data.is_empty()).then_some(Segment::Data(data));
+        data.into_iter().chain((!hole.is_empty()).then_some(Segment::Hole(hole)))
+    })
 }
 
 #[cfg(test)]

@@ -117,7 +117,7 @@ proptest! {
     fn every_point_restores_to_the_file_as_it_was(
         size in prop_oneof![0..3 * MIB, 3 * MIB..14 * MIB],
         rounds in prop::collection::vec(
-            (prop::collection::vec(edit(), 0..4), any::<bool>()),
+            (prop::collection::vec(edit(), 0..4), any::<bool>(), any::<bool>()),
             1..6,
         ),
         seed in any::<u64>(),
@@ -126,11 +126,13 @@ proptest! {
         let mut file = Sample { bytes: noise.bytes(size), ..Sample::default() };
         let mut point = world.cut(&file);
         world.check(&file, &point);
-        for (edits, lost) in rounds {
+        for (edits, lost, based) in rounds {
+            let before = file.clone();
             for edit in &edits {
                 apply(edit, &mut file, &mut world, &mut noise);
             }
-            point = world.revise(&file, &point, is_lost(lost));
+            let base = based.then_some(&before);
+            point = world.revise_some(&file, (&point, is_lost(lost)), base);
             world.check(&file, &point);
             world::check_joined(&point);
             // Stored as a new file, it is the same file.
@@ -178,6 +180,30 @@ fn an_unchanged_file_costs_nothing_with_and_without_its_map() {
         world.check(&file, &again);
         assert_eq!((again.given, &again.extents), (0, &point.extents), "{map:?}");
     }
+}
+
+#[test]
+fn what_is_known_not_to_have_changed_is_not_read() {
+    let mut world = World::new();
+    let mut file = noisy(41 * MIB + 5000);
+    file.punch(&(20 * MIB + 1..26 * MIB + 77));
+    let point = world.cut(&file);
+    let before = file.clone();
+    for (at, length) in [(9 * MIB, 4 * PAGE), (30 * MIB - 1, 2)] {
+        file.write(at, &Noise(at).bytes(length));
+    }
+    let all = world.revise(&file, &point, Map::Kept);
+    let some = world.revise_some(&file, (&point, Map::Kept), Some(&before));
+    world.check(&file, &some);
+    assert_eq!((&some.extents, some.given), (&all.extents, all.given));
+    // Two blocks, and what of an extent lies before or behind them.
+    let block = BLOCK_BYTES as u64;
+    assert!((2 * block..4 * block).contains(&some.read), "{}", some.read);
+    let again = world.revise_some(&file, (&some, Map::Kept), Some(&file.clone()));
+    assert_eq!((again.read, &again.extents), (0, &some.extents));
+    // Without the digests of its pages it is read all the same.
+    let lost = world.revise_some(&file, (&some, Map::Lost), Some(&file.clone()));
+    assert!(lost.read > 30 * MIB && lost.hash == some.hash);
 }
 
 #[test]
@@ -288,7 +314,7 @@ fn a_block_that_is_mostly_others_is_cut_anew() {
 fn extents_do_not_wait_for_ever() {
     let mut world = World::new();
     let point = Point::default();
-    let mut sink = Recorder { keys: &world.keys, chunks: &mut world.chunks, point };
+    let mut sink = Recorder { keys: &world.keys, chunks: &mut world.chunks, point, file: &[] };
     let mut assembler = Assembler::new(&world.keys, &world.chunker);
     for _ in 0..40_000 {
         assembler.changed(b"x", &mut sink).unwrap();

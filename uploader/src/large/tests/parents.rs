@@ -80,7 +80,7 @@ fn a_parent_that_cannot_be_read_stops_the_upload() {
     let file = noisy(2 * MIB);
     let extents = Parent::new(std::iter::once(Err(UploadError::Stopped)), |_| Ok(true));
     let point = Point::default();
-    let mut sink = Recorder { keys: &world.keys, chunks: &mut world.chunks, point };
+    let mut sink = Recorder { keys: &world.keys, chunks: &mut world.chunks, point, file: &[] };
     let mut reviser = Reviser::new(extents, None, &world.keys, &world.chunker, None);
     let block = file.blocks().next().unwrap();
     let result = reviser.block(&block, &mut sink);

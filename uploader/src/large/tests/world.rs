@@ -12,8 +12,8 @@ use format::tree::{CONTENT_HASH_BYTES_MIN, Extent, Slice};
 use tempfile::TempDir;
 
 use crate::error::UploadError;
-use crate::large::assemble::ExtentSink;
-use crate::large::block::{BLOCK_BYTES, Block};
+use crate::large::assemble::{ExtentSink, Reread};
+use crate::large::block::{BLOCK_BYTES, Block, Same};
 use crate::large::cutting::Cutting;
 use crate::large::map_cache::MapCache;
 use crate::large::pages::Digested;
@@ -112,6 +112,16 @@ impl Sample {
         })
     }
 
+    /// Whether it has the same there, and the same last page.
+    fn has(&self, block: &Block) -> bool {
+        let range = block.range();
+        let holes = self.holes.within(&range);
+        range.end <= self.size()
+            && (range.end.is_multiple_of(PAGE_BYTES as u64) || range.end == self.size())
+            && self.bytes[places(&range)] == *block.bytes
+            && holes.iter().eq(block.holes.iter().cloned())
+    }
+
     fn hash(&self, keys: &Keys) -> Option<ContentHash> {
         let mut hasher = ContentHasher::new(keys);
         for (page, number) in self.bytes.chunks(PAGE_BYTES).zip(0_u64..) {
@@ -137,6 +147,8 @@ pub(super) struct Point {
     pub(super) given: u64,
     /// Those of them that were not stored yet.
     pub(super) stored: u64,
+    /// Bytes that were read, of blocks or once more.
+    pub(super) read: u64,
 }
 
 impl Point {
@@ -164,6 +176,16 @@ pub(super) struct Recorder<'a> {
     pub(super) keys: &'a Keys,
     pub(super) chunks: &'a mut HashMap<ChunkId, Vec<u8>>,
     pub(super) point: Point,
+    /// What is read once more.
+    pub(super) file: &'a [u8],
+}
+
+impl Reread for Recorder<'_> {
+    fn reread(&mut self, range: Range<u64>) -> Result<Vec<u8>, UploadError> {
+        assert!(range.end - range.start <= CHUNK_BYTES_MAX as u64);
+        self.point.read += range.end - range.start;
+        Ok(self.file[places(&range)].to_vec())
+    }
 }
 
 impl ChunkSink for Recorder<'_> {
@@ -198,8 +220,7 @@ impl World {
     pub(super) fn cut(&mut self, file: &Sample) -> Point {
         let map = Some(self.maps.writer().unwrap());
         let mut cutting = Cutting::new(&self.keys, &self.chunker, map);
-        let mut sink =
-            Recorder { keys: &self.keys, chunks: &mut self.chunks, point: Point::default() };
+        let mut sink = recorder(&self.keys, &mut self.chunks, file);
         file.blocks().for_each(|block| cutting.block(&block, &mut sink).unwrap());
         let digested = cutting.finish(file.size(), &mut sink).unwrap();
         end(sink.point, digested)
@@ -207,6 +228,16 @@ impl World {
 
     /// Stores the file as one that changed since `parent`.
     pub(super) fn revise(&mut self, file: &Sample, parent: &Point, map: Map) -> Point {
+        self.revise_some(file, (parent, map), None)
+    }
+
+    /// The same where it is known what changed since it was as `before`, as the parent has it.
+    pub(super) fn revise_some(
+        &mut self,
+        file: &Sample,
+        (parent, map): (&Point, Map),
+        before: Option<&Sample>,
+    ) -> Point {
         let known = parent.hash.filter(|_| map == Map::Kept).map(|hash| {
             let known = self.maps.verified(hash, &self.keys);
             known.expect("a map that was kept can be read")
@@ -217,9 +248,16 @@ impl World {
         });
         let new_map = Some(self.maps.writer().unwrap());
         let mut reviser = Reviser::new(parent, known, &self.keys, &self.chunker, new_map);
-        let mut sink =
-            Recorder { keys: &self.keys, chunks: &mut self.chunks, point: Point::default() };
-        file.blocks().for_each(|block| reviser.block(&block, &mut sink).unwrap());
+        let mut sink = recorder(&self.keys, &mut self.chunks, file);
+        for block in file.blocks() {
+            let same = Same { range: block.range(), holes: block.holes.clone() };
+            let is_same = before.is_some_and(|before| before.has(&block));
+            if is_same && reviser.same(&same, &mut sink).unwrap() {
+                continue;
+            }
+            sink.point.read += block.bytes.len() as u64;
+            reviser.block(&block, &mut sink).unwrap();
+        }
         let digested = reviser.finish(file.size(), &mut sink).unwrap();
         end(sink.point, digested)
     }
@@ -262,6 +300,14 @@ pub(super) fn check_joined(point: &Point) {
             assert!(!goes_on, "slices that go on in one chunk are one");
         }
     }
+}
+
+fn recorder<'a>(
+    keys: &'a Keys,
+    chunks: &'a mut HashMap<ChunkId, Vec<u8>>,
+    file: &'a Sample,
+) -> Recorder<'a> {
+    Recorder { keys, chunks, point: Point::default(), file: &file.bytes }
 }
 
 fn end(mut point: Point, digested: Digested) -> Point {

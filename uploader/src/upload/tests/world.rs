@@ -84,6 +84,7 @@ impl World {
             parent: parent.map(|manifest| manifest.volumes[0].root.clone()),
             selection: Selection::default(),
             full: false,
+            base: None,
             page_maps: None,
         }
     }
