@@ -78,8 +78,12 @@ fn a_killed_backup_leaves_nothing_paused_that_the_engine_was_asked_to_pause() {
         // Around the answer of the engine.
         sleep(Duration::from_millis(u64::from(moment) * 2));
         running.kill();
+        // The engine says so a moment later than it does so.
+        let begin = Instant::now();
+        while application.members().iter().any(Container::is_paused) {
+            assert!(begin.elapsed() < PATIENCE, "{} stays paused", application.name());
+        }
         application.goes_on(PATIENCE);
-        assert!(!application.members().iter().any(Container::is_paused));
     }
     let point = back_up(&world, &application);
     let shown = world.json(["show", &point]);

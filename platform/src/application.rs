@@ -110,6 +110,8 @@ pub struct EnginePause {
     pub container: String,
     /// Its first process.
     pub root: u32,
+    /// Its cgroup, to be looked at; absent where it cannot be seen.
+    pub cgroup: Option<PathBuf>,
 }
 
 impl FreezeTarget {

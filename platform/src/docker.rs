@@ -195,8 +195,7 @@ impl HostView {
         let freezer = match container.pid {
             // A label that makes no sense is told, and nothing frozen.
             Some(root) if by_engine(&container).unwrap_or_default() => {
-                let (socket, container) = (self.socket.clone(), container.id.clone());
-                Some(FreezeTarget::Engine(EnginePause { socket, container, root }))
+                self.engine_pause(root, &container.id)?
             }
             Some(pid) => self.freezer(pid, &container.id)?,
             None => None,
@@ -205,6 +204,20 @@ impl HostView {
         let activity = if frozen { Activity::Paused } else { container.activity };
         let Container { id, started, restarting, watch, image_name: image, labels, .. } = container;
         Ok(Member { name, id, started, activity, restarting, freezer, watch, image, labels })
+    }
+
+    // Not of a container that we are in ourselves, however we came there.
+    fn engine_pause(&self, root: u32, id: &str) -> Result<Option<FreezeTarget>, PlatformError> {
+        let mut own = [&self.own.unified, &self.own.freezer].into_iter().flatten();
+        if own.any(|own| of_container(own, id).is_some()) {
+            return Ok(None);
+        }
+        let cgroup = match self.freezer(root, id)? {
+            Some(FreezeTarget::CgroupV1(path) | FreezeTarget::CgroupV2(path)) => Some(path),
+            _ => None,
+        };
+        let (socket, container) = (self.socket.clone(), id.to_owned());
+        Ok(Some(FreezeTarget::Engine(EnginePause { socket, container, root, cgroup })))
     }
 
     // The cgroup of a whole container, version 2 first, unless it is frozen in version 1 already, as

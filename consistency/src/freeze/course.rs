@@ -191,7 +191,9 @@ impl<'scope> Course<'scope, '_> {
     // It is not listened to any more, and must not act late: what it holds is thawed without it.
     fn lose_warden(&mut self) -> Vec<Event> {
         if let Some(warden) = self.warden.take() {
-            warden.kill();
+            // One that waits for an engine goes on asking, and freezes nothing any more.
+            let asks = self.patience.is_some() && self.units.has_engines();
+            if asks { drop(warden) } else { warden.kill() }
         }
         self.patience = None;
         vec![Event::WardenLost]

@@ -75,6 +75,11 @@ impl Units {
         held.map(armed).collect()
     }
 
+    /// Whether engines pause some of it.
+    pub(super) fn has_engines(&self) -> bool {
+        self.units.iter().any(|unit| unit.held && matches!(unit.target, FreezeTarget::Engine(_)))
+    }
+
     pub(super) fn target(&self, index: MemberIndex) -> Option<&FreezeTarget> {
         self.units.get(index.0).map(|unit| &unit.target)
     }

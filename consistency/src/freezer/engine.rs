@@ -10,16 +10,18 @@ use std::time::Duration;
 use platform::application::EnginePause;
 
 use self::question::Question;
-use super::{Freezer, FreezerError, Note, Trouble, processes};
+use super::{Freezer, FreezerError, Note, Trouble, cgroup, processes};
 use crate::clock::Moment;
 
 #[derive(Debug)]
 pub(super) struct Engine {
-    root: u32,
+    target: EnginePause,
     pause: Question,
     unpause: Question,
     paused: Question,
     step: Step,
+    /// Whether the engine says that it unpaused it: a pause after that is somebody else's.
+    unpaused: bool,
     /// When the engine was asked last.
     asked: Moment,
 }
@@ -40,14 +42,15 @@ enum Step {
 
 impl Engine {
     pub(super) fn open(target: &EnginePause) -> Result<Self, FreezerError> {
-        let EnginePause { socket, container, root } = target;
+        let EnginePause { socket, container, .. } = target;
         let question = |text: String| Question::open(socket, &text);
         Ok(Self {
-            root: *root,
+            target: target.clone(),
             pause: question(format!("POST /containers/{container}/pause"))?,
             unpause: question(format!("POST /containers/{container}/unpause"))?,
             paused: question(is_paused(container))?,
             step: Step::Idle,
+            unpaused: false,
             asked: Moment::now(),
         })
     }
@@ -88,15 +91,20 @@ impl Engine {
                 }
                 Ok(Some(_)) | Err(_) => self.ask(Step::Unpausing)?,
             },
+            Step::Held if self.unpaused => self.ask(Step::Looking)?,
             Step::Held => self.ask(Step::Unpausing)?,
             // Whatever the answer is, what counts is whether the container runs.
             Step::Unpausing => match self.unpause.answer() {
                 Ok(None) => {}
-                Ok(Some(_)) | Err(_) => self.ask(Step::Looking)?,
+                Ok(Some(answer)) => {
+                    self.unpaused = answer.status == DONE;
+                    self.ask(Step::Looking)?;
+                }
+                Err(_) => self.ask(Step::Looking)?,
             },
             Step::Looking => match self.paused.answer()? {
                 None => {}
-                Some(answer) if answer.lists_nothing()? => self.step = Step::Idle,
+                Some(answer) if answer.lists_nothing()? || self.unpaused => self.step = Step::Idle,
                 Some(_) => return Err(Trouble::Stuck),
             },
         }
@@ -109,7 +117,7 @@ impl Engine {
 
 impl Freezer for Engine {
     fn processes(&self) -> Result<Vec<u32>, FreezerError> {
-        Ok(processes::family(self.root).into_iter().collect())
+        inside(&self.target)
     }
 
     fn is_foreign(&mut self) -> Result<bool, Trouble> {
@@ -117,6 +125,7 @@ impl Freezer for Engine {
     }
 
     fn freeze(&mut self, _note: Note<'_>) -> Result<(), Trouble> {
+        self.unpaused = false;
         self.ask(Step::Pausing)
     }
 
@@ -141,6 +150,15 @@ impl Freezer for Engine {
 
     fn pause(&self) -> Duration {
         Duration::from_millis(2)
+    }
+}
+
+/// Every process of a container, also those that somebody started in it from outside; by its first one
+/// where its cgroup cannot be seen.
+pub(super) fn inside(target: &EnginePause) -> Result<Vec<u32>, FreezerError> {
+    match &target.cgroup {
+        Some(directory) => cgroup::processes(directory),
+        None => Ok(processes::family(target.root).into_iter().collect()),
     }
 }
 

@@ -7,13 +7,13 @@ use std::fmt;
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
-use platform::application::FreezeTarget;
+use platform::application::{EnginePause, FreezeTarget};
 use platform::cgroup::Hierarchies;
 use platform::files::mounts::MountTable;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::cgroup::{self, Control};
-use super::engine::PausedGauge;
+use super::engine::{self, PausedGauge};
 use super::{FreezerError, Reading, Trouble, cgroup_v1, cgroup_v2, processes};
 use crate::clock::Moment;
 
@@ -30,7 +30,7 @@ pub(crate) fn gauge(target: &FreezeTarget) -> Result<Box<dyn Gauge>, FreezerErro
         FreezeTarget::CgroupV2(path) => Box::new(GaugeV2::open(path)?),
         FreezeTarget::ProcessTree(root) => Box::new(GaugeTree { root: *root }),
         FreezeTarget::Engine(target) => {
-            Box::new(GaugeEngine { root: target.root, paused: PausedGauge::open(target)? })
+            Box::new(GaugeEngine { target: target.clone(), paused: PausedGauge::open(target)? })
         }
     })
 }
@@ -147,22 +147,22 @@ impl Gauge for GaugeTree {
 /// A container that the engine paused, of which nothing but its processes can be seen.
 #[derive(Debug)]
 struct GaugeEngine {
-    root: u32,
+    target: EnginePause,
     paused: PausedGauge,
 }
 
 impl Gauge for GaugeEngine {
     fn reading(&mut self) -> Result<Reading, FreezerError> {
         let begin = Moment::now();
-        let family = processes::family(self.root);
-        let switches = family.iter().map(|pid| processes::switches(*pid)).sum();
-        let still =
-            processes::stat(self.root).is_some() && self.paused.is_paused().unwrap_or(false);
+        let found = engine::inside(&self.target)?;
+        let switches = found.iter().map(|pid| processes::switches(*pid)).sum();
+        let lives = processes::stat(self.target.root).is_some();
+        let still = lives && self.paused.is_paused().unwrap_or(false);
         Ok(Reading {
             still,
             usage: None,
             switches: Some(switches),
-            processes: Some(family.len() as u64),
+            processes: Some(found.len() as u64),
             frozen: None,
             changes: None,
             begin,

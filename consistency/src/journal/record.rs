@@ -113,7 +113,7 @@ impl Header {
                 FreezeTarget::CgroupV1(path) => Written::CgroupV1(Directory::of(path)?),
                 FreezeTarget::CgroupV2(path) => Written::CgroupV2(Directory::of(path)?),
                 FreezeTarget::ProcessTree(root) => Written::Processes { root: *root },
-                FreezeTarget::Engine(EnginePause { socket, container, root }) => {
+                FreezeTarget::Engine(EnginePause { socket, container, root, .. }) => {
                     let socket = RawPath::new(socket.as_os_str().as_bytes());
                     Written::Engine { socket, container: container.clone(), root: *root }
                 }

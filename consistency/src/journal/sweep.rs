@@ -18,7 +18,7 @@ use super::record::{Content, Mark, Written, boot};
 use super::{EXTENSION, NEW, belongs_to_us, read};
 use crate::clock::Moment;
 use crate::error::chain;
-use crate::freezer::{self, Process};
+use crate::freezer;
 
 /// Which freezes to end.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -113,7 +113,7 @@ fn try_sweep(path: &Path, which: Which, swept: &mut Swept) -> io::Result<Sweep> 
         if which == Which::Abandoned && !overdue {
             return Ok(Sweep::Busy);
         }
-        end_warden(content.header.warden, &file);
+        end_warden(&content, &file);
         if file.metadata()?.nlink() == 0 {
             // It thawed everything itself.
             return Ok(Sweep::Done);
@@ -128,9 +128,16 @@ fn try_sweep(path: &Path, which: Which, swept: &mut Swept) -> io::Result<Sweep> 
     remove(path).map(|()| Sweep::Done)
 }
 
-// Kindly at first: it thaws when it is told to end. One that was stopped is past hearing.
-fn end_warden(warden: Process, journal: &File) {
-    for signal in [Signal::TERM, Signal::KILL] {
+// Kindly at first: it thaws when it is told to end. One that was stopped is past hearing; one that waits
+// for an engine goes on asking it when we do not any more.
+fn end_warden(content: &Content, journal: &File) {
+    let warden = content.header.warden;
+    let waits = |(target, mark): (&Written, &Mark)| {
+        *mark == Mark::Frozen && matches!(target, Written::Engine { .. })
+    };
+    let asks = content.header.targets.iter().zip(&content.marks).any(waits);
+    let signals: &[Signal] = if asks { &[Signal::TERM] } else { &[Signal::TERM, Signal::KILL] };
+    for signal in signals.iter().copied() {
         let Ok(pid) = i32::try_from(warden.pid) else { return };
         let Some(pid) = Pid::from_raw(pid) else { return };
         let Ok(handle) = pidfd_open(pid, PidfdFlags::empty()) else { return };
@@ -170,8 +177,9 @@ fn thaw(content: &Content, swept: &mut Swept) {
                 thaw_cgroup(&target, &directory.path(), (directory.device, directory.inode), swept);
             }
             Written::Engine { socket, container, root } => {
-                let socket = OsStr::from_bytes(socket.as_bytes()).into();
-                unpause(&EnginePause { socket, container: container.clone(), root: *root }, swept);
+                let (socket, container) =
+                    (OsStr::from_bytes(socket.as_bytes()).into(), container.clone());
+                unpause(EnginePause { socket, container, root: *root, cgroup: None }, swept);
             }
             Written::Processes { root } => {
                 let processes = content.processes.iter().filter(|(target, _)| *target == number);
@@ -187,14 +195,17 @@ fn thaw(content: &Content, swept: &mut Swept) {
     }
 }
 
-fn unpause(target: &EnginePause, swept: &mut Swept) {
-    let name = format!("container {}", target.container);
-    match freezer::open_to_thaw(&FreezeTarget::Engine(target.clone())) {
-        Ok(mut freezer) => {
-            tell(swept, name, || freezer.thaw().map_err(|trouble| trouble.to_string()));
+// The engine may be on its way up.
+fn unpause(target: EnginePause, swept: &mut Swept) {
+    let (name, target) = (format!("container {}", target.container), FreezeTarget::Engine(target));
+    let mut opened = None;
+    tell(swept, name, || {
+        if opened.is_none() {
+            opened = Some(freezer::open_to_thaw(&target).map_err(|error| chain(&error))?);
         }
-        Err(error) => swept.failures.push(format!("`{name}` may be paused: {}", chain(&error))),
-    }
+        let thawed = opened.as_mut().map(|freezer| freezer.thaw());
+        thawed.unwrap_or(Ok(false)).map_err(|trouble| trouble.to_string())
+    });
 }
 
 fn thaw_cgroup(target: &FreezeTarget, path: &Path, identity: (u64, u64), swept: &mut Swept) {

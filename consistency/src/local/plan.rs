@@ -151,21 +151,28 @@ fn subvolumes(kept: &LocalVolume, source: &Path, table: &MountTable) -> io::Resu
         return Ok(None);
     }
     let device = inspect_path(source)?.device;
-    let mut stack = vec![source.to_owned()];
-    while let Some(path) = stack.pop() {
-        let dir = Dir::open(&path)?;
-        for name in names_but_ours(&dir)? {
-            let found = glance(&dir, &name)?;
-            if found.kind != GlanceKind::Directory {
-                continue;
-            }
-            let path = path.join(OsStr::from_bytes(&name));
-            if found.device != device {
-                let (name, path) = (&kept.name, path.display());
-                return Ok(Some(format!("subvolume `{path}` lies in volume `{name}`")));
-            }
-            stack.push(path);
+    let enter = |dir: Dir, path: PathBuf| {
+        let names = names_but_ours(&dir)?.into_iter();
+        io::Result::Ok((dir, names, path))
+    };
+    // By open directories: a path may be longer than the kernel takes.
+    let mut stack = vec![enter(Dir::open(source)?, source.to_owned())?];
+    while let Some((dir, names, path)) = stack.last_mut() {
+        let Some(name) = names.next() else {
+            stack.pop();
+            continue;
+        };
+        let found = glance(dir, &name)?;
+        if found.kind != GlanceKind::Directory {
+            continue;
         }
+        let path = path.join(OsStr::from_bytes(&name));
+        if found.device != device {
+            let (name, path) = (&kept.name, path.display());
+            return Ok(Some(format!("subvolume `{path}` lies in volume `{name}`")));
+        }
+        let below = enter(dir.open_dir(&name)?, path)?;
+        stack.push(below);
     }
     Ok(None)
 }

@@ -168,7 +168,9 @@ impl LocalSnapshot {
         let kept = self.volumes.iter().find(|kept| kept.name == *volume)?;
         let home = path(&self.homes.get(kept.home)?.path);
         let shares = matches!(&*kept.driver, "btrfs" | "reflink") && again.root.starts_with(&home);
-        if !self.whole || !shares || self.open(kept).ok().flatten().is_none() {
+        // What lies beneath a mount or a subvolume is not what was read there.
+        let is_one = !kept.nested && again.grafts.is_empty();
+        if !self.whole || !shares || !is_one || self.open(kept).ok().flatten().is_none() {
             return None;
         }
         Some(home.join(self.id.to_string()).join(path(&kept.inside)))

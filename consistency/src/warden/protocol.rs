@@ -52,7 +52,7 @@ pub(crate) enum WireTarget {
     CgroupV1(RawPath),
     CgroupV2(RawPath),
     ProcessTree(u32),
-    Engine { socket: RawPath, container: String, root: u32 },
+    Engine { socket: RawPath, container: String, root: u32, cgroup: Option<RawPath> },
 }
 
 /// From the warden to us.
@@ -106,9 +106,12 @@ impl From<&FreezeTarget> for WireTarget {
             FreezeTarget::CgroupV1(path) => Self::CgroupV1(raw(path)),
             FreezeTarget::CgroupV2(path) => Self::CgroupV2(raw(path)),
             FreezeTarget::ProcessTree(root) => Self::ProcessTree(*root),
-            FreezeTarget::Engine(EnginePause { socket, container, root }) => {
-                Self::Engine { socket: raw(socket), container: container.clone(), root: *root }
-            }
+            FreezeTarget::Engine(EnginePause { socket, container, root, cgroup }) => Self::Engine {
+                socket: raw(socket),
+                container: container.clone(),
+                root: *root,
+                cgroup: cgroup.as_deref().map(raw),
+            },
         }
     }
 }
@@ -119,10 +122,11 @@ impl From<&WireTarget> for FreezeTarget {
             WireTarget::CgroupV1(raw) => Self::CgroupV1(path(raw)),
             WireTarget::CgroupV2(raw) => Self::CgroupV2(path(raw)),
             WireTarget::ProcessTree(root) => Self::ProcessTree(*root),
-            WireTarget::Engine { socket, container, root } => Self::Engine(EnginePause {
+            WireTarget::Engine { socket, container, root, cgroup } => Self::Engine(EnginePause {
                 socket: path(socket),
                 container: container.clone(),
                 root: *root,
+                cgroup: cgroup.as_ref().map(path),
             }),
         }
     }

@@ -23,9 +23,11 @@ impl Machine {
         kept: Option<(&Manifest, u32)>,
     ) -> Vec<String> {
         let Some((snapshot, application)) = snapshot else { return Vec::new() };
-        let Some((manifest, keep)) = kept.filter(|_| snapshot.evidence.is_some()) else {
+        let is_snapshot = snapshot.evidence.is_some();
+        let Some((manifest, keep)) = kept.filter(|_| is_snapshot) else {
             release(snapshot).await;
-            return Vec::new();
+            let why = kept.map(|_| "no local snapshot stays, for nothing was frozen".to_owned());
+            return why.into_iter().collect();
         };
         // Where the session began anew the directories have another name.
         if manifest.point != run {
@@ -70,8 +72,9 @@ impl Machine {
         newest: PointId,
     ) -> Result<Vec<PointId>, ServiceError> {
         let found = self.found(Some(application)).await?;
-        let mut old: Vec<_> = found.into_iter().map(|found| found.snapshot.id).collect();
-        old.retain(|id| *id != newest);
+        // What was kept meanwhile is newer, and stays.
+        let ids = found.into_iter().map(|found| found.snapshot.id);
+        let mut old: Vec<_> = ids.take_while(|id| *id != newest).collect();
         let stay = usize::try_from(keep).unwrap_or(usize::MAX).saturating_sub(1);
         old.truncate(old.len().saturating_sub(stay));
         Ok(old)

@@ -70,7 +70,9 @@ impl Machine {
             Err(error) => return Err(self.back_out(earlier.as_ref(), &note, error).await),
         };
         note.changing = true;
-        self.write_note(&note).await?;
+        if let Err(error) = self.write_note(&note).await {
+            return Err(self.back_out(earlier.as_ref(), &note, error).await);
+        }
         let done = self.replace(&found, &plan, known, alone).await;
         let done = done.map_err(|source| {
             let source = Box::new(source);

@@ -54,8 +54,9 @@ impl Reading<'_> {
     ) -> Result<StoredFile, ContentError> {
         let shared = self.shared;
         let _permit = shared.large.permit();
+        let size_before = parent.as_ref().map(|parent| parent.size);
         let mut work = work(shared, parent)?;
-        let base = base.filter(|_| work.knows_pages());
+        let base = base.filter(|_| work.knows_pages()).zip(size_before);
         let changed = base.and_then(|base| changed_since(base, &file));
         let file = BlockFile::new(file);
         let mut sink = Sink {
@@ -114,11 +115,14 @@ impl Reading<'_> {
 }
 
 // What of it may differ from what lies there; nothing when that cannot be told.
-fn changed_since(base: &Path, file: &File) -> Option<ChangedRanges> {
+fn changed_since((base, size): (&Path, u64), file: &File) -> Option<ChangedRanges> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     // No link is followed: it would lead to something else.
     let base = openat2(CWD, base, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS).ok()?;
-    files::changed_since(&File::from(base), file).ok()
+    let base = File::from(base);
+    // Of another size it is another file.
+    let is_it = base.metadata().is_ok_and(|found| found.len() == size);
+    is_it.then(|| files::changed_since(&base, file).ok()).flatten()
 }
 
 /// Where the last block ended that there was.

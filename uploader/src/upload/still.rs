@@ -110,6 +110,8 @@ impl Upload {
     fn after_its_last_reading(&self, mut volume: Volume) -> Volume {
         if let Some(root) = self.book.ahead.get(&volume.name) {
             volume.parent = Some(root.clone());
+            // That is of the point before, and not of this reading.
+            volume.base = None;
             // It was read already, whatever its stamps say.
             volume.full = false;
         }

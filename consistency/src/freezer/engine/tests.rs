@@ -19,6 +19,8 @@ struct State {
     unpause: Option<u16>,
     /// It hangs up instead of answering a pause, which it does all the same.
     hangs_up: bool,
+    /// Somebody pauses the container again as soon as it was unpaused.
+    pauses_again: bool,
     /// It takes so long for a pause.
     delay: Duration,
 }
@@ -43,7 +45,8 @@ impl Listener {
                 thread::spawn(move || serve(stream.unwrap(), &state));
             }
         });
-        let target = EnginePause { socket, container: "c0ffee".into(), root: std::process::id() };
+        let (container, root) = ("c0ffee".into(), std::process::id());
+        let target = EnginePause { socket, container, root, cgroup: None };
         Self { _directory: directory, target, state }
     }
 
@@ -70,7 +73,7 @@ fn serve(mut stream: UnixStream, state: &Mutex<State>) {
     } else if request.contains("/unpause ") {
         let mut state = lock();
         state.asked.push("unpause");
-        state.paused = false;
+        state.paused = state.pauses_again;
         (state.unpause.unwrap_or(204), "")
     } else {
         lock().asked.push("pause");
@@ -173,6 +176,17 @@ fn whoever_dies_meanwhile_leaves_one_that_can_be_unpaused() {
     let mut engine = Engine::open_to_thaw(&listener.target).unwrap();
     // What the engine answers does not matter where the container runs.
     assert_eq!(thawed(&mut engine), []);
+}
+
+#[test]
+fn a_pause_after_our_thaw_is_left_alone() {
+    let listener = Listener::start(State { pauses_again: true, ..State::default() });
+    let mut engine = Engine::open(&listener.target).unwrap();
+    engine.freeze(&mut nowhere).unwrap();
+    settled(&mut engine).unwrap();
+    assert_eq!(thawed(&mut engine), []);
+    assert_eq!(listener.asked(), ["pause", "unpause", "look"]);
+    assert!(listener.state.lock().unwrap().paused);
 }
 
 #[test]
