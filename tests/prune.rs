@@ -195,3 +195,60 @@ fn a_store_for_a_single_writer_is_not_pruned_beside_a_session() {
     let answer = world.json(["forget", &points[1], "--prune"]);
     assert!(answer["pruned"]["warnings"][0].as_str().unwrap().contains(single), "{answer}");
 }
+
+#[test]
+fn rules_say_which_points_stay() {
+    let world = World::with_key_file();
+    let source = world.path("source");
+    fs::create_dir_all(&source).unwrap();
+    let back_up = |round: u64| {
+        fs::write(source.join("own"), noise(round, FILE_BYTES)).unwrap();
+        let report = world.json(["backup", "--path", "source", "--name", "site"]);
+        report["point"].as_str().unwrap().to_owned()
+    };
+    let points: Vec<_> = (0..6).map(back_up).collect();
+    world.stillpoint(["hold", &points[0], "--reason", "audit"]).succeeded();
+    let dry = world.json(["forget", "--keep-last", "2", "--dry-run"]);
+    let judged = dry["groups"][0]["points"].as_array().unwrap();
+    let stays = |point: &Value| !point["reasons"].as_array().unwrap().is_empty();
+    assert_eq!(
+        judged.iter().map(stays).collect::<Vec<_>>(),
+        [true, true, false, false, false, true]
+    );
+    assert_eq!(dry["points"].as_array().unwrap().len(), 3, "{dry}");
+    let shown = world.stillpoint(["forget", "--keep-last", "2", "--dry-run"]);
+    shown.succeeded();
+    assert!(shown.stdout.contains("stays: held: audit"), "{}", shown.stdout);
+    assert_eq!(listed(&world).len(), 6);
+    // Whatever the rules say.
+    for arguments in [["--keep-at-least", "1h"], ["--app", "another"]] {
+        let none = world.json([&["forget", "--keep-last", "1"], &arguments[..]].concat());
+        assert_eq!(none["plan"]["points"].as_array().unwrap().len(), 0, "{none}");
+    }
+    let report = world.json(["forget", "--keep-last", "2", "--zone", "Europe/Berlin", "--prune"]);
+    assert!(
+        report["pruned"]["plan"]["freed"].as_u64().unwrap() > 2 * FILE_BYTES as u64,
+        "{report}"
+    );
+    assert_eq!(listed(&world), [&points[5], &points[4], &points[0]].map(Clone::clone));
+    // Somebody lost most of it, or threw it away.
+    back_up(6);
+    fs::write(source.join("own"), "").unwrap();
+    world.json(["backup", "--path", "source", "--name", "site"]);
+    let alarmed = world.stillpoint(["forget", "--keep-last", "1"]);
+    alarmed.succeeded();
+    assert_eq!(listed(&world).len(), 5, "{}", alarmed.stdout);
+    let dry = world.json(["forget", "--keep-last", "1", "--dry-run"]);
+    assert!(dry["groups"][0]["alarm"]["shrank"]["now"].is_number(), "{dry}");
+    for nonsense in [
+        "forget",
+        "forget latest --keep-last 1",
+        "forget --zone UTC",
+        "forget --keep-last 0",
+        "forget --keep-within 1w",
+    ] {
+        let refused = world.stillpoint(nonsense.split(' '));
+        assert_eq!(refused.code, Some(2), "{nonsense}: {refused:?}");
+    }
+    assert_eq!(listed(&world).len(), 5);
+}

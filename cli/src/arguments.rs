@@ -3,6 +3,7 @@
 
 mod check;
 mod freeze;
+mod keep;
 mod key;
 mod note;
 mod upkeep;

@@ -1,4 +1,4 @@
-//! When a policy runs.
+//! When a policy runs, and which of its points stay ([`retention`]).
 //!
 //! [`Schedule`] is read from text and answers when the next run is due, in the time zone of the
 //! question. Pure: the clock belongs to the caller.
@@ -35,6 +35,7 @@
 mod cadence;
 mod crontab;
 mod parse;
+pub mod retention;
 mod wall;
 
 #[cfg(test)]

@@ -48,5 +48,6 @@ pub use repository::prune;
 pub use repository::repair::Plan as RepairPlan;
 pub use repository::slots::{InUse, SlotRow, SlotState};
 pub use repository::store::probe::Probe;
+pub use scheduler::retention;
 pub use uploader::progress::Progress as UploadProgress;
 pub use uploader::selection::{PatternError, Selection};

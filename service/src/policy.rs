@@ -31,17 +31,17 @@ pub fn next(
         None => vec![name.parse()?],
     };
     let zone = zone.or_else(|| policy.and_then(|policy| policy.zone.as_deref()));
-    let after = match zone {
-        Some(zone) => {
-            let found =
-                TimeZone::get(zone).map_err(|_| ServiceError::UnknownZone(zone.to_owned()))?;
-            after.with_time_zone(found)
-        }
-        None => after.clone(),
-    };
+    let after = in_zone(after, zone)?;
     let upcoming = |schedule: Schedule| {
         let runs = std::iter::successors(schedule.next(&after), |run| schedule.next(run));
         Upcoming { runs: runs.take(count).collect(), schedule }
     };
     Ok(schedules.into_iter().map(upcoming).collect())
+}
+
+/// The same moment in the time zone of this name; without one, as it is.
+pub fn in_zone(moment: &Zoned, zone: Option<&str>) -> Result<Zoned, ServiceError> {
+    let Some(zone) = zone else { return Ok(moment.clone()) };
+    let found = TimeZone::get(zone).map_err(|_| ServiceError::UnknownZone(zone.to_owned()))?;
+    Ok(moment.with_time_zone(found))
 }

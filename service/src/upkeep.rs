@@ -1,5 +1,7 @@
 //! What gives space back: restore points are forgotten, and what nobody needs is deleted.
 
+mod retention;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -13,6 +15,7 @@ use repository::prune::{Options, Progress, Prune};
 use repository::store::probe::Probe;
 use serde::Serialize;
 
+pub use self::retention::{Judged, JudgedPoint};
 use crate::clock;
 use crate::engine::Engine;
 use crate::error::ServiceError;
@@ -31,6 +34,12 @@ pub struct ForgetPlan {
     pub points: Vec<PointRow>,
     /// How many points stay.
     pub stay: u64,
+    /// Where rules choose: what they say of every point.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<Judged>,
+    /// What is written down as the reason.
+    #[serde(skip)]
+    why: String,
 }
 
 impl Upkeep {
@@ -94,17 +103,21 @@ impl Upkeep {
         forget::look(&self.engine.reader, &ids).await?;
         let stay = all.len().saturating_sub(chosen.len()) as u64;
         let points = all.into_iter().filter(|row| chosen.contains_key(&row.point)).collect();
-        Ok(ForgetPlan { points, stay })
+        let why = "asked for by name".to_owned();
+        Ok(ForgetPlan { points, stay, groups: Vec::new(), why })
     }
 
     /// Forgets the points of a plan. Nobody sees them from then on; their space comes back with
     /// the next prune.
     pub async fn forget(&self, plan: &ForgetPlan) -> Result<(), ServiceError> {
         let points: Vec<PointId> = plan.points.iter().map(|row| row.point).collect();
+        if points.is_empty() {
+            return Ok(());
+        }
         let request = forget::Request {
             who: self.engine.host.clone(),
             when: clock::now(),
-            why: "asked for by name".to_owned(),
+            why: plan.why.clone(),
         };
         forget::forget(&self.maintainer, &points, &request).await?;
         let repository = self.engine.reader.id();

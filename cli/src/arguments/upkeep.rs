@@ -7,19 +7,34 @@ use clap::Args;
 use service::ObjectId;
 use service::points::PointName;
 use service::prune::Unused;
+use service::retention::Reach;
+
+use super::keep::KeepArguments;
 
 /// What to forget.
 #[derive(Args, Debug)]
 pub(crate) struct ForgetArguments {
     /// `latest`, or the first digits of each point's id
-    #[arg(value_name = "POINT", required = true)]
+    #[arg(
+        value_name = "POINT",
+        required_unless_present = "KeepArguments",
+        conflicts_with = "KeepArguments"
+    )]
     pub(crate) points: Vec<PointName>,
+    #[command(flatten)]
+    pub(crate) keep: KeepArguments,
     /// Local snapshots are meant, as `snapshot` makes them
-    #[arg(long, conflicts_with = "prune")]
+    #[arg(long, conflicts_with_all = ["prune", "KeepArguments"])]
     pub(crate) local: bool,
     /// Only points of this application are meant
     #[arg(long, value_name = "NAME")]
     pub(crate) app: Option<String>,
+    /// Whatever the rules say, keep the points that are no older than this
+    #[arg(long, value_name = "TIME", requires = "KeepArguments", help_heading = "Rules")]
+    pub(crate) keep_at_least: Option<Reach>,
+    /// The time zone in which days begin, such as Europe/Berlin [default: that of this machine]
+    #[arg(long, requires = "KeepArguments", help_heading = "Rules")]
+    pub(crate) zone: Option<String>,
     /// Only show what would be done
     #[arg(short = 'n', long)]
     pub(crate) dry_run: bool,

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use service::Probe;
 use service::engine::Engine;
 use service::error::ServiceError;
+use service::policy::in_zone;
 use service::prune::{Options, Progress};
 use service::upkeep::Upkeep;
+use service::{Probe, clock};
 
 use super::Context;
 use crate::arguments::{ForgetArguments, PruneArguments};
@@ -17,7 +18,14 @@ use crate::render;
 impl Context {
     pub(super) async fn forget(&self, forget: &ForgetArguments) -> Result<Exit, ServiceError> {
         let upkeep = Engine::open_to_maintain(self.settings()?).await?;
-        let plan = upkeep.plan_forget(&forget.points, forget.app.as_deref()).await?;
+        let application = forget.app.as_deref();
+        let plan = match forget.keep.rules(forget.keep_at_least) {
+            Some(rules) => {
+                let now = in_zone(&clock::now_here(), forget.zone.as_deref())?;
+                upkeep.plan_retention(&rules, application, &now).await?
+            }
+            None => upkeep.plan_forget(&forget.points, application).await?,
+        };
         if forget.dry_run {
             upkeep.close().await;
             return Ok(self.answer(&plan, Exit::Success));

@@ -4,19 +4,36 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 use service::prune::{Plan, Reading, Reason, Report, Share, Waiting};
-use service::upkeep::ForgetPlan;
+use service::upkeep::{ForgetPlan, Judged};
 
 use super::{Answer, bytes, moment, warnings};
 
 impl Answer for ForgetPlan {
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "plan: forget {} restore points, {} stay", self.points.len(), self.stay)?;
+        if !self.groups.is_empty() {
+            return self.groups.iter().try_for_each(|group| judged(group, out));
+        }
         for point in &self.points {
             let taken = moment(point.taken);
             writeln!(out, "  {} of {}, taken {taken} UTC", point.point, point.application)?;
         }
         Ok(())
     }
+}
+
+fn judged(group: &Judged, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "{} on {}", group.application, group.host)?;
+    if let Some(alarm) = group.alarm {
+        writeln!(out, "  nothing of it goes: {alarm}")?;
+    }
+    for point in &group.points {
+        let reasons: Vec<_> = point.reasons.iter().map(ToString::to_string).collect();
+        let (verdict, comma) = if reasons.is_empty() { ("goes", "") } else { ("stays", ": ") };
+        let (id, taken) = (point.point, moment(point.taken));
+        writeln!(out, "  {id} {taken} UTC {verdict}{comma}{}", reasons.join(", "))?;
+    }
+    Ok(())
 }
 
 /// Points that were forgotten.

@@ -1,0 +1,95 @@
+//! Points that rules let go.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use catalog::PointRow;
+use format::ids::PointId;
+use format::manifest::Level;
+use jiff::{Timestamp, Zoned};
+use scheduler::retention::{Alarm, Candidate, Plan, Reason, Rules};
+use serde::Serialize;
+
+use super::{ForgetPlan, Upkeep};
+use crate::error::ServiceError;
+
+/// What rules say of the points of one application on one host.
+#[derive(Clone, Debug, Serialize)]
+pub struct Judged {
+    /// The application, or the name given to a set of paths.
+    pub application: String,
+    /// The host.
+    pub host: String,
+    /// Why nothing of it goes for now.
+    pub alarm: Option<Alarm>,
+    /// Its points, the newest first.
+    pub points: Vec<JudgedPoint>,
+}
+
+/// What rules say of one point.
+#[derive(Clone, Debug, Serialize)]
+pub struct JudgedPoint {
+    /// The point.
+    pub point: PointId,
+    /// When it was taken.
+    pub taken: Timestamp,
+    /// Why it stays; where there is no reason, it goes.
+    pub reasons: Vec<Reason>,
+}
+
+impl Upkeep {
+    /// What forgetting all points that these rules do not keep means; nothing is written. The points of each
+    /// application on each host are looked at apart from the others.
+    pub async fn plan_retention(
+        &self,
+        rules: &Rules,
+        application: Option<&str>,
+        now: &Zoned,
+    ) -> Result<ForgetPlan, ServiceError> {
+        let all = self.engine.points(None).await?;
+        let mut groups: BTreeMap<(String, String), Vec<PointRow>> = BTreeMap::new();
+        let meant = all.iter().filter(|row| application.is_none_or(|name| name == row.application));
+        for row in meant {
+            let group = (row.application.clone(), row.host.clone());
+            groups.entry(group).or_default().push(row.clone());
+        }
+        let groups: Vec<_> = groups.into_iter().map(|group| judge(group, rules, now)).collect();
+        let judged = groups.iter().flat_map(|group| &group.points);
+        let go: BTreeSet<_> =
+            judged.filter(|it| it.reasons.is_empty()).map(|it| it.point).collect();
+        let stay = all.len().saturating_sub(go.len()) as u64;
+        let points = all.into_iter().filter(|row| go.contains(&row.point)).collect();
+        Ok(ForgetPlan { points, stay, groups, why: "no rule keeps it".to_owned() })
+    }
+}
+
+fn judge(
+    ((application, host), rows): ((String, String), Vec<PointRow>),
+    rules: &Rules,
+    now: &Zoned,
+) -> Judged {
+    let candidates: Vec<_> = rows.iter().map(candidate).collect();
+    let Plan { reasons, alarm } = rules.plan(&candidates, now);
+    let point = |(row, reasons): (PointRow, Vec<Reason>)| JudgedPoint {
+        point: row.point,
+        taken: row.taken,
+        reasons,
+    };
+    let points = rows.into_iter().zip(reasons).map(point).collect();
+    Judged { application, host, alarm, points }
+}
+
+fn candidate(row: &PointRow) -> Candidate {
+    let said = &row.annotations;
+    // Plain paths are never more than that.
+    let disagrees = row.level == Level::Fuzzy && row.platform != "path";
+    Candidate {
+        taken: row.taken,
+        tags: said.tags.clone(),
+        held: said.held.clone(),
+        verified: said.verified.is_some() || said.drill.as_ref().is_some_and(|drill| drill.passed),
+        flawed: row.omissions > 0 || disagrees,
+        schedule: None,
+        bytes: row.volumes.iter().map(|volume| volume.bytes).sum(),
+        changed: row.statistics.changed,
+    }
+}
