@@ -1,3 +1,5 @@
+mod oracle;
+
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
