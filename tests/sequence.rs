@@ -13,6 +13,7 @@ use std::fs;
 use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use service::backup::{BackupProgress, BackupReport, BackupRequest, Subject};
 use service::check::{CheckRequest, ReadData};
@@ -34,6 +35,8 @@ use tests::world::{PASSPHRASE, program};
 
 /// How many points are made of each application, unless `STILLPOINT_ROUNDS` says otherwise.
 const ROUNDS: u32 = 10;
+/// How soon it goes on.
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Without a freeze, this many tries are enough to see it fail.
 const UNFROZEN_ROUNDS: u32 = 20;
 
@@ -115,6 +118,8 @@ fn stays_in_step(application: &Sequence, driver: &str) {
         let mut windows = Vec::new();
         let mut last = 0;
         for round in 0..rounds {
+            // On a busy disk it may be slower than a backup.
+            application.goes_on(PATIENCE);
             let report = back_up(&engine, application, true).await;
             assert_eq!(report.level.to_string(), "crash", "round {round}: {report:?}");
             assert!(report.volumes.iter().all(|volume| volume.driver == driver), "{report:?}");
