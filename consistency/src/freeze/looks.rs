@@ -123,17 +123,7 @@ mod tests {
     impl Gauge for Shows {
         fn reading(&mut self) -> Result<Reading, FreezerError> {
             let usage = self.0.pop().ok_or(FreezerError::Needed { what: String::new() })?;
-            let (begin, end) = (Moment::now(), Moment::now());
-            Ok(Reading {
-                begin,
-                end,
-                still: true,
-                usage: Some(usage),
-                switches: None,
-                processes: None,
-                frozen: None,
-                changes: None,
-            })
+            Ok(Reading { still: true, usage: Some(usage), ..Reading::since(Moment::now()) })
         }
     }
 

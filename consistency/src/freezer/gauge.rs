@@ -61,10 +61,7 @@ impl Gauge for GaugeV1 {
             usage: usage.and_then(|text| text.as_str().trim().parse().ok()),
             switches: Some(switches),
             processes: Some(found.len() as u64),
-            frozen: None,
-            changes: None,
-            begin,
-            end: Moment::now(),
+            ..Reading::since(begin)
         })
     }
 }
@@ -110,12 +107,9 @@ impl Gauge for GaugeV2 {
         Ok(Reading {
             still: matches!(cgroup_v2::is_frozen(&self.events), Ok(Some(true))),
             usage: value(&self.usage, "usage_usec"),
-            switches: None,
-            processes: None,
             frozen,
             changes: Some(self.changes),
-            begin,
-            end: Moment::now(),
+            ..Reading::since(begin)
         })
     }
 }
@@ -133,13 +127,9 @@ impl Gauge for GaugeTree {
         Ok(Reading {
             still: processes::stat(self.root).is_some()
                 && family.iter().all(|pid| processes::is_still(*pid)),
-            usage: None,
             switches: Some(switches),
             processes: Some(family.len() as u64),
-            frozen: None,
-            changes: None,
-            begin,
-            end: Moment::now(),
+            ..Reading::since(begin)
         })
     }
 }
@@ -160,13 +150,9 @@ impl Gauge for GaugeEngine {
         let still = lives && self.paused.is_paused().unwrap_or(false);
         Ok(Reading {
             still,
-            usage: None,
             switches: Some(switches),
             processes: Some(found.len() as u64),
-            frozen: None,
-            changes: None,
-            begin,
-            end: Moment::now(),
+            ..Reading::since(begin)
         })
     }
 }

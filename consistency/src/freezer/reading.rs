@@ -56,6 +56,20 @@ impl fmt::Display for Break {
 }
 
 impl Reading {
+    /// Nothing measured since this moment; the base of what a gauge can tell.
+    pub(crate) fn since(begin: Moment) -> Self {
+        Self {
+            begin,
+            end: Moment::now(),
+            still: false,
+            usage: None,
+            switches: None,
+            processes: None,
+            frozen: None,
+            changes: None,
+        }
+    }
+
     /// What shows that the target moved since `earlier`; `None` if nothing does.
     pub(crate) fn break_since(&self, earlier: &Self) -> Option<Break> {
         if !self.still || !earlier.still {

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Instant;
 
 use super::*;
-use crate::freezer::Process;
+use crate::freezer::tests::nowhere;
 
 /// What the engine does, and what it was asked.
 #[derive(Debug, Default)]
@@ -86,11 +86,6 @@ fn serve(mut stream: UnixStream, state: &Mutex<State>) {
         (state.pause.unwrap_or(204), "")
     };
     let _ = write!(stream, "HTTP/1.0 {status} Told\r\nApi-Version: 1.47\r\n\r\n{body}");
-}
-
-#[allow(clippy::unnecessary_wraps, reason = "a journal may fail to be written")]
-fn nowhere(_: Process) -> Result<(), Trouble> {
-    Ok(())
 }
 
 fn settled(engine: &mut Engine) -> Result<(), Trouble> {
