@@ -92,6 +92,21 @@ fn three_containers_that_the_engine_pauses_agree_in_every_point() {
 }
 
 #[test]
+fn two_containers_that_are_copied_agree_in_every_point() {
+    copied(2);
+}
+
+#[test]
+fn ten_containers_that_are_copied_agree_in_every_point() {
+    copied(10);
+}
+
+#[test]
+fn fifty_containers_that_are_copied_agree_in_every_point() {
+    copied(50);
+}
+
+#[test]
 fn without_the_freeze_volumes_disagree_and_the_level_says_so() {
     let application = Sequence::start(10, &lab::btrfs());
     within(async |engine, directory| {
@@ -110,6 +125,11 @@ fn without_the_freeze_volumes_disagree_and_the_level_says_so() {
 
 fn always_agree(members: usize, driver: &str, parent: &Path) {
     stays_in_step(&Sequence::start(members, parent), driver);
+}
+
+fn copied(members: usize) {
+    let label = "--label=stillpoint.driver=copy";
+    stays_in_step(&Sequence::with(members, &std::env::temp_dir(), &[label]), "copy");
 }
 
 fn stays_in_step(application: &Sequence, driver: &str) {

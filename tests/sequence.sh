@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Backs up applications whose volumes must agree, of 2, 10 and 50 containers on btrfs, XFS and ext4, and of 3 that the
-# engine pauses, 200 times each or as often as is said; prints how long each freeze lasted. As root. Usage: tests/sequence.sh [ROUNDS]
+# Backs up applications whose volumes must agree, of 2, 10 and 50 containers on btrfs, XFS, ext4 and
+# with copies, and of 3 that the engine pauses, 200 times each or as often as is said; prints how long each freeze lasted. As root. Usage: tests/sequence.sh [ROUNDS]
 set -eu
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export STILLPOINT_ROUNDS=${1:-200}
