@@ -184,6 +184,9 @@ impl Verb {
                 format!("run the demonstration in `{}`", directory.display())
             }
             Self::Policy(PolicyVerb::Next { policy, .. }) => format!("say when `{policy}` runs"),
+            Self::Policy(PolicyVerb::Simulate { policy, .. }) => {
+                format!("say what `{policy}` would keep")
+            }
             Self::Config(ConfigVerb::Check) => "use the configuration".into(),
             Self::Warden => "keep watch".into(),
             Self::DemoWriter { .. } => "write".into(),
@@ -326,6 +329,20 @@ pub(crate) enum PolicyVerb {
         /// How many runs
         #[arg(long, default_value_t = 5)]
         count: usize,
+    },
+    /// Which points there would be after some time of a policy, and why they would still be there
+    Simulate {
+        /// The policy's name, or a schedule such as 'hourly keep 24'
+        policy: String,
+        /// How long, such as 1y, 6mo or 90d
+        #[arg(long = "for", value_name = "TIME", default_value = "1y")]
+        time: jiff::Span,
+        /// The time zone, such as Europe/Berlin [default: the policy's, or this machine's]
+        #[arg(long)]
+        zone: Option<String>,
+        /// From when on, such as 2026-03-28T12:00Z [default: now]
+        #[arg(long, value_name = "TIME")]
+        from: Option<jiff::Timestamp>,
     },
 }
 

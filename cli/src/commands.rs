@@ -2,6 +2,7 @@
 
 mod local;
 mod note;
+mod policy;
 mod quiesce;
 mod thaw;
 mod upkeep;
@@ -22,13 +23,12 @@ use service::repair::{self, Donor};
 use service::secret::SecretError;
 use service::warden::WardenProgram;
 use service::{
-    CheckProgress, InUse, Location, RestoreProgress, Selection, applications, clock, demo, points,
-    policy,
+    CheckProgress, InUse, Location, RestoreProgress, Selection, applications, demo, points,
 };
 
 use crate::arguments::{
     Arguments, BackupArguments, CheckArguments, ConfigVerb, DonorArguments, InitArguments, KeyVerb,
-    PointArguments, PolicyVerb, RepairArguments, RestoreArguments, SelectionArguments, Verb,
+    PointArguments, RepairArguments, RestoreArguments, SelectionArguments, Verb,
 };
 use crate::exit::Exit;
 use crate::paths;
@@ -107,12 +107,7 @@ async fn perform(context: &Context) -> Result<Exit, ServiceError> {
             demo::run(directory, &program, |event| render::demo_event(&event, json)).await?;
             Ok(Exit::Success)
         }
-        Verb::Policy(PolicyVerb::Next { policy, zone, from, count }) => {
-            let now = clock::now_here();
-            let after = from.map_or(now.clone(), |from| from.to_zoned(now.time_zone().clone()));
-            let upcoming = policy::next(config, policy, zone.as_deref(), &after, *count)?;
-            Ok(context.answer(&upcoming, Exit::Success))
-        }
+        Verb::Policy(verb) => context.policy(verb),
         Verb::Config(ConfigVerb::Check) => {
             let file = context.config_file.as_deref();
             Ok(context.answer(&render::ConfigChecked::new(file, config), Exit::Success))

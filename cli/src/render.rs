@@ -11,6 +11,7 @@ mod hooks;
 mod key;
 mod local;
 mod points;
+mod policy;
 mod quiesce;
 mod repository;
 mod restore;

@@ -8,6 +8,7 @@ use jiff::{ToSpan, Zoned};
 
 use crate::crontab::Crontab;
 use crate::wall;
+use crate::words::weekday_name;
 
 /// When to run. Times are whole minutes.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -83,19 +84,6 @@ impl fmt::Display for Cadence {
             Self::Every(minutes) => write!(f, "every {minutes}m"),
             Self::Cron(crontab) => write!(f, "cron {crontab}"),
         }
-    }
-}
-
-/// The English name of a day, in lower case.
-pub(crate) fn weekday_name(day: Weekday) -> &'static str {
-    match day {
-        Weekday::Monday => "monday",
-        Weekday::Tuesday => "tuesday",
-        Weekday::Wednesday => "wednesday",
-        Weekday::Thursday => "thursday",
-        Weekday::Friday => "friday",
-        Weekday::Saturday => "saturday",
-        Weekday::Sunday => "sunday",
     }
 }
 

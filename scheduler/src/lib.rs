@@ -1,4 +1,5 @@
-//! When a policy runs, and which of its points stay ([`retention`]).
+//! When a policy runs ([`timing`]), which run comes first ([`queue`]), and which points stay
+//! ([`retention`]).
 //!
 //! [`Schedule`] is read from text and answers when the next run is due, in the time zone of the
 //! question. Pure: the clock belongs to the caller.
@@ -32,11 +33,17 @@
 //!   that no hour is left without its runs.
 //! - `every` does not look at local time: its runs are equally far apart on every day.
 
+pub mod blackout;
 mod cadence;
 mod crontab;
 mod parse;
+pub mod queue;
 pub mod retention;
+pub mod simulation;
+pub mod timing;
 mod wall;
+mod words;
+pub mod zone;
 
 #[cfg(test)]
 mod tests;
@@ -65,6 +72,11 @@ impl Schedule {
     /// in the year 9999.
     pub fn next(&self, after: &Zoned) -> Option<Zoned> {
         self.cadence.next(after)
+    }
+
+    /// What its points are counted under: its text without the number that it keeps.
+    pub fn name(&self) -> String {
+        self.cadence.to_string()
     }
 
     /// How many points of this schedule to keep; `None` when it does not say.

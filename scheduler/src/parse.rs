@@ -3,12 +3,13 @@
 use std::num::NonZeroU32;
 use std::str::FromStr;
 
-use jiff::civil::{Time, Weekday};
+use jiff::civil::Time;
 use thiserror::Error;
 
 use crate::Schedule;
-use crate::cadence::{Cadence, weekday_name};
+use crate::cadence::Cadence;
 use crate::crontab::Crontab;
+use crate::words::{digits, no, time, two_digits, weekday};
 
 /// A text that was meant to be a schedule and is not.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
@@ -104,12 +105,7 @@ fn parse_daily(text: &str) -> Result<Cadence, String> {
 
 fn parse_weekly(text: &str) -> Result<Cadence, String> {
     let (day, time) = text.split_once('@').unwrap_or((text, ""));
-    let weekday = Weekday::Sunday.cycle_forward().take(7).find(|weekday| {
-        let name = weekday_name(*weekday);
-        name.eq_ignore_ascii_case(day)
-            || name.get(..3).is_some_and(|short| short.eq_ignore_ascii_case(day))
-    });
-    let weekday = weekday.ok_or_else(|| no("day of the week", day))?;
+    let weekday = weekday(day).ok_or_else(|| no("day of the week", day))?;
     Ok(Cadence::Weekly(weekday, parse_time(time)?))
 }
 
@@ -150,12 +146,7 @@ fn parse_time(text: &str) -> Result<Time, String> {
     if text.is_empty() {
         return Ok(Time::midnight());
     }
-    let time = || {
-        let (hour, minute) = text.split_once(':')?;
-        let hour = digits(hour, 2).and_then(|hour| i8::try_from(hour).ok())?;
-        Time::new(hour, two_digits(minute)?, 0, 0).ok()
-    };
-    time().ok_or_else(|| no("time of day from 00:00 to 23:59", text))
+    time(text).ok_or_else(|| no("time of day from 00:00 to 23:59", text))
 }
 
 fn parse_keep(text: &str) -> Result<NonZeroU32, String> {
@@ -163,25 +154,8 @@ fn parse_keep(text: &str) -> Result<NonZeroU32, String> {
     number.ok_or_else(|| no("number of points to keep", text))
 }
 
-fn two_digits(text: &str) -> Option<i8> {
-    digits(text, 2).filter(|_| text.len() == 2).and_then(|number| i8::try_from(number).ok())
-}
-
-fn digits(text: &str, length_max: usize) -> Option<u32> {
-    let plain = text.len() <= length_max && text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse().ok().filter(|_| plain)
-}
-
 fn unquoted(text: &str) -> &str {
     text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text)
-}
-
-fn no(what: &str, text: &str) -> String {
-    if text.is_empty() {
-        format!("the {what} is missing")
-    } else {
-        format!("`{text}` is no {what}")
-    }
 }
 
 fn refused(text: String, problem: String, example: &'static str) -> ParseScheduleError {

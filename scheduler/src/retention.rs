@@ -14,6 +14,7 @@
 mod alarm;
 mod period;
 mod reach;
+mod written;
 
 #[cfg(test)]
 mod tests;
@@ -28,13 +29,18 @@ use jiff::{Timestamp, Zoned};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use self::written::Written;
+use crate::Schedule;
+
 pub use self::alarm::Alarm;
 pub use self::period::Period;
 pub use self::reach::{ParseReachError, Reach};
 
 /// What to keep of the points of one application. Without any rule, everything.
+///
+/// In a file: `{ last = 3, daily = 7, within_hourly = "2d", tags = ["release"], at_least = "1d" }`.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(from = "Written", into = "Written")]
 pub struct Rules {
     /// So many of the newest of each period.
     pub counts: BTreeMap<Period, Count>,
@@ -74,8 +80,8 @@ pub struct Candidate {
     pub verified: bool,
     /// Whether something is missing in it, or its volumes need not agree.
     pub flawed: bool,
-    /// The schedule that it was made by, and how many points of that are wanted.
-    pub schedule: Option<(String, NonZeroU32)>,
+    /// The schedules that it was made by, and how many points of each are wanted: see [`Rules::wanted`].
+    pub schedules: Vec<(String, Count)>,
     /// The sum of the sizes of its files.
     pub bytes: u64,
     /// How much of that was new.
@@ -126,6 +132,22 @@ impl Rules {
         self.counts.is_empty() && self.within.is_empty() && self.tags.is_empty()
     }
 
+    /// How many points each schedule wants that a point was made by, when the policy has these by now.
+    /// One that has become another of its kind counts with that. Of one that is no longer there, or gives
+    /// no number, all stay, unless there are rules.
+    pub fn wanted(&self, made_by: &[String], schedules: &[Schedule]) -> Vec<(String, Count)> {
+        let wanted = |name: &String| {
+            let same = schedules.iter().find(|it| it.name() == *name).or_else(|| {
+                let mut alike = schedules.iter().filter(|it| kind(&it.name()) == kind(name));
+                alike.next().filter(|_| alike.next().is_none())
+            });
+            let count = same.and_then(Schedule::keep).map(Count::Most);
+            let count = count.or_else(|| self.is_empty().then_some(Count::Unlimited))?;
+            Some((same.map_or_else(|| name.clone(), Schedule::name), count))
+        };
+        made_by.iter().filter_map(wanted).collect()
+    }
+
     /// What becomes of points, in whatever order they come. `now` says what time it is, and in which
     /// zone days begin.
     pub fn plan(&self, points: &[Candidate], now: &Zoned) -> Plan {
@@ -135,7 +157,7 @@ impl Rules {
             order.into_iter().filter_map(|index| Some((index, points.get(index)?))).collect();
         let mut keeping =
             Keeping { reasons: vec![Vec::new(); points.len()], zone: now.time_zone() };
-        if self.is_empty() && points.iter().all(|point| point.schedule.is_none()) {
+        if self.is_empty() && points.iter().all(|point| point.schedules.is_empty()) {
             return Plan { reasons: vec![vec![Reason::NoRule]; points.len()], alarm: None };
         }
         for flawed in [false, true] {
@@ -143,6 +165,11 @@ impl Rules {
                 newest_first.iter().copied().filter(|(_, point)| point.flawed == flawed).collect();
             self.by_rules(&group, &mut keeping);
             by_schedules(&group, &mut keeping);
+        }
+        if self.is_empty() {
+            for (index, _) in newest_first.iter().filter(|(_, it)| it.schedules.is_empty()) {
+                keeping.keep(*index, Reason::NoRule);
+            }
         }
         self.in_any_case(&newest_first, now, &mut keeping);
         let alarm = Alarm::of(&newest_first.iter().map(|(_, point)| *point).collect::<Vec<_>>());
@@ -198,15 +225,21 @@ impl Rules {
 }
 
 fn by_schedules(group: &[(usize, &Candidate)], keeping: &mut Keeping<'_>) {
-    let mut kept: BTreeMap<&str, u32> = BTreeMap::new();
+    let mut kept: BTreeMap<&str, usize> = BTreeMap::new();
     for (index, point) in group {
-        let Some((schedule, count)) = &point.schedule else { continue };
-        let number = kept.entry(schedule).or_default();
-        *number += 1;
-        if *number <= count.get() {
-            keeping.keep(*index, Reason::Schedule(schedule.clone()));
+        for (schedule, count) in &point.schedules {
+            let number = kept.entry(schedule).or_default();
+            *number += 1;
+            if *number <= count.most() {
+                keeping.keep(*index, Reason::Schedule(schedule.clone()));
+            }
         }
     }
+}
+
+// The first word of a schedule says what kind it is.
+fn kind(schedule: &str) -> Option<&str> {
+    schedule.split(' ').next()
 }
 
 struct Keeping<'a> {
@@ -225,10 +258,7 @@ impl Keeping<'_> {
 
     fn count(&mut self, group: &[(usize, &Candidate)], period: Period, count: Count) {
         let newest = self.newest_of_each(group, period);
-        let most = match count {
-            Count::Most(most) => usize::try_from(most.get()).unwrap_or(usize::MAX),
-            Count::Unlimited => usize::MAX,
-        };
+        let most = count.most();
         for index in newest.iter().take(most) {
             self.keep(*index, Reason::Count(period));
         }
@@ -249,6 +279,15 @@ impl Keeping<'_> {
             }
         }
         newest
+    }
+}
+
+impl Count {
+    fn most(self) -> usize {
+        match self {
+            Self::Most(most) => usize::try_from(most.get()).unwrap_or(usize::MAX),
+            Self::Unlimited => usize::MAX,
+        }
     }
 }
 

@@ -1,19 +1,23 @@
 //! The configuration: one TOML file, in which an unknown key is an error.
 
+mod policy;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use consistency::hooks::Declaration;
+use jiff::Timestamp;
 use platform::driver::Driver;
 use platform::error::PlatformError;
 use platform::host::{Declared, DeclaredProcess, Host};
 use repository::location::{Location, ParseLocationError};
-use scheduler::Schedule;
+use scheduler::zone::Zone;
 use serde::Deserialize;
 use thiserror::Error;
 
+pub use self::policy::PolicyConfig;
 use crate::key::KeySource;
 use crate::secret::SecretSource;
 
@@ -26,7 +30,7 @@ pub struct Config {
     /// The repositories, by name.
     #[serde(default)]
     pub repositories: BTreeMap<String, RepositoryConfig>,
-    /// The applications of this host, by name. Those of Docker are found by their labels.
+    /// The applications, by name. Those of Docker are found by their labels, and need not be named.
     #[serde(default)]
     pub applications: BTreeMap<String, ApplicationConfig>,
     /// The hooks of applications, by the names of the application and of the container.
@@ -72,24 +76,25 @@ pub struct ApplicationConfig {
     /// What has to stand still while they are snapshotted.
     #[serde(default)]
     pub processes: Vec<DeclaredProcess>,
+    /// The policies by which it is backed up, besides those that its containers' labels name.
+    #[serde(default)]
+    pub policies: Vec<String>,
 }
 
-/// A platform whose applications are declared.
+impl ApplicationConfig {
+    fn describes_files(&self) -> bool {
+        !(self.directories.is_empty() && self.drivers.is_empty() && self.processes.is_empty())
+    }
+}
+
+/// What runs an application.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
 #[serde(rename_all = "lowercase")]
 pub enum DeclaredPlatform {
+    /// A Docker engine; what belongs to the application is said by labels.
+    Docker,
     /// Processes of this host.
     Host,
-}
-
-/// When an application is backed up.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub struct PolicyConfig {
-    /// When it runs.
-    pub schedules: Vec<Schedule>,
-    /// The time zone of the schedules, such as `Europe/Berlin`; that of this machine by default.
-    pub zone: Option<String>,
 }
 
 /// Why the configuration cannot be used.
@@ -135,14 +140,25 @@ pub enum ConfigError {
         /// Where and why.
         source: Box<toml::de::Error>,
     },
-    /// A policy names a time zone that does not exist.
-    #[error("policy `{policy}` names the time zone `{zone}`, which does not exist")]
-    Zone {
-        /// Which policy.
-        policy: String,
-        /// What it names.
-        zone: String,
+    /// An application or a policy names something that is not there.
+    #[error("`{user}` names {kind} `{name}`, which is not declared")]
+    Undeclared {
+        /// The application or the policy.
+        user: String,
+        /// What it names, such as `policy`.
+        kind: &'static str,
+        /// By which name.
+        name: String,
     },
+    /// A policy would never run.
+    #[error("the blackouts of policy `{0}` leave no time for its runs")]
+    NoTime(String),
+    /// A policy names more than one repository.
+    #[error("policy `{0}` names several repositories, and a backup goes to one so far")]
+    SeveralRepositories(String),
+    /// What holds for applications of the host was said of one that is not.
+    #[error("application `{0}` is on Docker, which knows its directories and processes itself")]
+    NotOnHost(String),
 }
 
 impl Config {
@@ -153,13 +169,13 @@ impl Config {
         let config: Self = toml::from_str(&text)
             .map_err(|e| ConfigError::Wrong { path: path.to_owned(), source: Box::new(e) })?;
         config.check_repositories()?;
-        config.check_zones()?;
+        config.check_policies()?;
         config.check_hooks()?;
         Host::new(config.declared())?;
         Ok(config)
     }
 
-    /// The applications of this host, as their platform takes them.
+    /// The applications of the host itself, as their platform takes them.
     pub fn declared(&self) -> Vec<Declared> {
         let declared = |(name, application): (&String, &ApplicationConfig)| Declared {
             name: name.clone(),
@@ -167,7 +183,8 @@ impl Config {
             drivers: application.drivers.clone(),
             processes: application.processes.clone(),
         };
-        self.applications.iter().map(declared).collect()
+        let on_host = |it: &(&String, &ApplicationConfig)| it.1.platform == DeclaredPlatform::Host;
+        self.applications.iter().filter(on_host).map(declared).collect()
     }
 
     /// The repository to use when none is named: the only one, or the one called `main`.
@@ -201,16 +218,35 @@ impl Config {
         Ok(())
     }
 
-    fn check_zones(&self) -> Result<(), ConfigError> {
-        for (policy, config) in &self.policies {
-            if let Some(zone) = &config.zone
-                && jiff::tz::TimeZone::get(zone).is_err()
-            {
-                return Err(ConfigError::Zone { policy: policy.clone(), zone: zone.clone() });
+    fn check_policies(&self) -> Result<(), ConfigError> {
+        for (name, policy) in &self.policies {
+            let is_unknown = |name: &&String| !self.repositories.contains_key(*name);
+            if let Some(unknown) = policy.repositories.iter().find(is_unknown) {
+                return Err(undeclared(name, "repository", unknown));
+            }
+            if policy.repositories.len() > 1 {
+                return Err(ConfigError::SeveralRepositories(name.clone()));
+            }
+            let timing = policy.timing(&Zone::UTC);
+            if timing.free(Timestamp::UNIX_EPOCH).is_none() {
+                return Err(ConfigError::NoTime(name.clone()));
+            }
+        }
+        for (name, application) in &self.applications {
+            let is_unknown = |policy: &&String| !self.policies.contains_key(*policy);
+            if let Some(unknown) = application.policies.iter().find(is_unknown) {
+                return Err(undeclared(name, "policy", unknown));
+            }
+            if application.platform == DeclaredPlatform::Docker && application.describes_files() {
+                return Err(ConfigError::NotOnHost(name.clone()));
             }
         }
         Ok(())
     }
+}
+
+fn undeclared(user: &str, kind: &'static str, name: &str) -> ConfigError {
+    ConfigError::Undeclared { user: user.to_owned(), kind, name: name.to_owned() }
 }
 
 #[cfg(test)]
@@ -236,10 +272,20 @@ mod tests {
             platform = "host"
             directories = ["/srv/shop"]
             processes = [{ name = "db", pid_file = "/run/db.pid" }]
+            policies = ["nightly"]
+
+            [applications.wiki]
+            platform = "docker"
+            policies = ["nightly"]
 
             [policies.nightly]
             schedules = ['daily "02:00"', "weekly=sunday@12:00,4"]
             zone = "Europe/Berlin"
+            jitter = "10m"
+            blackouts = ["mon-fri 08:00-18:00"]
+            catch_up = false
+            keep = { daily = 7, within_hourly = "2d" }
+            repositories = ["main"]
 
             [hooks.shop.db]
             profile = "postgresql"
@@ -251,6 +297,8 @@ mod tests {
         .unwrap();
         assert_eq!(config.declared().len(), 1);
         assert!(config.hooks["shop"]["db"].post.is_some());
+        let policy = &config.policies["nightly"];
+        assert_eq!((policy.jitter.as_secs(), policy.keep.counts.len()), (600, 1));
         assert_eq!(config.default_repository().unwrap().url, "s3://backups/prod");
     }
 
@@ -284,6 +332,13 @@ mod tests {
             "[applications.a]\nplatform = \"host\"\ndirectories = [\"relative\"]",
             "[policies.p]\nschedules = [\"now and then\"]",
             "[policies.p]\nschedules = []\nzone = \"Europe/Atlantis\"",
+            "[policies.p]\nschedules = []\njitter = \"25h\"",
+            "[policies.p]\nschedules = []\njitter = \"-1s\"",
+            "[policies.p]\nschedules = []\nkeep = { dayly = 7 }",
+            "[policies.p]\nschedules = []\nrepositories = [\"nowhere\"]",
+            "[policies.p]\nschedules = []\nblackouts = [\"00:00-24:00\"]",
+            "[applications.a]\nplatform = \"docker\"\npolicies = [\"none\"]",
+            "[applications.a]\nplatform = \"docker\"\ndirectories = [\"/a\"]",
         ] {
             assert!(read(text).is_err(), "{text}");
         }

@@ -179,8 +179,11 @@ pub enum ServiceError {
     #[error("there is no key slot `{0}`")]
     UnknownSlot(String),
     /// There is no such time zone.
-    #[error("there is no time zone `{0}`")]
-    UnknownZone(String),
+    #[error(transparent)]
+    UnknownZone(#[from] scheduler::zone::UnknownZone),
+    /// A forecast for no time, or for too much of it.
+    #[error("a forecast is for more than nothing and at most ten years")]
+    Forecast,
     /// A recovery key was made, and nobody has seen it.
     #[error("the new recovery key could not be printed")]
     Unprinted(#[source] std::io::Error),
@@ -277,6 +280,7 @@ impl ServiceError {
             }
             Self::UnknownPoint(_) => "`stillpoint points` lists what there is",
             Self::UnknownSlot(_) => "`stillpoint key list` lists what there is",
+            Self::Forecast => "give a time such as 1y or 6mo with --for",
             Self::UnknownZone(_) => "give a name like Europe/Berlin or UTC",
             Self::Unprinted(_) => {
                 "nobody has that key: `stillpoint key list` shows its slot; remove it, and add another"

@@ -1,8 +1,12 @@
-//! When a policy runs next.
+//! When a policy runs next, and what it would keep.
 
-use jiff::Zoned;
-use jiff::tz::TimeZone;
+use jiff::{Span, Timestamp, Zoned};
 use scheduler::Schedule;
+use scheduler::retention::Rules;
+use scheduler::simulation::simulate;
+pub use scheduler::simulation::{SimulatedPoint, Simulation};
+use scheduler::timing::Timing;
+use scheduler::zone::Zone;
 use serde::Serialize;
 
 use crate::config::Config;
@@ -13,7 +17,7 @@ use crate::error::ServiceError;
 pub struct Upcoming {
     /// The schedule in its canonical form.
     pub schedule: Schedule,
-    /// When it runs, the next first.
+    /// When it runs, the next first. What its policy's jitter adds depends on the application.
     pub runs: Vec<Zoned>,
 }
 
@@ -25,23 +29,65 @@ pub fn next(
     after: &Zoned,
     count: usize,
 ) -> Result<Vec<Upcoming>, ServiceError> {
-    let policy = config.policies.get(name);
-    let schedules = match policy {
-        Some(policy) => policy.schedules.clone(),
-        None => vec![name.parse()?],
+    let (timing, _) = find(config, name, zone, after)?;
+    let upcoming = |schedule: &Schedule| {
+        let timing = Timing { schedules: vec![schedule.clone()], ..timing.clone() };
+        let slots = timing.slots(after.timestamp());
+        // Those that a blackout defers to the same moment are one run.
+        let mut runs: Vec<Timestamp> = Vec::new();
+        for run in slots.map_while(|slot| timing.free(slot.at)) {
+            if runs.last() != Some(&run) {
+                runs.push(run);
+            }
+            if runs.len() > count {
+                break;
+            }
+        }
+        let runs = runs.into_iter().take(count).map(|run| run.to_zoned(timing.zone.time_zone()));
+        Upcoming { schedule: schedule.clone(), runs: runs.collect() }
     };
-    let zone = zone.or_else(|| policy.and_then(|policy| policy.zone.as_deref()));
-    let after = in_zone(after, zone)?;
-    let upcoming = |schedule: Schedule| {
-        let runs = std::iter::successors(schedule.next(&after), |run| schedule.next(run));
-        Upcoming { runs: runs.take(count).collect(), schedule }
-    };
-    Ok(schedules.into_iter().map(upcoming).collect())
+    Ok(timing.schedules.iter().map(upcoming).collect())
+}
+
+/// What the policy called `name`, or the schedule that `name` is itself, would make and keep in such a
+/// time from `from` on, if every run came in time.
+pub fn forecast(
+    config: &Config,
+    name: &str,
+    zone: Option<&str>,
+    (from, time): (&Zoned, Span),
+) -> Result<Simulation, ServiceError> {
+    let (timing, rules) = find(config, name, zone, from)?;
+    let until = from.checked_add(time).ok();
+    let last = from.checked_add(Span::new().years(FORECAST_YEARS_MAX)).ok();
+    let until = until.filter(|until| until > from && last.is_some_and(|last| *until <= last));
+    let until = until.ok_or(ServiceError::Forecast)?;
+    let delay = timing.delay("");
+    Ok(simulate(&timing, &rules, delay, (from.timestamp(), until.timestamp())))
 }
 
 /// The same moment in the time zone of this name; without one, as it is.
 pub fn in_zone(moment: &Zoned, zone: Option<&str>) -> Result<Zoned, ServiceError> {
     let Some(zone) = zone else { return Ok(moment.clone()) };
-    let found = TimeZone::get(zone).map_err(|_| ServiceError::UnknownZone(zone.to_owned()))?;
-    Ok(moment.with_time_zone(found))
+    Ok(moment.with_time_zone(zone.parse::<Zone>()?.time_zone()))
 }
+
+fn find(
+    config: &Config,
+    name: &str,
+    zone: Option<&str>,
+    moment: &Zoned,
+) -> Result<(Timing, Rules), ServiceError> {
+    let here = Zone::from(moment.time_zone().clone());
+    let (mut timing, rules) = match config.policies.get(name) {
+        Some(policy) => (policy.timing(&here), policy.keep.clone()),
+        None => (Timing::of(name.parse()?, here), Rules::default()),
+    };
+    if let Some(zone) = zone {
+        timing.zone = zone.parse()?;
+    }
+    Ok((timing, rules))
+}
+
+/// Nobody plans further ahead.
+const FORECAST_YEARS_MAX: i32 = 10;

@@ -9,7 +9,6 @@ use service::Location;
 use service::config::Config;
 use service::key::PrintedKey;
 use service::keys::Initialised;
-use service::policy::Upcoming;
 
 use super::key::recovery_key;
 use super::{Answer, warnings};
@@ -82,18 +81,6 @@ impl Answer for ConfigChecked {
         ];
         for (kind, names) in kinds.into_iter().filter(|(_, names)| !names.is_empty()) {
             writeln!(out, "{kind}: {}", names.join(", "))?;
-        }
-        Ok(())
-    }
-}
-
-impl Answer for Vec<Upcoming> {
-    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
-        for upcoming in self {
-            writeln!(out, "{}", upcoming.schedule)?;
-            for run in &upcoming.runs {
-                writeln!(out, "  {}", run.strftime("%a %Y-%m-%d %H:%M %Z"))?;
-            }
         }
         Ok(())
     }

@@ -18,7 +18,7 @@ fn point(taken: Timestamp) -> Candidate {
         held: None,
         verified: false,
         flawed: false,
-        schedule: None,
+        schedules: Vec::new(),
         bytes: 100 << 20,
         changed: 1 << 20,
     }
@@ -101,9 +101,50 @@ fn each_schedule_has_its_own_count() {
     let mut points = quarterly(12);
     for (index, point) in points.iter_mut().enumerate() {
         let (name, keep) = if index % 4 == 0 { ("daily", 2) } else { ("hourly", 3) };
-        point.schedule = Some((name.into(), NonZeroU32::new(keep).unwrap()));
+        point.schedules = vec![(name.into(), Count::Most(NonZeroU32::new(keep).unwrap()))];
     }
     assert_eq!(kept(&Rules::default().plan(&points, &now())), [0, 1, 2, 3, 4]);
+    // What nobody scheduled stays until a rule says otherwise.
+    points[11].schedules.clear();
+    let plan = Rules::default().plan(&points, &now());
+    assert_eq!(plan.reasons[11], [Reason::NoRule]);
+    assert_eq!(kept(&rules(&[(Period::Each, 1)]).plan(&points, &now())), [0, 1, 2, 3, 4]);
+}
+
+#[test]
+fn a_point_counts_for_each_schedule_that_it_was_made_by() {
+    let mut points = quarterly(12);
+    for (index, point) in points.iter_mut().enumerate() {
+        let mut names = vec!["every 6h"];
+        names.extend((index % 4 == 1).then_some("daily"));
+        let two = Count::Most(NonZeroU32::new(2).unwrap());
+        point.schedules = names.into_iter().map(|name| (name.to_owned(), two)).collect();
+    }
+    let plan = Rules::default().plan(&points, &now());
+    assert_eq!(kept(&plan), [0, 1, 5]);
+    assert_eq!(plan.reasons[1].len(), 2, "{:?}", plan.reasons[1]);
+}
+
+#[test]
+fn what_a_schedule_wants_is_what_the_policy_says_now() {
+    let schedules = |texts: &[&str]| -> Vec<Schedule> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    };
+    let wanted = |rules: &Rules, made_by: &str, now: &[&str]| {
+        let wanted = rules.wanted(&[made_by.to_owned()], &schedules(now));
+        wanted.into_iter().map(|(name, count)| format!("{name}: {count}")).collect::<Vec<_>>()
+    };
+    let none = Rules::default();
+    assert_eq!(wanted(&none, "hourly :00", &["hourly keep 5", "daily keep 7"]), ["hourly :00: 5"]);
+    // Moved to another time it is the same schedule, unless there are two of its kind.
+    assert_eq!(wanted(&none, "hourly :00", &["hourly :30 keep 5"]), ["hourly :30: 5"]);
+    let two = ["hourly :30 keep 5", "hourly :45 keep 9"];
+    assert_eq!(wanted(&none, "hourly :00", &two), ["hourly :00: unlimited"]);
+    // Nothing goes because a schedule went, or has no number, unless there are rules.
+    assert_eq!(wanted(&none, "hourly :00", &["daily keep 5"]), ["hourly :00: unlimited"]);
+    assert_eq!(wanted(&none, "hourly :00", &["hourly"]), ["hourly :00: unlimited"]);
+    let rules = rules(&[(Period::Daily, 1)]);
+    assert_eq!(wanted(&rules, "hourly :00", &["hourly"]), [""; 0]);
 }
 
 #[test]
@@ -161,26 +202,29 @@ fn texts_are_read_and_written_or_refused() {
     for text in ["0", "-1", "", "many"] {
         assert!(text.parse::<Count>().unwrap_err().to_string().contains("above 0"), "{text}");
     }
-    let rules: Rules =
-        serde_json::from_str(r#"{"counts":{"daily":7,"last":"unlimited"},"at_least":"2d"}"#)
-            .unwrap();
+    let rules: Rules = serde_json::from_str(
+        r#"{"daily":7,"last":"unlimited","at_least":"2d","tags":["a"],"within_hourly":"1d"}"#,
+    )
+    .unwrap();
     assert_eq!(rules.counts.len(), 2);
     let again: Rules = serde_json::from_str(&serde_json::to_string(&rules).unwrap()).unwrap();
     assert_eq!(again, rules);
-    assert!(serde_json::from_str::<Rules>(r#"{"daily":7}"#).is_err());
-    assert!(serde_json::from_str::<Rules>(r#"{"counts":{"daily":0}}"#).is_err());
+    for wrong in [r#"{"dayly":7}"#, r#"{"daily":0}"#, r#"{"within":"soon"}"#] {
+        assert!(serde_json::from_str::<Rules>(wrong).is_err(), "{wrong}");
+    }
 }
 
 fn any_point() -> impl Strategy<Value = Candidate> {
     // Two years, to the minute, so that some have the same hour and some the same moment.
     let taken = (0..2 * 365 * 24 * 60_i64).prop_map(|minute| 1_700_000_000 + minute * 60);
-    (taken, any::<bool>(), 0..20_u8, 0..20_u8, prop::option::of(0..3_usize)).prop_map(
-        |(taken, flawed, held, verified, schedule)| Candidate {
+    let schedules = prop::collection::btree_set(prop::sample::select(vec!["a", "b", "c"]), 0..3);
+    let three = Count::Most(NonZeroU32::new(3).unwrap());
+    (taken, any::<bool>(), 0..20_u8, 0..20_u8, schedules).prop_map(
+        move |(taken, flawed, held, verified, schedules)| Candidate {
             held: (held == 0).then(|| "why".to_owned()),
             verified: verified == 0,
             flawed,
-            schedule: schedule
-                .map(|number| (["a", "b", "c"][number].to_owned(), NonZeroU32::new(3).unwrap())),
+            schedules: schedules.into_iter().map(|name| (name.to_owned(), three)).collect(),
             ..point(Timestamp::from_second(taken).unwrap())
         },
     )
@@ -227,19 +271,18 @@ fn naive(points: &[Candidate], rules: &Rules, zone: &TimeZone) -> Vec<bool> {
             let is_oldest = before.len() + 1 == like.len();
             (is_newest && names(&before) < most) || (is_oldest && names(&like) < most)
         });
-        let by_schedule = this.schedule.as_ref().is_some_and(|(schedule, count)| {
-            let same = like.iter().filter(|other| {
-                newer(**other)
-                    && points[**other].schedule.as_ref().is_some_and(|it| it.0 == *schedule)
-            });
-            same.count() < count.get() as usize
+        let by_schedule = this.schedules.iter().any(|(schedule, count)| {
+            let has = |other: &usize| points[*other].schedules.iter().any(|it| it.0 == *schedule);
+            let newer = like.iter().filter(|other| newer(**other) && has(other)).count();
+            newer < count.most()
         });
+        let unasked = rules.is_empty() && this.schedules.is_empty();
         let others = |what: &dyn Fn(&Candidate) -> bool| {
             (0..points.len()).any(|other| newer(other) && what(&points[other]))
         };
         let newest = !others(&|_| true) || (!this.flawed && !others(&|other| !other.flawed));
         let verified = this.verified && !others(&|other| other.verified);
-        by_count || by_schedule || newest || verified || this.held.is_some()
+        by_count || by_schedule || unasked || newest || verified || this.held.is_some()
     };
     (0..points.len()).map(stays).collect()
 }

@@ -88,7 +88,7 @@ fn candidate(row: &PointRow) -> Candidate {
         held: said.held.clone(),
         verified: said.verified.is_some() || said.drill.as_ref().is_some_and(|drill| drill.passed),
         flawed: row.omissions > 0 || disagrees,
-        schedule: None,
+        schedules: Vec::new(),
         bytes: row.volumes.iter().map(|volume| volume.bytes).sum(),
         changed: row.statistics.changed,
     }

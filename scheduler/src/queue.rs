@@ -1,0 +1,138 @@
+//! Which of the runs that wait begins next.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+
+/// How many runs there may be at once.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Limits {
+    /// On this host.
+    pub runs: usize,
+    /// To one repository.
+    pub per_repository: usize,
+    /// How many may wait.
+    pub waiting: usize,
+}
+
+/// How urgent a run is. The least comes first.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Priority {
+    /// Somebody asked for it and waits.
+    Asked,
+    /// A schedule did.
+    Scheduled,
+    /// It tidies up.
+    Upkeep,
+}
+
+/// A run that waits, or goes on.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Ticket<I> {
+    /// The run.
+    pub id: I,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// What no two runs may work on at once, such as an application.
+    pub subject: String,
+    /// The repository that it reads or writes.
+    pub repository: String,
+    /// Whether nothing else may work on the repository meanwhile.
+    pub alone: bool,
+}
+
+/// The runs that wait and those that go on.
+#[derive(Clone, Debug)]
+pub struct Queue<I> {
+    limits: Limits,
+    waiting: VecDeque<Ticket<I>>,
+    running: Vec<Ticket<I>>,
+}
+
+/// There are so many runs that no more may wait.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Full;
+
+impl<I: Clone + PartialEq> Queue<I> {
+    /// Without any runs.
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, waiting: VecDeque::new(), running: Vec::new() }
+    }
+
+    /// From now on.
+    pub fn limit(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
+    /// Puts a run behind all that are as urgent.
+    ///
+    /// # Errors
+    /// When too many wait already.
+    pub fn add(&mut self, ticket: Ticket<I>) -> Result<(), Full> {
+        if self.waiting.len() >= self.limits.waiting {
+            return Err(Full);
+        }
+        let behind = self.waiting.partition_point(|other| other.priority <= ticket.priority);
+        self.waiting.insert(behind, ticket);
+        Ok(())
+    }
+
+    /// The run that begins now, if one may. It goes on until [`Queue::end`].
+    ///
+    /// One that has to wait for its turn holds up the others only where it is to be alone: otherwise
+    /// there might always be somebody else at its repository.
+    pub fn begin(&mut self) -> Option<Ticket<I>> {
+        if self.running.len() >= self.limits.runs {
+            return None;
+        }
+        let mut kept_free: Vec<&str> = Vec::new();
+        let mut chosen = None;
+        for (number, ticket) in self.waiting.iter().enumerate() {
+            if kept_free.contains(&ticket.repository.as_str()) {
+                continue;
+            }
+            if self.may_begin(ticket) {
+                chosen = Some(number);
+                break;
+            }
+            if ticket.alone {
+                kept_free.push(&ticket.repository);
+            }
+        }
+        let ticket = self.waiting.remove(chosen?)?;
+        self.running.push(ticket.clone());
+        Some(ticket)
+    }
+
+    /// A run has ended.
+    pub fn end(&mut self, id: &I) {
+        self.running.retain(|ticket| ticket.id != *id);
+    }
+
+    /// The runs that wait, the next first.
+    pub fn waiting(&self) -> impl ExactSizeIterator<Item = &Ticket<I>> {
+        self.waiting.iter()
+    }
+
+    /// The runs that go on.
+    pub fn running(&self) -> &[Ticket<I>] {
+        &self.running
+    }
+
+    fn may_begin(&self, ticket: &Ticket<I>) -> bool {
+        let mut there = 0;
+        for other in &self.running {
+            if other.subject == ticket.subject {
+                return false;
+            }
+            if other.repository == ticket.repository {
+                if ticket.alone || other.alone {
+                    return false;
+                }
+                there += 1;
+            }
+        }
+        there < self.limits.per_repository
+    }
+}

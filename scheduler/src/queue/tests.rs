@@ -1,0 +1,111 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const LIMITS: Limits = Limits { runs: 3, per_repository: 2, waiting: 100 };
+
+fn ticket(id: u32, priority: Priority, subject: &str, repository: &str) -> Ticket<u32> {
+    let (subject, repository) = (subject.to_owned(), repository.to_owned());
+    Ticket { id, priority, subject, repository, alone: false }
+}
+
+fn queue(tickets: impl IntoIterator<Item = Ticket<u32>>) -> Queue<u32> {
+    let mut queue = Queue::new(LIMITS);
+    tickets.into_iter().for_each(|ticket| queue.add(ticket).unwrap());
+    queue
+}
+
+fn begin_all(queue: &mut Queue<u32>) -> Vec<u32> {
+    std::iter::from_fn(|| queue.begin()).map(|ticket| ticket.id).collect()
+}
+
+#[test]
+fn what_is_urgent_comes_first_and_else_who_came_first() {
+    use Priority::{Asked, Scheduled, Upkeep};
+    let mut queue = queue([
+        ticket(1, Upkeep, "a", "x"),
+        ticket(2, Scheduled, "b", "x"),
+        ticket(3, Scheduled, "c", "y"),
+        ticket(4, Asked, "d", "z"),
+        ticket(5, Scheduled, "e", "z"),
+    ]);
+    assert_eq!(begin_all(&mut queue), [4, 2, 3]);
+    queue.end(&4);
+    assert_eq!(begin_all(&mut queue), [5]);
+    assert_eq!(queue.waiting().map(|ticket| ticket.id).collect::<Vec<_>>(), [1]);
+}
+
+#[test]
+fn nothing_works_on_one_subject_or_too_much_on_one_repository() {
+    use Priority::Scheduled;
+    let mut queue = queue([
+        ticket(1, Scheduled, "a", "x"),
+        ticket(2, Scheduled, "a", "y"),
+        ticket(3, Scheduled, "b", "x"),
+        ticket(4, Scheduled, "c", "x"),
+        ticket(5, Scheduled, "d", "y"),
+    ]);
+    assert_eq!(begin_all(&mut queue), [1, 3, 5]);
+    queue.end(&1);
+    assert_eq!(begin_all(&mut queue), [2]);
+}
+
+#[test]
+fn who_is_to_be_alone_waits_and_nobody_passes() {
+    use Priority::{Scheduled, Upkeep};
+    let prune = Ticket { alone: true, ..ticket(2, Scheduled, "prune", "x") };
+    let mut queue = queue([
+        ticket(1, Scheduled, "a", "x"),
+        prune,
+        ticket(3, Scheduled, "b", "x"),
+        ticket(4, Upkeep, "c", "y"),
+    ]);
+    assert_eq!(begin_all(&mut queue), [1, 4]);
+    queue.end(&1);
+    assert_eq!(begin_all(&mut queue), [2]);
+    queue.end(&2);
+    assert_eq!(begin_all(&mut queue), [3]);
+}
+
+#[test]
+fn a_full_queue_says_so() {
+    let mut queue = Queue::new(Limits { waiting: 1, ..LIMITS });
+    queue.add(ticket(1, Priority::Asked, "a", "x")).unwrap();
+    assert_eq!(queue.add(ticket(2, Priority::Asked, "b", "x")), Err(Full));
+}
+
+proptest! {
+    // Whatever comes and ends: the limits hold, and everything runs in the end.
+    #[test]
+    fn limits_hold_and_nobody_waits_for_ever(
+        tickets in
+            prop::collection::vec((0..6_u8, 0..3_u8, prop::bool::weighted(0.2), 0..3_usize), 1..60),
+        ends in prop::collection::vec(any::<prop::sample::Index>(), 200),
+    ) {
+        let priorities = [Priority::Asked, Priority::Scheduled, Priority::Upkeep];
+        let count = tickets.len();
+        let mut queue = queue((0..).zip(tickets).map(|(id, (subject, repository, alone, urgency))| {
+            let (subject, repository) = (subject.to_string(), repository.to_string());
+            Ticket { id, priority: priorities[urgency], subject, repository, alone }
+        }));
+        let mut begun = 0;
+        for end in ends {
+            begun += begin_all(&mut queue).len();
+            let running = queue.running();
+            prop_assert!(running.len() <= LIMITS.runs);
+            for ticket in running {
+                let same = |other: &&Ticket<u32>| other.repository == ticket.repository;
+                let there = running.iter().filter(same).count();
+                let most = if ticket.alone { 1 } else { LIMITS.per_repository };
+                prop_assert!(there <= most);
+                prop_assert_eq!(running.iter().filter(|it| it.subject == ticket.subject).count(), 1);
+            }
+            if running.is_empty() {
+                break;
+            }
+            let id = running[end.index(running.len())].id;
+            queue.end(&id);
+        }
+        prop_assert_eq!((begun, queue.waiting().len()), (count, 0));
+    }
+}

@@ -1,0 +1,73 @@
+//! Policies as the configuration has them: when applications are backed up, and which points stay.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use scheduler::Schedule;
+use scheduler::blackout::Blackout;
+use scheduler::retention::Rules;
+use scheduler::timing::Timing;
+use scheduler::zone::Zone;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+
+/// When applications are backed up, how, and which of the points stay.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyConfig {
+    /// When it runs.
+    pub schedules: Vec<Schedule>,
+    /// The time zone of the schedules, such as `Europe/Berlin`; that of this machine by default.
+    pub zone: Option<Zone>,
+    /// By how much a run may begin later, such as `10m`, so that not all begin at once. It is the same
+    /// each time for an application.
+    #[serde(default, deserialize_with = "jitter")]
+    pub jitter: Duration,
+    /// When no run begins.
+    #[serde(default)]
+    pub blackouts: Vec<Blackout>,
+    /// Whether a run that could not begin in time begins when it can.
+    #[serde(default = "yes")]
+    pub catch_up: bool,
+    /// Which points stay, besides those that the schedules want.
+    #[serde(default)]
+    pub keep: Rules,
+    /// The repository, by its name; the only one by default, or `main`. No more than one so far.
+    #[serde(default)]
+    pub repositories: Vec<String>,
+    /// The tags that its points get.
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// Whether an application that would stand still for too long is read without a freeze, instead of
+    /// not at all.
+    #[serde(default)]
+    pub degrade: bool,
+    /// Whether snapshots stay on this host, and how many of an application's do.
+    pub keep_local: Option<u32>,
+}
+
+impl PolicyConfig {
+    /// When its runs begin, on a machine in the time zone `here`.
+    pub fn timing(&self, here: &Zone) -> Timing {
+        Timing {
+            schedules: self.schedules.clone(),
+            zone: self.zone.as_ref().unwrap_or(here).clone(),
+            jitter: self.jitter,
+            blackouts: self.blackouts.clone(),
+            catch_up: self.catch_up,
+        }
+    }
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn jitter<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let length = SignedDuration::deserialize(deserializer)?;
+    let length = Duration::try_from(length).ok().filter(|length| *length <= JITTER_MAX);
+    length.ok_or_else(|| D::Error::custom("a jitter is between 0s and 24h"))
+}
+
+/// Who runs later than that runs on another day.
+const JITTER_MAX: Duration = Duration::from_hours(24);
