@@ -345,6 +345,7 @@ fn manifest(host: &str, root: Slice) -> Manifest {
         evidence: None,
         statistics: Statistics::default(),
         omissions: Vec::new(),
+        occasion: None,
     }
 }
 

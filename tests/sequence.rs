@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use service::backup::{BackupProgress, BackupReport, BackupRequest, Subject};
 use service::check::{CheckRequest, ReadData};
+use service::clock::SystemClock;
 use service::deadline::Deadline;
 use service::engine::{Engine, FREEZE_DEADLINE, Settings};
 use service::key::{KeySource, NewKey};
@@ -182,6 +183,7 @@ fn within<F: Future<Output = ()>>(act: impl FnOnce(Arc<Engine>, Arc<Directory>) 
                 journals: directory.join("freezes"),
             },
             state_dir: directory.join("state"),
+            clock: Arc::new(SystemClock),
         },
     };
     let runtime = tokio::runtime::Runtime::new().unwrap();

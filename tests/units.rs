@@ -63,8 +63,10 @@ fn systemd_understands_every_unit() {
 
 #[test]
 fn a_unit_that_freezes_thaws_when_it_stops() {
-    let text = fs::read_to_string(Path::new(DEPLOY).join("stillpoint-backup@.service")).unwrap();
-    for setting in ["KillMode=mixed", "Delegate=yes", "ExecStopPost=/usr/bin/stillpoint thaw"] {
-        assert!(text.lines().any(|line| line == setting), "{setting}");
+    for unit in ["stillpoint-backup@.service", "stillpoint.service"] {
+        let text = fs::read_to_string(Path::new(DEPLOY).join(unit)).unwrap();
+        for setting in ["KillMode=mixed", "Delegate=yes", "ExecStopPost=/usr/bin/stillpoint thaw"] {
+            assert!(text.lines().any(|line| line == setting), "{unit}: {setting}");
+        }
     }
 }

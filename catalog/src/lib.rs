@@ -9,7 +9,10 @@ mod annotation;
 mod application;
 mod column;
 mod error;
+mod event;
 mod filter;
+mod job;
+mod occasion;
 mod open;
 mod pin;
 mod point;
@@ -32,9 +35,11 @@ use sqlx::SqlitePool;
 pub use crate::annotation::Numbered;
 pub use crate::application::ApplicationRow;
 pub use crate::error::CatalogError;
+pub use crate::event::{Event, Happening};
 pub use crate::filter::PointFilter;
+pub use crate::job::{JobName, Look};
 pub use crate::point::{PointRow, VolumeRow};
-pub use crate::run::{NewRun, Process, RunEnd, RunId, RunOutcome, RunRow};
+pub use crate::run::{NewRun, Process, RunEnd, RunId, RunOutcome, RunRow, RunStart};
 pub use crate::seen::Seen;
 use crate::writer::{Change, Writer};
 
@@ -224,6 +229,63 @@ impl Catalog {
         self.write("begin a run", Change::BeginRun(run)).await.map(RunId::new)
     }
 
+    /// Records that a run which waits begins now.
+    pub async fn start_run(&self, run: RunId, start: RunStart) -> Result<(), CatalogError> {
+        match self.write("start a run", Change::StartRun(run, start)).await? {
+            0 => Err(CatalogError::NoUnfinishedRun { run }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Has a run wait again that was begun and cut off.
+    pub async fn requeue_run(&self, run: RunId) -> Result<(), CatalogError> {
+        match self.write("have a run wait again", Change::RequeueRun(run)).await? {
+            0 => Err(CatalogError::NoUnfinishedRun { run }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Records at once what was decided at this moment; answers how many runs wait for that.
+    pub async fn record_looks(
+        &self,
+        looks: Vec<Look>,
+        now: Timestamp,
+    ) -> Result<u64, CatalogError> {
+        if looks.is_empty() {
+            return Ok(0);
+        }
+        let change = Change::RecordLooks(looks, now);
+        Ok(self.write("record what is due", change).await?.cast_unsigned())
+    }
+
+    /// Up to when each job was looked after.
+    pub async fn jobs(&self) -> Result<BTreeMap<JobName, Timestamp>, CatalogError> {
+        let jobs = job::list(&self.readers).await;
+        jobs.map_err(|source| self.failed("list jobs", source))
+    }
+
+    /// The moments after another for which a job has runs, whatever became of them.
+    pub async fn runs_after(
+        &self,
+        job: &JobName,
+        after: Timestamp,
+    ) -> Result<BTreeSet<Timestamp>, CatalogError> {
+        let runs = job::runs_after(&self.readers, job, after).await;
+        runs.map_err(|source| self.failed("list the runs of a job", source))
+    }
+
+    /// Records what happened.
+    pub async fn record_event(&self, event: Event) -> Result<(), CatalogError> {
+        self.write("record an event", Change::RecordEvents(vec![event])).await?;
+        Ok(())
+    }
+
+    /// The last events, the newest first.
+    pub async fn events(&self, limit: u32) -> Result<Vec<Event>, CatalogError> {
+        let events = event::latest(&self.readers, limit).await;
+        events.map_err(|source| self.failed("list events", source))
+    }
+
     /// Records how a run ended; a run ends once.
     pub async fn finish_run(&self, run: RunId, end: RunEnd) -> Result<(), CatalogError> {
         match self.write("finish a run", Change::FinishRun(run, end)).await? {
@@ -239,7 +301,7 @@ impl Catalog {
     }
 
     /// The runs without an end, the oldest first. Whoever finds that the [`Process`] of one is
-    /// gone ends it with [`RunOutcome::Abandoned`].
+    /// gone ends it with [`RunOutcome::Abandoned`], or has it wait again where a policy wanted it.
     pub async fn unfinished_runs(&self) -> Result<Vec<RunRow>, CatalogError> {
         let runs = run::unfinished(&self.readers).await;
         runs.map_err(|source| self.failed("list unfinished runs", source))

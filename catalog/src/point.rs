@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use format::annotation::Summary;
 use format::ids::{PointId, RepositoryId};
-use format::manifest::{Level, Manifest, Statistics};
+use format::manifest::{Level, Manifest, Occasion, Statistics};
 use format::raw::RawPath;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -12,7 +12,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection, SqlitePool};
 
 use crate::filter::PointFilter;
-use crate::{annotation, column};
+use crate::{annotation, column, occasion};
 
 /// One restore point, without anything secret.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
@@ -37,6 +37,8 @@ pub struct PointRow {
     pub statistics: Statistics,
     /// How many files could not be saved.
     pub omissions: u64,
+    /// What it was made for; absent where a person asked for it.
+    pub occasion: Option<Occasion>,
     /// What was said about it afterwards.
     #[serde(flatten)]
     pub annotations: Summary,
@@ -76,6 +78,7 @@ impl PointRow {
             statistics: manifest.statistics,
             // A `usize` is never wider than 64 bits.
             omissions: manifest.omissions.len() as u64,
+            occasion: manifest.occasion.clone(),
             annotations: Summary::default(),
         }
     }
@@ -99,6 +102,7 @@ impl PointRow {
                 sent: column::unsigned(row, "sent")?,
             },
             omissions: column::unsigned(row, "omissions")?,
+            occasion: occasion::read(row)?,
             annotations: Summary::default(),
         })
     }
@@ -121,10 +125,11 @@ pub(crate) async fn insert(
     point: &PointRow,
 ) -> sqlx::Result<u64> {
     let statistics = &point.statistics;
+    let (policy, due, schedules) = occasion::columns(point.occasion.as_ref())?;
     let inserted = sqlx::query(
         "INSERT INTO points (repository, point, application, platform, host, taken, level, files,
-             scanned, read, changed, stored, sent, omissions)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+             scanned, read, changed, stored, sent, omissions, policy, due, schedules)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
          ON CONFLICT DO NOTHING",
     )
     .bind(point.repository.to_string())
@@ -141,6 +146,9 @@ pub(crate) async fn insert(
     .bind(statistics.stored.cast_signed())
     .bind(statistics.sent.cast_signed())
     .bind(point.omissions.cast_signed())
+    .bind(policy)
+    .bind(due)
+    .bind(schedules)
     .execute(&mut *connection)
     .await?
     .rows_affected();

@@ -3,27 +3,36 @@
 use std::fmt;
 
 use format::ids::{PointId, RepositoryId};
+use format::manifest::Occasion;
 use jiff::Timestamp;
 use serde::Serialize;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection, SqlitePool};
 
-use crate::column;
+use crate::{column, occasion};
 
 /// The number of a run in this catalog; it is not used again.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct RunId(i64);
 
-/// A run that begins.
+/// A run that begins at once, because a person asked for it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct NewRun {
     /// The application that is backed up.
     pub application: String,
     /// Where to, if that is known yet.
     pub repository: Option<RepositoryId>,
-    /// When it began.
+    /// When it began, and by whom it is run.
+    pub start: RunStart,
+}
+
+/// The beginning of a run.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+pub struct RunStart {
+    /// When.
     pub started: Timestamp,
     /// Who runs it.
+    #[serde(flatten)]
     pub process: Process,
 }
 
@@ -80,10 +89,14 @@ pub struct RunRow {
     pub application: String,
     /// Where to, if that was known when it began.
     pub repository: Option<RepositoryId>,
-    /// When it began.
-    pub started: Timestamp,
-    /// Who ran it.
-    pub process: Process,
+    /// What it is for; absent where a person asked for it.
+    pub occasion: Option<Occasion>,
+    /// Since when it waited.
+    pub queued: Timestamp,
+    /// When it began the last time, and by whom it was run; absent while it waits.
+    pub start: Option<RunStart>,
+    /// How often it was begun.
+    pub attempts: u32,
     /// How it ended; `None` while it is unfinished.
     pub end: Option<RunEnd>,
 }
@@ -143,8 +156,13 @@ impl RunRow {
             id: RunId(row.try_get("id")?),
             application: row.try_get("application")?,
             repository: column::parsed_option(row, "repository")?,
-            started: column::parsed(row, "started")?,
-            process: Process::read(row)?,
+            occasion: occasion::read(row)?,
+            queued: column::parsed(row, "queued")?,
+            start: match column::parsed_option(row, "started")? {
+                Some(started) => Some(RunStart { started, process: Process::read(row)? }),
+                None => None,
+            },
+            attempts: row.try_get("attempts")?,
             end,
         })
     }
@@ -153,17 +171,70 @@ impl RunRow {
 /// Stores a run that begins; answers its number.
 pub(crate) async fn begin(connection: &mut SqliteConnection, run: &NewRun) -> sqlx::Result<i64> {
     let inserted = sqlx::query(
-        "INSERT INTO runs (application, repository, started, pid, start_ticks)
-         VALUES (?, ?, ?, ?, ?)",
+        "INSERT INTO runs (application, repository, queued, started, pid, start_ticks, attempts)
+         VALUES (?1, ?2, ?3, ?3, ?4, ?5, 1)",
     )
     .bind(&run.application)
     .bind(run.repository.map(|id| id.to_string()))
-    .bind(column::time(run.started))
-    .bind(run.process.pid)
-    .bind(run.process.start_ticks.cast_signed())
+    .bind(column::time(run.start.started))
+    .bind(run.start.process.pid)
+    .bind(run.start.process.start_ticks.cast_signed())
     .execute(connection)
     .await?;
     Ok(inserted.last_insert_rowid())
+}
+
+/// Has a run wait, unless there is one for this moment; answers how many do that did not, 0 or 1.
+pub(crate) async fn queue(
+    connection: &mut SqliteConnection,
+    (application, occasion): (&str, &Occasion),
+    now: Timestamp,
+) -> sqlx::Result<u64> {
+    let (policy, due, schedules) = occasion::columns(Some(occasion))?;
+    let inserted = sqlx::query(
+        "INSERT INTO runs (application, policy, due, schedules, queued, attempts)
+         VALUES (?, ?, ?, ?, ?, 0)
+         ON CONFLICT DO NOTHING",
+    )
+    .bind(application)
+    .bind(policy)
+    .bind(due)
+    .bind(schedules)
+    .bind(column::time(now))
+    .execute(connection)
+    .await?;
+    Ok(inserted.rows_affected())
+}
+
+/// Begins a run that waits; answers how many there were, 0 or 1.
+pub(crate) async fn start(
+    connection: &mut SqliteConnection,
+    run: RunId,
+    start: RunStart,
+) -> sqlx::Result<u64> {
+    let updated = sqlx::query(
+        "UPDATE runs SET started = ?, pid = ?, start_ticks = ?, attempts = attempts + 1
+         WHERE id = ? AND started IS NULL AND ended IS NULL",
+    )
+    .bind(column::time(start.started))
+    .bind(start.process.pid)
+    .bind(start.process.start_ticks.cast_signed())
+    .bind(run.0)
+    .execute(connection)
+    .await?;
+    Ok(updated.rows_affected())
+}
+
+/// Has a run wait again that was cut off; answers how many there were, 0 or 1.
+pub(crate) async fn requeue(connection: &mut SqliteConnection, run: RunId) -> sqlx::Result<u64> {
+    let updated = sqlx::query(
+        "UPDATE runs SET started = NULL, pid = NULL, start_ticks = NULL
+         WHERE id = ? AND ended IS NULL",
+    )
+    .bind(run.0)
+    .execute(connection)
+    .await?;
+    Ok(updated.rows_affected())
 }
 
 /// Ends an unfinished run; answers how many there were, 0 or 1.
@@ -188,7 +259,7 @@ pub(crate) async fn finish(
 
 /// The last runs, the newest first.
 pub(crate) async fn latest(readers: &SqlitePool, limit: u32) -> sqlx::Result<Vec<RunRow>> {
-    sqlx::query("SELECT * FROM runs ORDER BY started DESC, id DESC LIMIT ?")
+    sqlx::query("SELECT * FROM runs ORDER BY queued DESC, id DESC LIMIT ?")
         .bind(limit)
         .fetch_all(readers)
         .await?

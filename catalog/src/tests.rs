@@ -1,4 +1,5 @@
 mod at_once;
+mod jobs;
 mod opening;
 mod power;
 
@@ -92,6 +93,7 @@ fn manifest(number: u32) -> Manifest {
             path: RawPath::new("x"),
             reason: "permission denied".into(),
         }],
+        occasion: None,
     }
 }
 
@@ -99,10 +101,11 @@ fn new_run(second: u32) -> NewRun {
     NewRun {
         application: "shop".into(),
         repository: Some(REPOSITORY),
-        started: at(second),
-        process: Process { pid: u32::MAX, start_ticks: u64::MAX },
+        start: RunStart { started: at(second), process: NOBODY },
     }
 }
+
+const NOBODY: Process = Process { pid: u32::MAX, start_ticks: u64::MAX };
 
 async fn everything(catalog: &Catalog) -> Vec<PointRow> {
     catalog.points(&PointFilter::default()).await.unwrap()
@@ -302,19 +305,19 @@ async fn a_run_is_unfinished_until_its_end_is_told_once() {
     for (second, outcome) in (0..).zip(outcomes) {
         let run = catalog.begin_run(new_run(second)).await.unwrap();
         let row = catalog.unfinished_runs().await.unwrap().remove(0);
-        assert_eq!((row.id, row.process), (run, new_run(0).process));
+        assert_eq!((row.id, row.start), (run, Some(new_run(second).start)));
 
         let point = (outcome == RunOutcome::Succeeded).then(|| point_id(1));
         let end = RunEnd { ended: at(second + 9), outcome, point };
         catalog.finish_run(run, end.clone()).await.unwrap();
         assert!(catalog.unfinished_runs().await.unwrap().is_empty());
         let row = catalog.runs(1).await.unwrap().remove(0);
-        assert_eq!((row.id, row.started, row.end.as_ref()), (run, at(second), Some(&end)));
+        assert_eq!((row.id, row.queued, row.end.as_ref()), (run, at(second), Some(&end)));
 
         let again = catalog.finish_run(run, end).await;
         assert!(matches!(again, Err(CatalogError::NoUnfinishedRun { run: it }) if it == run));
     }
-    let starts: Vec<_> = catalog.runs(3).await.unwrap().iter().map(|run| run.started).collect();
+    let starts: Vec<_> = catalog.runs(3).await.unwrap().iter().map(|run| run.queued).collect();
     assert_eq!(starts, [at(3), at(2), at(1)]);
 }
 

@@ -16,8 +16,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use crate::annotation::Numbered;
+use crate::event::{self, Event};
+use crate::job::{self, Look};
 use crate::point::PointRow;
-use crate::run::{NewRun, Process, RunEnd, RunId};
+use crate::run::{NewRun, Process, RunEnd, RunId, RunStart};
 use crate::seen::Seen;
 use crate::{annotation, application, pin, point, run, seen};
 
@@ -43,7 +45,11 @@ pub(crate) enum Change {
         pin: ObjectId,
     },
     BeginRun(NewRun),
+    StartRun(RunId, RunStart),
+    RequeueRun(RunId),
     FinishRun(RunId, RunEnd),
+    RecordLooks(Vec<Look>, Timestamp),
+    RecordEvents(Vec<Event>),
     Remember {
         repository: RepositoryId,
         objects: Vec<(ObjectName, Seen)>,
@@ -150,6 +156,16 @@ async fn apply(connection: &mut SqliteConnection, change: &Change) -> sqlx::Resu
             pin::forget(&mut transaction, *repository, *pin).await?.cast_signed()
         }
         Change::BeginRun(new) => run::begin(&mut transaction, new).await?,
+        Change::StartRun(id, start) => {
+            run::start(&mut transaction, *id, *start).await?.cast_signed()
+        }
+        Change::RequeueRun(id) => run::requeue(&mut transaction, *id).await?.cast_signed(),
+        Change::RecordLooks(looks, now) => {
+            job::record(&mut transaction, (looks, *now)).await?.cast_signed()
+        }
+        Change::RecordEvents(events) => {
+            event::insert(&mut transaction, events).await?.cast_signed()
+        }
         Change::FinishRun(id, end) => run::finish(&mut transaction, *id, end).await?.cast_signed(),
         Change::RecordApplication { name, platform, seen } => {
             application::record(&mut transaction, name, platform, *seen).await?.cast_signed()

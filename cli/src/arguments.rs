@@ -133,6 +133,19 @@ pub(crate) enum Verb {
         #[arg(default_value = "stillpoint-demo")]
         directory: PathBuf,
     },
+    /// Back up by the policies of the configuration and of containers' labels, until SIGTERM; SIGHUP has
+    /// the configuration read again
+    Serve {
+        /// How long uploads may go on after SIGTERM, such as 60s
+        #[arg(long, value_name = "TIME", default_value = "60s", value_parser = check::duration)]
+        grace: std::time::Duration,
+    },
+    /// List what ran, goes on and waits on this host, and what happened besides
+    Runs {
+        /// How many, the newest first
+        #[arg(long, value_name = "COUNT", default_value_t = 20)]
+        limit: u32,
+    },
     /// Ask about policies
     #[command(subcommand)]
     Policy(PolicyVerb),
@@ -183,6 +196,8 @@ impl Verb {
             Self::Demo { directory } => {
                 format!("run the demonstration in `{}`", directory.display())
             }
+            Self::Serve { .. } => "serve".into(),
+            Self::Runs { .. } => "list the runs".into(),
             Self::Policy(PolicyVerb::Next { policy, .. }) => format!("say when `{policy}` runs"),
             Self::Policy(PolicyVerb::Simulate { policy, .. }) => {
                 format!("say what `{policy}` would keep")

@@ -4,6 +4,7 @@ mod local;
 mod note;
 mod policy;
 mod quiesce;
+mod serve;
 mod thaw;
 mod upkeep;
 
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use service::backup::{BackupProgress, BackupRequest, Subject};
+use service::clock::SystemClock;
 use service::config::Config;
 use service::engine::{Engine, Settings};
 use service::error::ServiceError;
@@ -40,6 +42,9 @@ use crate::render::{self, Answer};
 pub(crate) async fn run(arguments: Arguments) -> Result<Exit, ServiceError> {
     if let Verb::Thaw { all } = arguments.verb {
         return thaw::run(arguments, all).await;
+    }
+    if matches!(arguments.verb, Verb::Serve { .. }) {
+        return Box::pin(serve::run(arguments)).await;
     }
     let context = Context::new(arguments)?;
     tokio::select! {
@@ -81,6 +86,10 @@ async fn perform(context: &Context) -> Result<Exit, ServiceError> {
             }
             Ok(context.answer(&rows, Exit::Success))
         }
+        Verb::Runs { limit } => {
+            let history = context.machine()?.history(*limit).await?;
+            Ok(context.answer(&history, Exit::Success))
+        }
         Verb::Show(PointArguments { point, app }) => {
             let engine = context.open().await?;
             let manifest = engine.manifest(point, app.as_deref()).await?;
@@ -104,7 +113,8 @@ async fn perform(context: &Context) -> Result<Exit, ServiceError> {
         Verb::Demo { directory } => {
             let program = own_program()?;
             let json = arguments.json;
-            demo::run(directory, &program, |event| render::demo_event(&event, json)).await?;
+            let show = |event| render::demo_event(&event, json);
+            Box::pin(demo::run(directory, &program, show)).await?;
             Ok(Exit::Success)
         }
         Verb::Policy(verb) => context.policy(verb),
@@ -113,7 +123,9 @@ async fn perform(context: &Context) -> Result<Exit, ServiceError> {
             Ok(context.answer(&render::ConfigChecked::new(file, config), Exit::Success))
         }
         // Seen to above, or by `main`, being processes of their own.
-        Verb::Thaw { .. } | Verb::Warden | Verb::DemoWriter { .. } => Ok(Exit::Failure),
+        Verb::Thaw { .. } | Verb::Serve { .. } | Verb::Warden | Verb::DemoWriter { .. } => {
+            Ok(Exit::Failure)
+        }
     }
 }
 
@@ -196,7 +208,8 @@ impl Context {
 
     fn machine(&self) -> Result<Machine, ServiceError> {
         let (platforms, state_dir) = (self.platforms(), self.state_dir());
-        Ok(Machine { platforms, warden: self.warden()?, state_dir })
+        let clock = Arc::new(SystemClock);
+        Ok(Machine { platforms, warden: self.warden()?, state_dir, clock })
     }
 
     fn state_dir(&self) -> PathBuf {
@@ -279,7 +292,9 @@ impl Context {
         let selection = selection(&backup.selection)?;
         let (full, tags) = (backup.full, backup.tag.clone());
         let (degrade, keep_local) = (backup.freeze.degrade, backup.keep_local);
-        let request = BackupRequest { subject, selection, full, tags, degrade, keep_local };
+        let occasion = None;
+        let request =
+            BackupRequest { subject, selection, full, tags, degrade, keep_local, occasion };
         let engine = self.open().await?;
         let progress = BackupProgress::default();
         let display = Display::new(self.shows_progress());

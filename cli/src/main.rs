@@ -73,7 +73,9 @@ fn raise_limits() {
 }
 
 fn start_log(arguments: &Arguments) {
+    let is_service = matches!(arguments.verb, Verb::Serve { .. });
     let default = match (arguments.quiet, arguments.verbose) {
+        (false, 0) if is_service => "info",
         (true, _) => "error",
         (false, 0) => "warn",
         (false, 1) => "info",

@@ -15,6 +15,7 @@ mod policy;
 mod quiesce;
 mod repository;
 mod restore;
+mod runs;
 mod table;
 mod thaw;
 mod timeline;

@@ -39,6 +39,21 @@ pub struct Manifest {
     pub statistics: Statistics,
     /// What could not be saved.
     pub omissions: Vec<Omission>,
+    /// What it was made for; absent where a person asked for it, and in older points.
+    #[serde(default)]
+    pub occasion: Option<Occasion>,
+}
+
+/// What a restore point was made for: a policy wanted one.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Occasion {
+    /// The policy's name.
+    pub policy: String,
+    /// The moment for which it wanted one; not later than when the point was begun.
+    pub due: Timestamp,
+    /// The schedules that named this moment, or earlier ones whose points were missed, each without the
+    /// number that it keeps.
+    pub schedules: Vec<String>,
 }
 
 /// What a restore point proves. A later one is stronger.

@@ -248,6 +248,7 @@ fn manifest(point: PointId, volume: VolumeRecord) -> Manifest {
         evidence: None,
         statistics: Statistics::default(),
         omissions: Vec::new(),
+        occasion: None,
     }
 }
 

@@ -5,7 +5,6 @@ use format::annotation::{Annotation, Note};
 use format::ids::PointId;
 use repository::annotate;
 
-use crate::clock;
 use crate::engine::Engine;
 use crate::error::ServiceError;
 use crate::points::{PointName, choose};
@@ -29,7 +28,7 @@ impl Engine {
 
     /// Says one thing about a point.
     pub(crate) async fn note(&self, point: PointId, note: Note) -> Result<(), ServiceError> {
-        let (who, when) = (self.host.as_str(), clock::now());
+        let (who, when) = (self.host.as_str(), self.machine.clock.now());
         let written =
             annotate::annotate(self.store.as_ref(), &self.reader, point, (who, when), note.clone());
         let number = written.await?;

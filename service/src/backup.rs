@@ -15,8 +15,9 @@ use std::sync::Arc;
 use catalog::{CatalogError, NewRun, RunEnd, RunOutcome};
 use format::annotation::Note;
 use format::ids::PointId;
-use format::manifest::Manifest;
+use format::manifest::{Manifest, Occasion};
 use format::raw::RawPath;
+use jiff::Timestamp;
 use platform::application::{Application, FileTree};
 use repository::blocking;
 use repository::error::chain;
@@ -32,9 +33,8 @@ pub(crate) use self::reading::Reading;
 pub use self::rehearse::RehearsalReport;
 pub use self::report::{BackupReport, VolumeReport};
 use self::taken::{Source, Taken};
-use crate::clock;
 use crate::deadline::Deadline;
-use crate::engine::{Engine, this_process};
+use crate::engine::Engine;
 use crate::error::ServiceError;
 use crate::freeze::Target;
 
@@ -55,13 +55,16 @@ pub struct BackupRequest {
     /// Whether the snapshot stays on this host as a local one, and how many of the application's do, with
     /// this one. The next backup reads only what lies elsewhere on the disk by then.
     pub keep_local: Option<u32>,
+    /// What it is for; absent where a person asks for it.
+    pub occasion: Option<Occasion>,
 }
 
 impl BackupRequest {
     /// All files of this, those that changed read.
     pub fn of(subject: Subject) -> Self {
         let (selection, tags) = (Selection::default(), Vec::new());
-        Self { subject, selection, full: false, tags, degrade: false, keep_local: None }
+        let (full, degrade, keep_local, occasion) = (false, false, None, None);
+        Self { subject, selection, full, tags, degrade, keep_local, occasion }
     }
 
     // The same without a freeze, where that is wanted rather than this error.
@@ -146,18 +149,11 @@ impl Engine {
         let run = NewRun {
             application: request.subject.name().to_owned(),
             repository: Some(self.reader.id()),
-            started: clock::now(),
-            process: this_process()?,
+            start: self.machine.run_start()?,
         };
         let run = self.catalog.begin_run(run).await?;
-        let result = self.make_point_or_degrade(request, progress).await;
-        let outcome = match &result {
-            Ok(report) if report.omissions.is_empty() => RunOutcome::Succeeded,
-            Ok(_) => RunOutcome::Partial,
-            Err(error) => RunOutcome::Failed { error: error.to_string() },
-        };
-        let point = result.as_ref().ok().map(|report| report.point);
-        let end = RunEnd { ended: clock::now(), outcome, point };
+        let result = self.make(request, progress).await;
+        let end = end_of(&result, self.machine.clock.now());
         if let Err(error) = self.catalog.finish_run(run, end).await {
             // What became of the backup itself is more important.
             warn(&error, "the end of the run was not written down");
@@ -165,7 +161,8 @@ impl Engine {
         result
     }
 
-    async fn make_point_or_degrade(
+    /// The same, and the run is somebody else's to write down.
+    pub(crate) async fn make(
         &self,
         request: BackupRequest,
         progress: &BackupProgress,
@@ -190,7 +187,8 @@ impl Engine {
         why: Option<String>,
         progress: &BackupProgress,
     ) -> Result<BackupReport, ServiceError> {
-        let BackupRequest { subject, selection, full, tags, degrade: _, keep_local } = request;
+        let BackupRequest { subject, selection, full, tags, degrade: _, keep_local, occasion } =
+            request;
         let (subject, unmade) = self.admit(subject).await?;
         if keep_local.is_some() && !unmade.is_empty() {
             let volumes = unmade.into_iter().map(|(name, _)| name.to_string()).collect();
@@ -218,6 +216,7 @@ impl Engine {
             }
         };
         taken.remarks.extend(why);
+        taken.occasion = occasion;
         let snapshot = taken.snapshot.take();
         let stored = match reading.end() {
             Ok((upload, read)) => self.store_volumes(upload, &taken, (&how, &read), progress).await,
@@ -321,6 +320,16 @@ impl Engine {
         }
         Ok(upload)
     }
+}
+
+/// How a run ended.
+pub(crate) fn end_of(result: &Result<BackupReport, ServiceError>, ended: Timestamp) -> RunEnd {
+    let outcome = match result {
+        Ok(report) if report.omissions.is_empty() => RunOutcome::Succeeded,
+        Ok(_) => RunOutcome::Partial,
+        Err(error) => RunOutcome::Failed { error: chain(error) },
+    };
+    RunEnd { ended, outcome, point: result.as_ref().ok().map(|report| report.point) }
 }
 
 /// Where in the state directory things wait until a freeze is over.

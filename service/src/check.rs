@@ -14,7 +14,6 @@ use repository::chunks::Chunks;
 use restore::progress::Progress as RestoreProgress;
 use restore::verify::{self, Verification};
 
-use crate::clock;
 use crate::engine::Engine;
 use crate::error::ServiceError;
 use crate::evidence;
@@ -123,7 +122,7 @@ impl Engine {
         progress: &Progress,
     ) -> Result<(), ServiceError> {
         let repository = self.reader.id();
-        let begun = clock::now();
+        let begun = self.machine.clock.now();
         let readings = self.catalog.readings(repository).await?;
         let packs = check.packs().to_vec();
         let is_there = |name: &ObjectName| match name {
@@ -143,7 +142,7 @@ impl Engine {
         };
         limit(&mut chosen, request.bytes_max);
         for batch in batches(chosen) {
-            let now = clock::now();
+            let now = self.machine.clock.now();
             if request.time_max.is_some_and(|most| now.duration_since(begun).unsigned_abs() >= most)
             {
                 break;

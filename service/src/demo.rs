@@ -21,6 +21,7 @@ use self::application::{Application, NAME, PROCESSES};
 use self::error::DemoError;
 use self::ring::Agreement;
 use crate::backup::{BackupProgress, BackupReport, BackupRequest, Subject};
+use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::deadline::Deadline;
 use crate::engine::{Engine, FREEZE_DEADLINE, Settings};
@@ -212,6 +213,7 @@ impl Layout {
                     journals: self.directory.join("freezes"),
                 },
                 state_dir: self.directory.join("state"),
+                clock: Arc::new(SystemClock),
             },
         })
         .await

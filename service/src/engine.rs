@@ -17,7 +17,6 @@ use repository::reader::Reader;
 use repository::store::Store;
 use repository::unlock::Key;
 
-use crate::clock;
 use crate::error::ServiceError;
 use crate::evidence;
 use crate::machine::Machine;
@@ -87,7 +86,7 @@ impl Engine {
         reader: Reader,
     ) -> Result<Self, ServiceError> {
         let Settings { location, key: _, cache_dir: cache, machine } = settings;
-        let catalog = Catalog::open(&machine.state_dir.join("catalog.sqlite")).await?;
+        let catalog = machine.open_catalog().await?;
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let (evidence, missing) = (Vec::new(), BTreeSet::new());
         let mut engine =
@@ -162,11 +161,15 @@ impl Engine {
         Ok(self.catalog.insert_annotations(repository, news).await?)
     }
 
-    // A run whose process is gone will never say how it ended.
+    // A run whose process is gone will never say how it ended. What a policy wanted the service does
+    // again.
     async fn close_abandoned_runs(&self) -> Result<(), ServiceError> {
-        for run in self.catalog.unfinished_runs().await? {
-            if !is_alive(run.process)? {
-                let (ended, outcome) = (clock::now(), RunOutcome::Abandoned);
+        let unfinished = self.catalog.unfinished_runs().await?;
+        for run in unfinished.into_iter().filter(|run| run.occasion.is_none()) {
+            if let Some(start) = run.start
+                && !is_alive(start.process)?
+            {
+                let (ended, outcome) = (self.machine.clock.now(), RunOutcome::Abandoned);
                 self.catalog.finish_run(run.id, RunEnd { ended, outcome, point: None }).await?;
             }
         }

@@ -187,6 +187,17 @@ pub enum ServiceError {
     /// A recovery key was made, and nobody has seen it.
     #[error("the new recovery key could not be printed")]
     Unprinted(#[source] std::io::Error),
+    /// Another service has the state directory.
+    #[error("the service with process id {pid} has the state directory `{}`", state_dir.display())]
+    Served {
+        /// The state directory.
+        state_dir: std::path::PathBuf,
+        /// The other one.
+        pid: String,
+    },
+    /// There is no such policy.
+    #[error("there is no policy `{0}` in the configuration")]
+    UnknownPolicy(String),
     /// The upload failed.
     #[error(transparent)]
     Upload(#[from] UploadError),
@@ -280,6 +291,10 @@ impl ServiceError {
             }
             Self::UnknownPoint(_) => "`stillpoint points` lists what there is",
             Self::UnknownSlot(_) => "`stillpoint key list` lists what there is",
+            Self::Served { .. } => "stop that one, or give this one a directory with --state-dir",
+            Self::UnknownPolicy(_) => {
+                "declare it, and have the service read the configuration again"
+            }
             Self::Forecast => "give a time such as 1y or 6mo with --for",
             Self::UnknownZone(_) => "give a name like Europe/Berlin or UTC",
             Self::Unprinted(_) => {

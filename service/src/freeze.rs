@@ -6,6 +6,7 @@ use consistency::hooks::{Held, HookReport};
 use consistency::local::Admitted;
 use consistency::{GroupSnapshot, Verdict};
 use format::manifest::Level;
+use format::tree::FileTime;
 use jiff::Timestamp;
 use platform::application::Application;
 use repository::blocking;
@@ -19,8 +20,10 @@ use crate::machine::Machine;
 pub(crate) struct Frozen {
     /// As it was before.
     pub(crate) application: Application,
-    /// Not later than the first snapshot.
+    /// When, by our clock.
     pub(crate) at: Timestamp,
+    /// Not later than the first snapshot, by the clock of filesystems.
+    pub(crate) begun: FileTime,
     pub(crate) level: Level,
     /// What there is to say about it, one sentence each; not what it leaves out.
     pub(crate) remarks: Vec<String>,
@@ -36,7 +39,7 @@ impl Machine {
     pub(crate) async fn freeze(&self, ready: Ready) -> Result<Frozen, ServiceError> {
         let Ready { request, prepared, mut held, admitted } = ready;
         let (before, freeze) = (request.application.clone(), request.freeze);
-        let at = clock::now();
+        let (at, begun) = (self.clock.now(), clock::file_time(clock::now()));
         let take = move || match prepared {
             Some(prepared) => consistency::take_prepared(&request, prepared),
             None => consistency::take(&request),
@@ -63,7 +66,7 @@ impl Machine {
         let level = report.level(level);
         let remarks = [remarks, snapshot.remarks.clone(), before.left_out.clone(), report.remarks];
         let (remarks, admitted) = (remarks.concat(), admitted.filter(|_| !freeze));
-        Ok(Frozen { application: before, at, level, remarks, snapshot, held, admitted })
+        Ok(Frozen { application: before, at, begun, level, remarks, snapshot, held, admitted })
     }
 }
 

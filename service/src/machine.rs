@@ -1,13 +1,17 @@
 //! This machine: the applications that run on it, and what is needed to freeze them. No repository.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use catalog::{Catalog, RunStart};
 use consistency::hooks::Plan;
 use consistency::warden::WardenProgram;
 use platform::application::Application;
 
+use crate::clock::Clock;
 use crate::deadline::Deadline;
+use crate::engine::this_process;
 use crate::error::ServiceError;
 use crate::platforms::Platforms;
 
@@ -20,9 +24,21 @@ pub struct Machine {
     pub warden: WardenProgram,
     /// The directory of our state; it is made when it is missing.
     pub state_dir: PathBuf,
+    /// What tells the time of day.
+    pub clock: Arc<dyn Clock>,
 }
 
 impl Machine {
+    /// Opens the catalog of this machine.
+    pub(crate) async fn open_catalog(&self) -> Result<Catalog, ServiceError> {
+        Ok(Catalog::open(&self.state_dir.join("catalog.sqlite")).await?)
+    }
+
+    /// This process begins a run.
+    pub(crate) fn run_start(&self) -> Result<RunStart, ServiceError> {
+        Ok(RunStart { started: self.clock.now(), process: this_process()? })
+    }
+
     /// An application as it stands, its hooks, and how long it may be frozen.
     pub(crate) async fn resolve(
         &self,

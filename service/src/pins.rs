@@ -5,7 +5,6 @@ use repository::error::RepositoryError;
 use repository::pin::{self, Pinned};
 use repository::store::MaintainStore;
 
-use crate::clock;
 use crate::engine::{Engine, is_alive, this_process};
 use crate::error::ServiceError;
 
@@ -56,7 +55,7 @@ impl Engine {
         self.release_abandoned(store.as_ref()).await?;
         let (id, repository) = (pin::new_id(), self.reader.id());
         self.catalog.record_pin(repository, id, this_process()?).await?;
-        let who = (self.host.as_str(), clock::now());
+        let who = (self.host.as_str(), self.machine.clock.now());
         let pinned = Pinned::new(store, &self.reader, (id, &[point]), who).await?;
         Ok(Held { id, pinned })
     }

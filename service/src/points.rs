@@ -6,7 +6,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use catalog::{PointFilter, PointRow};
-use format::manifest::Manifest;
+use format::ids::PointId;
+use format::manifest::{Manifest, Occasion};
 use repository::error::RepositoryError;
 
 use crate::engine::Engine;
@@ -49,6 +50,21 @@ impl Engine {
         let mut points = self.catalog.points(&filter).await?;
         points.retain(|row| !self.missing.contains(&row.point));
         Ok(points)
+    }
+
+    /// The point that was made on this host for this occasion, if one was.
+    pub(crate) async fn made_for(
+        &self,
+        application: &str,
+        occasion: &Occasion,
+    ) -> Result<Option<PointId>, ServiceError> {
+        let is_it = |row: &PointRow| {
+            let made_for = row.occasion.as_ref();
+            let same = |it: &Occasion| it.policy == occasion.policy && it.due == occasion.due;
+            row.host == self.host && made_for.is_some_and(same)
+        };
+        let points = self.points(Some(application)).await?;
+        Ok(points.into_iter().find(is_it).map(|row| row.point))
     }
 
     /// The manifest of the point that is meant. It contains secrets: see [`redact`].

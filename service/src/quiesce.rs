@@ -81,7 +81,7 @@ pub struct Trial {
 pub async fn quiesce(trial: Trial) -> Result<QuiesceReport, ServiceError> {
     let Trial { name, hooks, deadline, machine } = trial;
     settle_first(&machine).await;
-    let Machine { platforms, warden, state_dir } = machine;
+    let Machine { platforms, warden, state_dir, .. } = machine;
     let (name, owed) = (name.as_str(), state_dir.join(hooks::DIRECTORY));
     let before = platforms.application(name).await?;
     let mut report = QuiesceReport { application: name.to_owned(), ..QuiesceReport::default() };

@@ -66,7 +66,7 @@ pub async fn settle_hooks(platforms: &Platforms, state_dir: PathBuf) -> Settled 
 
 // The first thing that is done: an application may stand still, or wait for its hooks.
 pub(crate) async fn settle_first(machine: &Machine) {
-    let Machine { platforms, warden, state_dir } = machine;
+    let Machine { platforms, warden, state_dir, .. } = machine;
     let mut good = MadeGood::from(thaw(warden.journals.clone(), Which::Abandoned).await);
     good.add(settle_hooks(platforms, state_dir.clone()).await);
     for thawed in good.thawed {

@@ -16,7 +16,6 @@ use repository::store::probe::Probe;
 use serde::Serialize;
 
 pub use self::retention::{Judged, JudgedPoint};
-use crate::clock;
 use crate::engine::Engine;
 use crate::error::ServiceError;
 use crate::points::{PointName, choose};
@@ -116,7 +115,7 @@ impl Upkeep {
         }
         let request = forget::Request {
             who: self.engine.host.clone(),
-            when: clock::now(),
+            when: self.engine.machine.clock.now(),
             why: plan.why.clone(),
         };
         forget::forget(&self.maintainer, &points, &request).await?;

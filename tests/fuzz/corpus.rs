@@ -9,7 +9,9 @@ use format::ids::{ObjectId, PointId, RepositoryId, SlotId};
 use format::index::IndexSegment;
 use format::keys::{Keys, RootKey};
 use format::listing;
-use format::manifest::{Level, Manifest, MountRecord, Omission, Statistics, VolumeRecord};
+use format::manifest::{
+    Level, Manifest, MountRecord, Occasion, Omission, Statistics, VolumeRecord,
+};
 use format::names::{ObjectName, PackName};
 use format::pack::{self, SealedPack};
 use format::prune::{Condemned, Forgotten, Generation, Pin};
@@ -284,6 +286,11 @@ fn manifest() -> Manifest {
             path: RawPath::new("a"),
             reason: "Permission denied".into(),
         }],
+        occasion: Some(Occasion {
+            policy: "nightly".to_owned(),
+            due: when(),
+            schedules: vec!["daily \"02:00\"".to_owned()],
+        }),
     }
 }
 

@@ -18,6 +18,7 @@ pub mod compare;
 pub mod containers;
 pub mod cost;
 pub mod directory;
+pub mod driven;
 pub mod engine;
 pub mod every_kind;
 pub mod golden;

@@ -128,7 +128,7 @@ impl RepairArguments {
     }
 }
 
-fn duration(text: &str) -> Result<Duration, jiff::Error> {
+pub(super) fn duration(text: &str) -> Result<Duration, jiff::Error> {
     let span: Span = text.parse()?;
     let days = SpanRelativeTo::days_are_24_hours();
     Duration::try_from(span.to_duration(days)?)

@@ -41,6 +41,7 @@ pub(crate) async fn point(maintainer: &Maintainer) -> PointId {
         evidence: None,
         statistics: Statistics::default(),
         omissions: Vec::new(),
+        occasion: None,
     };
     let generation = writer.generation();
     writer.stand(generation).await.unwrap().commit(manifest).await.unwrap();

@@ -198,6 +198,7 @@ impl World {
             evidence: None,
             statistics: Statistics::default(),
             omissions: Vec::new(),
+            occasion: None,
         };
         self.runtime.block_on(async {
             let mut packs = Vec::new();

@@ -6,7 +6,7 @@ use consistency::GroupSnapshot;
 use consistency::hooks::Held;
 use consistency::local::Admitted;
 use format::evidence::Evidence;
-use format::manifest::{Level, Manifest, MountRecord, Omission, VolumeRecord};
+use format::manifest::{Level, Manifest, MountRecord, Occasion, Omission, VolumeRecord};
 use format::raw::RawPath;
 use jiff::Timestamp;
 use platform::application::{Application, FileTree, MissingVolume, Mount};
@@ -33,6 +33,8 @@ pub(super) struct Taken {
     pub(super) remarks: Vec<String>,
     definition: serde_json::Value,
     evidence: Option<Evidence>,
+    /// What it is for; absent where a person asked for it.
+    pub(super) occasion: Option<Occasion>,
     /// Volumes that cannot be found.
     pub(super) missing: Vec<Omission>,
     pub(super) stillness: Stillness,
@@ -59,8 +61,8 @@ impl Engine {
     pub(super) async fn take(&self, ready: Ready) -> Result<Taken, ServiceError> {
         let freeze = ready.request.freeze;
         let frozen = self.machine.freeze(ready).await?;
-        let Frozen { application, at, level, mut remarks, snapshot, held, admitted } = frozen;
-        let begun = clock::file_time(at);
+        let Frozen { application, at, begun, level, mut remarks, snapshot, held, admitted } =
+            frozen;
         let stillness = if freeze { Stillness::Snapshot(begun) } else { Stillness::Live(begun) };
         let whole = application.clone();
         let Application { name, platform, volumes, definition, missing, .. } = application;
@@ -88,6 +90,7 @@ impl Engine {
             stillness,
             definition,
             evidence: snapshot.evidence.clone(),
+            occasion: None,
             sources,
             snapshot: Some((snapshot, whole)),
             held,
@@ -122,11 +125,12 @@ impl Engine {
         Ok(Taken {
             application: name,
             platform: "path".to_owned(),
-            at: clock::now(),
+            at: self.machine.clock.now(),
             level: Level::Fuzzy,
             remarks,
             definition: serde_json::Value::Null,
             evidence: None,
+            occasion: None,
             missing: Vec::new(),
             stillness: Stillness::Live(clock::file_time(clock::now())),
             sources,
@@ -202,6 +206,7 @@ impl Taken {
             evidence: self.evidence.clone(),
             statistics,
             omissions,
+            occasion: self.occasion.clone(),
         }
     }
 }

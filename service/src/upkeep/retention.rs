@@ -6,10 +6,12 @@ use catalog::PointRow;
 use format::ids::PointId;
 use format::manifest::Level;
 use jiff::{Timestamp, Zoned};
+use scheduler::Schedule;
 use scheduler::retention::{Alarm, Candidate, Plan, Reason, Rules};
 use serde::Serialize;
 
 use super::{ForgetPlan, Upkeep};
+use crate::config::PolicyConfig;
 use crate::error::ServiceError;
 
 /// What rules say of the points of one application on one host.
@@ -52,21 +54,51 @@ impl Upkeep {
             let group = (row.application.clone(), row.host.clone());
             groups.entry(group).or_default().push(row.clone());
         }
-        let groups: Vec<_> = groups.into_iter().map(|group| judge(group, rules, now)).collect();
-        let judged = groups.iter().flat_map(|group| &group.points);
-        let go: BTreeSet<_> =
-            judged.filter(|it| it.reasons.is_empty()).map(|it| it.point).collect();
-        let stay = all.len().saturating_sub(go.len()) as u64;
-        let points = all.into_iter().filter(|row| go.contains(&row.point)).collect();
-        Ok(ForgetPlan { points, stay, groups, why: "no rule keeps it".to_owned() })
+        let judge = |group| judge(group, rules, &[], now);
+        let groups: Vec<_> = groups.into_iter().map(judge).collect();
+        Ok(plan_of(all, groups))
     }
+
+    /// What forgetting all points means that this policy has made of an application on this host and no
+    /// longer keeps; nothing is written. Points that people or other policies have made are not looked at.
+    pub(crate) async fn plan_policy(
+        &self,
+        (name, policy): (&str, &PolicyConfig),
+        application: &str,
+        now: &Zoned,
+    ) -> Result<ForgetPlan, ServiceError> {
+        let all = self.engine.points(None).await?;
+        let is_its = |row: &&PointRow| {
+            row.application == application
+                && row.host == self.engine.host
+                && row.occasion.as_ref().is_some_and(|occasion| occasion.policy == name)
+        };
+        let rows: Vec<_> = all.iter().filter(is_its).cloned().collect();
+        let group = ((application.to_owned(), self.engine.host.clone()), rows);
+        let groups = vec![judge(group, &policy.keep, &policy.schedules, now)];
+        Ok(plan_of(all, groups))
+    }
+}
+
+fn plan_of(all: Vec<PointRow>, groups: Vec<Judged>) -> ForgetPlan {
+    let judged = groups.iter().flat_map(|group| &group.points);
+    let go: BTreeSet<_> = judged.filter(|it| it.reasons.is_empty()).map(|it| it.point).collect();
+    let stay = all.len().saturating_sub(go.len()) as u64;
+    let points = all.into_iter().filter(|row| go.contains(&row.point)).collect();
+    ForgetPlan { points, stay, groups, why: "no rule keeps it".to_owned() }
 }
 
 fn judge(
     ((application, host), rows): ((String, String), Vec<PointRow>),
     rules: &Rules,
+    schedules: &[Schedule],
     now: &Zoned,
 ) -> Judged {
+    let wanted = |row: &PointRow| match &row.occasion {
+        Some(occasion) if !schedules.is_empty() => rules.wanted(&occasion.schedules, schedules),
+        _ => Vec::new(),
+    };
+    let candidate = |row| Candidate { schedules: wanted(row), ..candidate(row) };
     let candidates: Vec<_> = rows.iter().map(candidate).collect();
     let Plan { reasons, alarm } = rules.plan(&candidates, now);
     let point = |(row, reasons): (PointRow, Vec<Reason>)| JudgedPoint {

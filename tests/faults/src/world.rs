@@ -321,5 +321,6 @@ pub(crate) fn manifest(
         evidence: None,
         statistics,
         omissions: Vec::new(),
+        occasion: None,
     }
 }

@@ -406,6 +406,7 @@ fn manifest(point: PointId, root: Vec<Slice>) -> Manifest {
         evidence: None,
         statistics: Statistics::default(),
         omissions: Vec::new(),
+        occasion: None,
     }
 }
 

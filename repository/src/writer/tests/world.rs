@@ -160,6 +160,7 @@ impl World {
             evidence: None,
             statistics: Statistics::default(),
             omissions: Vec::new(),
+            occasion: None,
         }
     }
 }

@@ -214,6 +214,7 @@ pub(super) fn manifest(uploaded: &Uploaded<'_>) -> Manifest {
         evidence: None,
         statistics: *statistics,
         omissions: stored.omissions.clone(),
+        occasion: None,
     }
 }
 

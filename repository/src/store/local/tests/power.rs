@@ -348,5 +348,6 @@ fn manifest(point: format::ids::PointId) -> Manifest {
         evidence: None,
         statistics: Statistics::default(),
         omissions: Vec::new(),
+        occasion: None,
     }
 }

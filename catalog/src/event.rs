@@ -1,0 +1,114 @@
+//! What happened besides runs.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection, SqlitePool};
+
+use crate::column;
+
+/// Something that happened.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Event {
+    /// When.
+    pub moment: Timestamp,
+    /// To which application.
+    pub application: Option<String>,
+    /// By which policy.
+    pub policy: Option<String>,
+    /// What.
+    #[serde(flatten)]
+    pub happening: Happening,
+}
+
+/// What happened.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Happening {
+    /// Runs were left out.
+    Missed {
+        /// The moment that the first was due.
+        first: Timestamp,
+        /// The moment that the last was due.
+        last: Timestamp,
+        /// How many.
+        count: u64,
+    },
+    /// The clock went back; what was run stays run.
+    ClockWentBack {
+        /// From this moment,
+        from: Timestamp,
+        /// to this one.
+        to: Timestamp,
+    },
+    /// Points went, because nothing keeps them.
+    Forgotten {
+        /// How many.
+        count: u64,
+    },
+    /// Points should have gone, and nothing goes, because the newest is not like those before it.
+    Alarm {
+        /// What is unlike.
+        reason: String,
+    },
+    /// The points that nothing keeps could not be forgotten.
+    NotForgotten {
+        /// Why not.
+        error: String,
+    },
+    /// A container names a policy that there is not.
+    UnknownPolicy,
+    /// The service was started.
+    Started,
+    /// The service has ended as it was told.
+    Stopped,
+    /// What a newer program wrote down.
+    #[serde(other)]
+    Other,
+}
+
+impl Event {
+    fn read(row: &SqliteRow) -> sqlx::Result<Self> {
+        let happening: &str = row.try_get("happening")?;
+        Ok(Self {
+            moment: column::parsed(row, "moment")?,
+            application: row.try_get("application")?,
+            policy: row.try_get("policy")?,
+            happening: serde_json::from_str(happening)
+                .map_err(|error| column::unreadable("happening", error))?,
+        })
+    }
+}
+
+/// Writes down what happened; answers how much that was.
+pub(crate) async fn insert(
+    connection: &mut SqliteConnection,
+    events: &[Event],
+) -> sqlx::Result<u64> {
+    for Event { moment, application, policy, happening } in events {
+        let happening =
+            serde_json::to_string(happening).map_err(|error| sqlx::Error::Encode(error.into()))?;
+        sqlx::query(
+            "INSERT INTO events (moment, application, policy, happening) VALUES (?, ?, ?, ?)",
+        )
+        .bind(column::time(*moment))
+        .bind(application)
+        .bind(policy)
+        .bind(happening)
+        .execute(&mut *connection)
+        .await?;
+    }
+    // A `usize` is never wider than 64 bits.
+    Ok(events.len() as u64)
+}
+
+/// The last events, the newest first.
+pub(crate) async fn latest(readers: &SqlitePool, limit: u32) -> sqlx::Result<Vec<Event>> {
+    sqlx::query("SELECT * FROM events ORDER BY id DESC LIMIT ?")
+        .bind(limit)
+        .fetch_all(readers)
+        .await?
+        .iter()
+        .map(Event::read)
+        .collect()
+}

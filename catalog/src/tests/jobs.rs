@@ -1,0 +1,89 @@
+use format::manifest::Occasion;
+
+use super::*;
+
+fn job(application: &str) -> JobName {
+    JobName { application: application.into(), policy: "nightly".into() }
+}
+
+fn occasion(second: u32) -> Occasion {
+    let schedules = vec!["daily \"02:00\"".into(), "hourly :00".into()];
+    Occasion { policy: "nightly".into(), due: at(second), schedules }
+}
+
+fn look(application: &str, second: u32) -> Look {
+    let run = Some(occasion(second));
+    Look { job: job(application), handled: at(second), run, events: Vec::new() }
+}
+
+async fn unfinished(catalog: &Catalog) -> RunRow {
+    catalog.unfinished_runs().await.unwrap().remove(0)
+}
+
+#[tokio::test]
+async fn a_look_is_written_down_with_the_run_that_it_leads_to() {
+    let world = World::new();
+    let catalog = world.open().await;
+    let missed = Happening::Missed { first: at(1), last: at(3), count: 3 };
+    let (application, policy) = (Some("shop".to_owned()), Some("nightly".to_owned()));
+    let event = Event { moment: at(6), application, policy, happening: missed };
+    let look = Look { events: vec![event.clone()], ..look("shop", 5) };
+    assert_eq!(catalog.record_looks(vec![look], at(6)).await.unwrap(), 1);
+    catalog.close().await;
+    let catalog = world.open().await;
+    let run = unfinished(&catalog).await;
+    assert_eq!((run.occasion, run.queued), (Some(occasion(5)), at(6)));
+    assert_eq!((run.start, run.attempts, run.end), (None, 0, None));
+    assert_eq!(catalog.jobs().await.unwrap(), BTreeMap::from([(job("shop"), at(5))]));
+    assert_eq!(catalog.events(9).await.unwrap(), [event]);
+}
+
+#[tokio::test]
+async fn for_each_moment_of_a_job_there_is_one_run() {
+    let world = World::new();
+    let catalog = world.open().await;
+    let looks = vec![look("shop", 5), look("shop", 5), look("wiki", 5), look("shop", 6)];
+    assert_eq!(catalog.record_looks(looks, at(6)).await.unwrap(), 3);
+    assert_eq!(catalog.record_looks(vec![look("shop", 5)], at(7)).await.unwrap(), 0);
+    let shop = job("shop");
+    let after = async |second| catalog.runs_after(&shop, at(second)).await.unwrap();
+    assert_eq!(after(4).await, BTreeSet::from([at(5), at(6)]));
+    assert_eq!(after(5).await, BTreeSet::from([at(6)]));
+    // The last look counts, also where it is earlier.
+    assert_eq!(catalog.jobs().await.unwrap()[&job("shop")], at(5));
+}
+
+#[tokio::test]
+async fn a_run_that_was_cut_off_waits_again() {
+    let world = World::new();
+    let catalog = world.open().await;
+    catalog.record_looks(vec![look("shop", 5)], at(6)).await.unwrap();
+    let id = unfinished(&catalog).await.id;
+    let start = RunStart { started: at(7), process: NOBODY };
+    for attempts in 1..3 {
+        catalog.start_run(id, start).await.unwrap();
+        let twice = catalog.start_run(id, start).await;
+        assert!(matches!(twice, Err(CatalogError::NoUnfinishedRun { .. })), "{twice:?}");
+        let run = unfinished(&catalog).await;
+        assert_eq!((run.start, run.attempts), (Some(start), attempts));
+        catalog.requeue_run(id).await.unwrap();
+        assert_eq!(unfinished(&catalog).await.start, None);
+    }
+    let end = RunEnd { ended: at(9), outcome: RunOutcome::Abandoned, point: None };
+    catalog.finish_run(id, end).await.unwrap();
+    for late in [catalog.requeue_run(id).await, catalog.start_run(id, start).await] {
+        assert!(matches!(late, Err(CatalogError::NoUnfinishedRun { .. })), "{late:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_point_knows_what_it_was_made_for() {
+    let world = World::new();
+    let catalog = world.open().await;
+    let made = Manifest { occasion: Some(occasion(1)), ..manifest(1) };
+    catalog.insert_point(REPOSITORY, &made).await.unwrap();
+    catalog.insert_point(REPOSITORY, &manifest(2)).await.unwrap();
+    let occasions: Vec<_> =
+        everything(&catalog).await.into_iter().map(|point| point.occasion).collect();
+    assert_eq!(occasions, [None, Some(occasion(1))]);
+}

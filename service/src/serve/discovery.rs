@@ -1,0 +1,63 @@
+//! Which applications have which policies.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use catalog::JobName;
+use platform::application::Application;
+use repository::error::chain;
+use tokio::time::Instant;
+
+use super::Setup;
+
+/// The jobs that were found, and when.
+#[derive(Debug, Default)]
+pub(super) struct Discovery {
+    found: BTreeSet<JobName>,
+    looked: Option<Instant>,
+}
+
+impl Discovery {
+    /// Every application with each of its policies: those that the configuration names, and those that a
+    /// label does. A platform that does not answer leaves what was found there before.
+    pub(super) async fn jobs(&mut self, setup: &Setup) -> BTreeSet<JobName> {
+        let is_fresh = |looked: Instant| looked.elapsed() < LOOK_AGAIN;
+        if !self.looked.is_some_and(is_fresh) {
+            self.looked = Some(Instant::now());
+            match setup.machine.platforms.applications().await {
+                Ok(seen) => {
+                    if seen.unreachable.is_none() {
+                        self.found.clear();
+                    }
+                    self.found.extend(seen.applications.iter().flat_map(labelled));
+                }
+                Err(error) => {
+                    let error = chain(&error);
+                    tracing::warn!("applications cannot be looked for: {error}");
+                }
+            }
+        }
+        let declared = setup.config.applications.iter().flat_map(|(application, config)| {
+            config
+                .policies
+                .iter()
+                .map(|policy| JobName { application: application.clone(), policy: policy.clone() })
+        });
+        declared.chain(self.found.iter().cloned()).collect()
+    }
+}
+
+fn labelled(application: &Application) -> impl Iterator<Item = JobName> + '_ {
+    let labels = application.members.iter().filter_map(|member| member.labels.get(LABEL));
+    let names = labels.flat_map(|names| names.split(','));
+    names
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+        .map(|policy| JobName { application: application.name.clone(), policy: policy.to_owned() })
+}
+
+/// The policies by which a container's application is backed up, separated by commas.
+const LABEL: &str = "stillpoint.policy";
+
+/// Who starts a container waits that long for its policy.
+const LOOK_AGAIN: Duration = Duration::from_secs(15);

@@ -1,0 +1,42 @@
+//! The end of a service: nothing stays frozen, and what is nearly done is finished.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::{Service, notify};
+use crate::backup::Stage;
+use crate::error::ServiceError;
+use crate::thaw::settle_first;
+
+impl Service {
+    /// Ends every run: one whose application stands still goes on until that runs again, one that has
+    /// not got so far is cut off, and one that is uploading has `grace` to finish. What was cut off waits
+    /// for the next service.
+    pub(super) async fn stop(&mut self, grace: Duration) -> Result<(), ServiceError> {
+        let deadline = Instant::now() + grace;
+        while !self.going_on.is_empty() {
+            let is_over = Instant::now() >= deadline;
+            for going in self.going_on.values() {
+                let goes = match going.progress.stage() {
+                    Stage::Preparing | Stage::ReadingAhead => true,
+                    // The warden sees to it that this does not last.
+                    Stage::Freezing => false,
+                    Stage::Uploading(_) | Stage::Committing => is_over,
+                };
+                if goes {
+                    going.task.abort();
+                }
+            }
+            notify::alive(self.going_on.len(), 0);
+            tokio::select! {
+                Some(ended) = self.workers.join_next_with_id() => self.ended(ended).await?,
+                () = sleep(LOOK_AGAIN) => {}
+            }
+        }
+        settle_first(&self.setup.machine).await;
+        Ok(())
+    }
+}
+
+const LOOK_AGAIN: Duration = Duration::from_millis(100);

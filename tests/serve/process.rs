@@ -1,0 +1,167 @@
+//! The service as a process of its own: killed, told to end, told to read again.
+
+use std::fs;
+use std::os::unix::net::UnixDatagram;
+use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use catalog::{Catalog, JobName, Look};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+use tests::chance::Chance;
+use tests::world::{Running, World};
+
+use super::{Application, configuration};
+
+/// How often the service is killed.
+const KILLS: u32 = 12;
+const PATIENCE: Duration = Duration::from_mins(1);
+const POLICY: &str = "[policies.often]\nschedules = [\"every 1m\"]\n";
+
+/// The policies of which one is due each time that the service is killed.
+fn many() -> impl Iterator<Item = String> {
+    (0..KILLS).map(|number| format!("p{number}"))
+}
+
+fn world(policies: &str) -> World {
+    let mut world = World::with_key_file();
+    let config = configuration(&world.path(""), policies);
+    fs::write(world.path("config.toml"), config).unwrap();
+    world.set("STILLPOINT_CONFIG", world.path("config.toml"));
+    world
+}
+
+/// Has the service find that a run is due.
+fn make_due(world: &World, application: &str, policy: &str) {
+    let job = JobName { application: application.to_owned(), policy: policy.to_owned() };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let catalog = Catalog::open(&world.state().join("catalog.sqlite")).await.unwrap();
+        let now: Timestamp = service::clock::now();
+        let handled = now - SignedDuration::from_secs(90);
+        let look = Look { job, handled, run: None, events: Vec::new() };
+        catalog.record_looks(vec![look], now).await.unwrap();
+        catalog.close().await;
+    });
+}
+
+fn runs(world: &World) -> Vec<Value> {
+    world.json(["runs", "--limit", "1000"])["runs"].as_array().unwrap().clone()
+}
+
+fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !is_so() {
+        assert!(begin.elapsed() < PATIENCE, "{what}");
+        sleep(Duration::from_millis(20));
+    }
+}
+
+fn signal(process: &Running, name: &str) {
+    let id = process.id().to_string();
+    assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
+}
+
+#[test]
+fn a_service_that_is_killed_loses_no_run_and_does_none_twice() {
+    let application = Application::start(&many().collect::<Vec<_>>().join(","));
+    let policies = many().map(|name| format!("[policies.{name}]\nschedules = [\"every 1m\"]\n"));
+    let world = world(&policies.collect::<String>());
+    let mut chance = Chance::new(7);
+    for policy in many() {
+        make_due(&world, &application.name, &policy);
+        let service = world.start(["serve"]);
+        // It is ready after a twentieth of a second, and a run takes a few.
+        sleep(Duration::from_millis(20 + chance.below(400)));
+        let _ = service.kill();
+    }
+    let service = world.start(["serve"]);
+    let is_over = || {
+        let runs = runs(&world);
+        !runs.is_empty() && runs.iter().all(|run| run["state"] == "ended")
+    };
+    wait_until("not every run ends", is_over);
+    signal(&service, "TERM");
+    service.finish().succeeded();
+    let (mut runs, points) = (runs(&world), world.json(["points"]));
+    // One that came due just now may wait for the next service.
+    runs.retain(|run| run["state"] == "ended");
+    let points = points.as_array().unwrap();
+    assert_eq!(points.len(), runs.len(), "{runs:?}\n{points:?}");
+    for run in &runs {
+        assert_eq!(run["end"]["outcome"]["result"], "succeeded", "{run}");
+        let point = points.iter().find(|point| point["point"] == run["end"]["point"]);
+        assert_eq!(point.unwrap()["occasion"], run["occasion"], "{run}");
+    }
+    assert!(runs.len() >= KILLS as usize, "{runs:?}");
+    assert!(
+        runs.iter().any(|run| run["attempts"].as_u64() > Some(1)),
+        "no run was cut off: {runs:?}"
+    );
+    assert!(!application.is_frozen());
+    world.stillpoint(["check", "--read-data"]).succeeded();
+}
+
+#[test]
+fn its_manager_is_told_and_no_other_service_may_be_beside_it() {
+    let mut world = world(POLICY);
+    let socket = UnixDatagram::bind(world.path("notify")).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    world.set("NOTIFY_SOCKET", world.path("notify"));
+    world.set("WATCHDOG_USEC", "900000");
+    let service = world.start(["serve"]);
+    let hear = |wanted: &str| {
+        let mut buffer = [0; 256];
+        loop {
+            let length = socket.recv(&mut buffer).unwrap();
+            let heard = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            if heard.lines().any(|line| line == wanted) {
+                return;
+            }
+        }
+    };
+    hear("READY=1");
+    let begin = Instant::now();
+    (0..4).for_each(|_| hear("WATCHDOG=1"));
+    assert!(begin.elapsed() < Duration::from_secs(4), "{:?}", begin.elapsed());
+    world.unset("NOTIFY_SOCKET");
+    world.unset("WATCHDOG_USEC");
+    world.stillpoint(["serve"]).failed(1, service.id().to_string());
+    signal(&service, "HUP");
+    hear("RELOADING=1");
+    hear("READY=1");
+    fs::write(world.path("config.toml"), "colour = 1").unwrap();
+    signal(&service, "HUP");
+    sleep(Duration::from_millis(500));
+    signal(&service, "TERM");
+    hear("STOPPING=1");
+    let said = service.finish();
+    said.succeeded();
+    assert!(said.stderr.contains("the old configuration stays"), "{said:?}");
+}
+
+#[test]
+fn a_run_that_fails_says_why_and_the_next_is_made() {
+    let application = Application::start("often");
+    let world = world(POLICY);
+    let repository = world.repository();
+    fs::rename(&repository, world.path("elsewhere")).unwrap();
+    make_due(&world, &application.name, "often");
+    let service = world.start(["serve"]);
+    let first = || runs(&world).into_iter().next().filter(|run| run["state"] == "ended");
+    wait_until("the run does not end", || first().is_some());
+    let run = first().unwrap();
+    assert_eq!(run["end"]["outcome"]["result"], "failed", "{run}");
+    assert!(run["end"]["outcome"]["error"].as_str().unwrap().contains("repository"), "{run}");
+    fs::rename(world.path("elsewhere"), &repository).unwrap();
+    let succeeded =
+        || runs(&world).iter().any(|run| run["end"]["outcome"]["result"] == "succeeded");
+    let begin = Instant::now();
+    while !succeeded() {
+        assert!(begin.elapsed() < 2 * PATIENCE, "no run succeeds");
+        sleep(Duration::from_millis(200));
+    }
+    signal(&service, "TERM");
+    service.finish().succeeded();
+}

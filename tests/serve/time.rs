@@ -1,0 +1,178 @@
+//! The service with a clock that is driven.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use service::clock::Clock as _;
+use service::config::Config;
+use service::engine::Engine;
+use service::history::History;
+use service::key::NewKey;
+use service::machine::Machine;
+use service::platforms::Platforms;
+use service::serve::{Order, Setup, serve};
+use service::warden::WardenProgram;
+use service::{Happening, PointRow, Zone, keys};
+use tests::directory::Directory;
+use tests::driven::DrivenClock;
+use tests::lab;
+use tests::world::program;
+use tokio::sync::mpsc::{Sender, channel};
+use tokio::task::JoinSet;
+
+use super::{Application, configuration};
+
+/// A machine with a service whose clock we have.
+struct Served {
+    directory: Directory,
+    clock: Arc<DrivenClock>,
+    setup: Setup,
+    serving: JoinSet<()>,
+    orders: Option<Sender<Order>>,
+}
+
+impl Served {
+    async fn new(policies: &str, rate: u32) -> Self {
+        let directory = Directory::new();
+        let file = directory.join("config.toml");
+        fs::write(&file, configuration(directory.path(), policies)).unwrap();
+        let config = Config::read(&file).unwrap();
+        let clock = Arc::new(DrivenClock::new(at("2026-03-01T00:00:30Z"), rate));
+        let repository = &config.repositories["main"];
+        let location = repository.url.parse().unwrap();
+        keys::init(&location, &NewKey::File(directory.join("key")), false).await.unwrap();
+        let machine = Machine {
+            platforms: Platforms { docker: Some(lab::docker()), ..Platforms::default() },
+            warden: WardenProgram {
+                program: program(),
+                arguments: vec!["warden".into()],
+                journals: directory.join("freezes"),
+            },
+            state_dir: directory.join("state"),
+            clock: Arc::<DrivenClock>::clone(&clock),
+        };
+        let repository = Some((location, repository.key().unwrap()));
+        let setup = Setup { config, machine, cache_dir: None, repository, here: Zone::UTC };
+        Self { directory, clock, setup, serving: JoinSet::new(), orders: None }
+    }
+
+    fn start(&mut self) {
+        let (orders, inbox) = channel(1);
+        let setup = self.setup.clone();
+        self.serving.spawn(async move { serve(setup, inbox).await.unwrap() });
+        self.orders = Some(orders);
+    }
+
+    async fn stop(&mut self) {
+        let orders = self.orders.take().unwrap();
+        orders.send(Order::Stop(Duration::from_mins(1))).await.unwrap();
+        self.serving.join_next().await.unwrap().unwrap();
+    }
+
+    async fn wait_for(&self, moment: Timestamp) {
+        while self.clock.now() < moment {
+            tokio::time::sleep(self.clock.until(moment)).await;
+        }
+    }
+
+    async fn history(&self) -> History {
+        self.setup.machine.history(10_000).await.unwrap()
+    }
+
+    async fn points(&self) -> Vec<PointRow> {
+        let (location, key) = self.setup.repository.clone().unwrap();
+        let (key, machine) = (key.read().unwrap(), self.setup.machine.clone());
+        let settings = service::engine::Settings { location, key, cache_dir: None, machine };
+        let engine = Engine::open(settings).await.unwrap();
+        let points = engine.points(None).await.unwrap();
+        engine.close().await;
+        points
+    }
+}
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+/// When the points of a policy were due, the first first.
+fn dues(points: &[PointRow], policy: &str) -> Vec<Timestamp> {
+    let occasions = points.iter().filter_map(|point| point.occasion.as_ref());
+    let mut dues: Vec<_> = occasions.filter(|it| it.policy == policy).map(|it| it.due).collect();
+    dues.sort_unstable();
+    dues
+}
+
+fn missed(history: &History, policy: &str) -> u64 {
+    let events = history.events.iter().filter(|event| event.policy.as_deref() == Some(policy));
+    events
+        .filter_map(|event| {
+            if let Happening::Missed { count, .. } = event.happening { Some(count) } else { None }
+        })
+        .sum()
+}
+
+// A run may take longer than an hour of that clock: the next is missed then, and that is recorded.
+#[tokio::test(flavor = "multi_thread")]
+async fn three_days_leave_the_points_that_the_policies_want() {
+    let application = Application::start("often,nightly");
+    let policies = "[policies.often]\nschedules = [\"hourly keep 6\"]\n\
+        [policies.nightly]\nschedules = ['daily \"02:00\"']\nkeep = { daily = 2 }\n";
+    let mut served = Served::new(policies, 2000).await;
+    served.start();
+    served.wait_for(at("2026-03-04T00:30:00Z")).await;
+    served.stop().await;
+    let (points, history) = (served.points().await, served.history().await);
+    assert!(points.iter().all(|point| point.application == application.name));
+    assert_eq!(dues(&points, "nightly"), [at("2026-03-02T02:00Z"), at("2026-03-03T02:00Z")]);
+    let hourly = dues(&points, "often");
+    assert_eq!(hourly.len(), 6, "{hourly:?}");
+    assert!(*hourly.first().unwrap() >= at("2026-03-03T12:00Z"), "{hourly:?}");
+    // Each hour has a run, or is recorded as missed.
+    let runs: Vec<_> = history.runs.iter().filter_map(|run| run.row.occasion.as_ref()).collect();
+    let hours: BTreeSet<_> =
+        runs.iter().filter(|it| it.policy == "often").map(|it| it.due).collect();
+    let last = hours.last().unwrap().duration_since(at("2026-03-01T00:00Z")).as_hours();
+    let counted = hours.len() as u64 + missed(&history, "often");
+    assert_eq!(counted, u64::try_from(last).unwrap());
+    assert!(hours.len() > 20, "{} of {last} hours had a run", hours.len());
+    for run in &history.runs {
+        let end = run.row.end.as_ref().unwrap();
+        assert_eq!(end.outcome, service::RunOutcome::Succeeded, "{run:?}");
+    }
+    assert!(history.events.iter().any(|it| matches!(it.happening, Happening::Forgotten { .. })));
+    assert!(!application.is_frozen());
+    drop(served.directory);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_set_doubles_nothing_and_skips_nothing_in_silence() {
+    let _application = Application::start("often");
+    let mut served = Served::new("[policies.often]\nschedules = [\"hourly\"]\n", 1500).await;
+    served.start();
+    served.wait_for(at("2026-03-01T04:30:00Z")).await;
+    served.clock.set_by(SignedDuration::from_hours(-24));
+    served.wait_for(at("2026-02-28T07:30:00Z")).await;
+    served.clock.set_by(SignedDuration::from_hours(48));
+    served.wait_for(at("2026-03-02T09:30:00Z")).await;
+    served.stop().await;
+    let history = served.history().await;
+    let points = served.points().await;
+    let dues = dues(&points, "often");
+    let distinct: BTreeSet<_> = dues.iter().copied().collect();
+    assert_eq!(distinct.len(), dues.len(), "{dues:?}");
+    assert_eq!(points.len(), history.runs.len());
+    // The hours before, between and after.
+    let hours = |from: &str, to: &str| distinct.range(at(from)..at(to)).count() as u64;
+    assert!(hours("2026-03-01T01:00Z", "2026-03-01T05:00Z") >= 2, "{dues:?}");
+    assert!(hours("2026-02-28T05:00Z", "2026-02-28T08:00Z") >= 1, "{dues:?}");
+    assert!(hours("2026-03-02T07:00Z", "2026-03-02T10:00Z") >= 1, "{dues:?}");
+    let went_back =
+        history.events.iter().filter(|it| matches!(it.happening, Happening::ClockWentBack { .. }));
+    assert_eq!(went_back.count(), 1, "{:?}", history.events);
+    // From when it was set back on, every hour once.
+    let last = distinct.last().unwrap().duration_since(at("2026-02-28T04:00Z")).as_hours();
+    assert_eq!(distinct.len() as u64 + missed(&history, "often"), u64::try_from(last).unwrap());
+}
