@@ -1,9 +1,9 @@
 //! The service: it has policies run by themselves.
 //!
-//! Everything waits in one place, the loop of [`Service::go_on`], and only that changes what the service
-//! knows. What is due is decided by `scheduler::timing`, and written down together with the run that it
-//! leads to before anything else happens, so that a service which dies has lost no run, and begins none
-//! twice. Each run is a task of its own ([`work`]).
+//! Everything waits in one place, the loop in this file, and only that changes what the service knows. What
+//! is due is decided by `scheduler::timing`, and written down together with the run that it leads to before
+//! anything else happens, so that a service which dies has lost no run, and begins none twice. Each run is
+//! a task of its own (`serve/work.rs`).
 
 mod discovery;
 mod instance;
@@ -31,6 +31,7 @@ use self::instance::Instance;
 use self::look::Job;
 pub use self::setup::Setup;
 use crate::backup::BackupProgress;
+use crate::engine::this_process;
 use crate::error::ServiceError;
 use crate::thaw::settle_first;
 
@@ -57,7 +58,7 @@ pub async fn serve(setup: Setup, mut orders: Receiver<Order>) -> Result<(), Serv
     service.recover().await?;
     service.report(Happening::Started).await?;
     notify::ready();
-    let grace = service.go_on(&mut orders).await?;
+    let grace = service.go_on(&mut orders).await;
     notify::stopping();
     service.stop(grace).await?;
     service.report(Happening::Stopped).await?;
@@ -102,28 +103,41 @@ impl Service {
     }
 
     /// Until it is told to stop; answers for how long uploads may go on then.
-    async fn go_on(&mut self, orders: &mut Receiver<Order>) -> Result<Duration, ServiceError> {
+    async fn go_on(&mut self, orders: &mut Receiver<Order>) -> Duration {
         loop {
-            let next = self.look().await?;
-            self.enqueue().await?;
-            self.begin().await?;
+            let next = match self.turn().await {
+                Ok(next) => next,
+                Err(error) => {
+                    // A disk that is full, perhaps: what is due stays due.
+                    tracing::error!("what is due cannot be seen to: {}", chain(&error));
+                    None
+                }
+            };
             notify::alive(self.going_on.len(), self.queue.waiting().len());
             let clock = Arc::clone(&self.setup.machine.clock);
             // Somebody may set the clock, or start a container.
             let pause = next.map_or(LOOK_AGAIN, |next| clock.until(next).min(LOOK_AGAIN));
             tokio::select! {
                 () = tokio::time::sleep(pause.min(notify::patience())) => {}
-                Some(ended) = self.workers.join_next_with_id() => self.ended(ended).await?,
+                Some(ended) = self.workers.join_next_with_id() => self.ended(ended).await,
                 order = orders.recv() => match order {
                     Some(Order::Reload(setup)) => self.reload(*setup),
                     Some(Order::Keep(error)) => {
                         tracing::error!("the old configuration stays: {}", chain(error.as_ref()));
                     }
-                    Some(Order::Stop(grace)) => return Ok(grace),
-                    None => return Ok(Duration::ZERO),
+                    Some(Order::Stop(grace)) => return grace,
+                    None => return Duration::ZERO,
                 },
             }
         }
+    }
+
+    /// Sees to what is due; answers when something will be.
+    async fn turn(&mut self) -> Result<Option<Timestamp>, ServiceError> {
+        let next = self.look().await?;
+        self.enqueue().await?;
+        self.begin().await?;
+        Ok(next)
     }
 
     fn reload(&mut self, setup: Setup) {
@@ -136,10 +150,19 @@ impl Service {
 
     /// Puts the runs that wait in the catalog into the queue, as many as it takes.
     async fn enqueue(&mut self) -> Result<(), ServiceError> {
+        let this = this_process()?;
         for run in self.catalog.unfinished_runs().await? {
-            let Some(occasion) = run.occasion.as_ref().filter(|_| run.start.is_none()) else {
+            let Some(occasion) = &run.occasion else { continue };
+            if self.runs.contains_key(&run.id) {
                 continue;
-            };
+            }
+            if let Some(start) = run.start {
+                // We have begun it, and could not write down how it ended.
+                if start.process == this {
+                    self.catalog.requeue_run(run.id).await?;
+                }
+                continue;
+            }
             let policy = self.setup.config.policies.get(&occasion.policy);
             let repository = policy.and_then(|policy| policy.repositories.first());
             let ticket = Ticket {
@@ -149,9 +172,6 @@ impl Service {
                 repository: repository.cloned().unwrap_or_default(),
                 alone: false,
             };
-            if self.runs.contains_key(&run.id) {
-                continue;
-            }
             if self.queue.add(ticket).is_err() {
                 // It waits in the catalog.
                 break;
@@ -165,7 +185,11 @@ impl Service {
     async fn begin(&mut self) -> Result<(), ServiceError> {
         while let Some(ticket) = self.queue.begin() {
             let Some(run) = self.runs.get(&ticket.id).cloned() else { continue };
-            self.catalog.start_run(run.id, self.setup.machine.run_start()?).await?;
+            if let Err(error) = self.start_run(run.id).await {
+                self.queue.end(&run.id);
+                self.runs.remove(&run.id);
+                return Err(error);
+            }
             let (id, progress) = (run.id, Arc::new(BackupProgress::default()));
             let work = work::Work {
                 setup: Arc::clone(&self.setup),
@@ -179,26 +203,34 @@ impl Service {
         Ok(())
     }
 
+    async fn start_run(&self, run: RunId) -> Result<(), ServiceError> {
+        Ok(self.catalog.start_run(run, self.setup.machine.run_start()?).await?)
+    }
+
     /// A run's task is over. One that has not said how it ended was cut off, or is our fault.
-    async fn ended(&mut self, ended: Result<(Id, ()), JoinError>) -> Result<(), ServiceError> {
+    async fn ended(&mut self, ended: Result<(Id, ()), JoinError>) {
         let (task, error) = match &ended {
             Ok((task, ())) => (*task, None),
             Err(error) => (error.id(), Some(error)),
         };
         let found = self.going_on.iter().find(|(_, going)| going.task.id() == task);
-        let Some(run) = found.map(|(run, _)| *run) else { return Ok(()) };
+        let Some(run) = found.map(|(run, _)| *run) else { return };
         self.going_on.remove(&run);
         self.queue.end(&run);
         self.runs.remove(&run);
-        match error {
-            None => {}
-            Some(error) if error.is_cancelled() => self.catalog.requeue_run(run).await?,
+        let recorded = match error {
+            None => Ok(()),
+            Some(error) if error.is_cancelled() => {
+                self.catalog.requeue_run(run).await.map_err(ServiceError::from)
+            }
             Some(error) => {
                 tracing::error!(%run, %error, "a run has failed in a way that it should not");
-                self.fail(run, "it ended by a mistake of this program; the log says more").await?;
+                self.fail(run, "it ended by a mistake of this program; the log says more").await
             }
+        };
+        if let Err(error) = recorded {
+            tracing::error!(%run, "its end cannot be written down: {}", chain(&error));
         }
-        Ok(())
     }
 
     async fn fail(&self, run: RunId, error: &str) -> Result<(), ServiceError> {

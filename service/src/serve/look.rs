@@ -30,10 +30,10 @@ impl Service {
         self.looked = Instant::now();
         let names = self.discovery.jobs(&self.setup).await;
         self.meet(&names, (now, passed)).await?;
-        let (mut looks, mut next) = (Vec::new(), None);
+        let (mut looks, mut next): (Vec<Look>, _) = (Vec::new(), None);
         let waiting: BTreeSet<_> =
             self.queue.waiting().filter_map(|ticket| self.job_of(ticket.id)).collect();
-        for (name, job) in &mut self.jobs {
+        for (name, job) in &self.jobs {
             let Some(policy) = self.setup.config.policies.get(&name.policy) else { continue };
             let timing = policy.timing(&self.setup.here);
             let delay = timing.delay(&name.application);
@@ -45,10 +45,15 @@ impl Service {
                 give_up(&mut due);
             }
             looks.push(decided(name, due, (handled, now)));
-            job.handled = handled;
-            job.done.retain(|moment| *moment > handled);
         }
-        self.catalog.record_looks(looks, now).await?;
+        self.catalog.record_looks(looks.clone(), now).await?;
+        // Only now: what was not written down is looked at again.
+        for Look { job, handled, .. } in looks {
+            if let Some(job) = self.jobs.get_mut(&job) {
+                job.handled = handled;
+                job.done.retain(|moment| *moment > handled);
+            }
+        }
         Ok(next)
     }
 
