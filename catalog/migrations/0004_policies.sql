@@ -17,6 +17,7 @@ CREATE TABLE all_runs (
     pid         INTEGER,
     start_ticks INTEGER,
     attempts    INTEGER NOT NULL,
+    not_before  TEXT,
     ended       TEXT,
     outcome     TEXT CHECK (outcome IN ('succeeded', 'partial', 'failed', 'abandoned')),
     error       TEXT,
@@ -29,8 +30,8 @@ CREATE TABLE all_runs (
 ) STRICT;
 
 INSERT INTO all_runs
-SELECT id, application, repository, NULL, NULL, NULL, started, started, pid, start_ticks, 1, ended,
-    outcome, error, point
+SELECT id, application, repository, NULL, NULL, NULL, started, started, pid, start_ticks, 1, NULL,
+    ended, outcome, error, point
 FROM runs;
 
 DROP TABLE runs;
@@ -39,11 +40,13 @@ CREATE INDEX runs_by_queue ON runs (queued);
 CREATE INDEX runs_unfinished ON runs (id) WHERE ended IS NULL;
 CREATE UNIQUE INDEX runs_by_slot ON runs (application, policy, due) WHERE policy IS NOT NULL;
 
--- State of this host: up to which moment each policy of an application was looked after.
+-- State of this host: up to which moment each policy of an application was looked after, and when the
+-- policy ran by then (JSON).
 CREATE TABLE jobs (
     application TEXT NOT NULL,
     policy      TEXT NOT NULL,
     handled     TEXT NOT NULL,
+    timing      TEXT NOT NULL,
     PRIMARY KEY (application, policy)
 ) STRICT, WITHOUT ROWID;
 

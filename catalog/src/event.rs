@@ -51,6 +51,13 @@ pub enum Happening {
         /// What is unlike.
         reason: String,
     },
+    /// A run met what may pass, and waits for that.
+    PutOff {
+        /// What it met.
+        error: String,
+        /// Until when it waits.
+        until: Timestamp,
+    },
     /// The points that nothing keeps could not be forgotten.
     NotForgotten {
         /// Why not.
@@ -100,6 +107,18 @@ pub(crate) async fn insert(
     }
     // A `usize` is never wider than 64 bits.
     Ok(events.len() as u64)
+}
+
+/// Drops what happened before a moment.
+pub(crate) async fn forget(
+    connection: &mut SqliteConnection,
+    before: Timestamp,
+) -> sqlx::Result<u64> {
+    let deleted = sqlx::query("DELETE FROM events WHERE moment < ?")
+        .bind(column::time(before))
+        .execute(connection)
+        .await?;
+    Ok(deleted.rows_affected())
 }
 
 /// The last events, the newest first.

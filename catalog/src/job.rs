@@ -8,7 +8,7 @@ use sqlx::{Row, SqliteConnection, SqlitePool};
 
 use crate::column;
 use crate::event::{self, Event};
-use crate::run;
+use crate::run::{self, RunId};
 
 /// An application with one of its policies.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -19,6 +19,15 @@ pub struct JobName {
     pub policy: String,
 }
 
+/// Up to when a job was looked after.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct JobRow {
+    /// Everything that was due up to this moment is seen to.
+    pub handled: Timestamp,
+    /// When the policy ran by then, as its owner writes it.
+    pub timing: String,
+}
+
 /// What somebody decided who looked at the clock.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Look {
@@ -26,8 +35,12 @@ pub struct Look {
     pub job: JobName,
     /// Everything that is due up to this moment is seen to.
     pub handled: Timestamp,
+    /// When the policy runs, as its owner writes it.
+    pub timing: String,
     /// What is to be run, unless there is a run for that moment.
     pub run: Option<Occasion>,
+    /// The run that still waits and stands for this moment too, and all schedules that it is for now.
+    pub joined: Option<(RunId, Vec<String>)>,
     /// What happened.
     pub events: Vec<Event>,
 }
@@ -38,16 +51,21 @@ pub(crate) async fn record(
     (looks, now): (&[Look], Timestamp),
 ) -> sqlx::Result<u64> {
     let mut queued = 0;
-    for Look { job: JobName { application, policy }, handled, run, events } in looks {
+    for Look { job: JobName { application, policy }, handled, timing, run, joined, events } in looks
+    {
         sqlx::query(
-            "INSERT INTO jobs (application, policy, handled) VALUES (?, ?, ?)
-             ON CONFLICT DO UPDATE SET handled = excluded.handled",
+            "INSERT INTO jobs (application, policy, handled, timing) VALUES (?, ?, ?, ?)
+             ON CONFLICT DO UPDATE SET handled = excluded.handled, timing = excluded.timing",
         )
         .bind(application)
         .bind(policy)
         .bind(column::time(*handled))
+        .bind(timing)
         .execute(&mut *connection)
         .await?;
+        if let Some((run, schedules)) = joined {
+            run::join(&mut *connection, *run, schedules).await?;
+        }
         if let Some(occasion) = run {
             queued += run::queue(&mut *connection, (application, occasion), now).await?;
         }
@@ -57,12 +75,13 @@ pub(crate) async fn record(
 }
 
 /// Up to when each job was looked after.
-pub(crate) async fn list(readers: &SqlitePool) -> sqlx::Result<BTreeMap<JobName, Timestamp>> {
+pub(crate) async fn list(readers: &SqlitePool) -> sqlx::Result<BTreeMap<JobName, JobRow>> {
     let rows = sqlx::query("SELECT * FROM jobs").fetch_all(readers).await?;
     let job = |row| -> sqlx::Result<_> {
         let (application, policy) =
             (Row::try_get(row, "application")?, Row::try_get(row, "policy")?);
-        Ok((JobName { application, policy }, column::parsed(row, "handled")?))
+        let (handled, timing) = (column::parsed(row, "handled")?, Row::try_get(row, "timing")?);
+        Ok((JobName { application, policy }, JobRow { handled, timing }))
     };
     rows.iter().map(job).collect()
 }

@@ -37,9 +37,9 @@ pub use crate::application::ApplicationRow;
 pub use crate::error::CatalogError;
 pub use crate::event::{Event, Happening};
 pub use crate::filter::PointFilter;
-pub use crate::job::{JobName, Look};
+pub use crate::job::{JobName, JobRow, Look};
 pub use crate::point::{PointRow, VolumeRow};
-pub use crate::run::{NewRun, Process, RunEnd, RunId, RunOutcome, RunRow, RunStart};
+pub use crate::run::{Again, NewRun, Process, RunEnd, RunId, RunOutcome, RunRow, RunStart};
 pub use crate::seen::Seen;
 use crate::writer::{Change, Writer};
 
@@ -237,9 +237,9 @@ impl Catalog {
         }
     }
 
-    /// Has a run wait again that was begun and cut off.
-    pub async fn requeue_run(&self, run: RunId) -> Result<(), CatalogError> {
-        match self.write("have a run wait again", Change::RequeueRun(run)).await? {
+    /// Has a run wait again that was begun and did not end.
+    pub async fn requeue_run(&self, run: RunId, again: Again) -> Result<(), CatalogError> {
+        match self.write("have a run wait again", Change::RequeueRun(run, again)).await? {
             0 => Err(CatalogError::NoUnfinishedRun { run }),
             _ => Ok(()),
         }
@@ -259,7 +259,7 @@ impl Catalog {
     }
 
     /// Up to when each job was looked after.
-    pub async fn jobs(&self) -> Result<BTreeMap<JobName, Timestamp>, CatalogError> {
+    pub async fn jobs(&self) -> Result<BTreeMap<JobName, JobRow>, CatalogError> {
         let jobs = job::list(&self.readers).await;
         jobs.map_err(|source| self.failed("list jobs", source))
     }
@@ -278,6 +278,12 @@ impl Catalog {
     pub async fn record_event(&self, event: Event) -> Result<(), CatalogError> {
         self.write("record an event", Change::RecordEvents(vec![event])).await?;
         Ok(())
+    }
+
+    /// Drops the runs that ended and the events that happened before a moment; answers how many.
+    pub async fn forget_history(&self, before: Timestamp) -> Result<u64, CatalogError> {
+        let forgotten = self.write("forget history", Change::ForgetHistory(before)).await?;
+        Ok(forgotten.cast_unsigned())
     }
 
     /// The last events, the newest first.

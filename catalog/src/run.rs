@@ -80,6 +80,15 @@ pub enum RunOutcome {
     Abandoned,
 }
 
+/// How a run waits again.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Again {
+    /// It does not begin before this moment.
+    pub not_before: Option<Timestamp>,
+    /// Whether it counts as if it had not been begun.
+    pub is_forgiven: bool,
+}
+
 /// One run.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct RunRow {
@@ -97,6 +106,8 @@ pub struct RunRow {
     pub start: Option<RunStart>,
     /// How often it was begun.
     pub attempts: u32,
+    /// While it waits: before which moment it does not begin.
+    pub not_before: Option<Timestamp>,
     /// How it ended; `None` while it is unfinished.
     pub end: Option<RunEnd>,
 }
@@ -163,6 +174,7 @@ impl RunRow {
                 None => None,
             },
             attempts: row.try_get("attempts")?,
+            not_before: column::parsed_option(row, "not_before")?,
             end,
         })
     }
@@ -213,7 +225,8 @@ pub(crate) async fn start(
     start: RunStart,
 ) -> sqlx::Result<u64> {
     let updated = sqlx::query(
-        "UPDATE runs SET started = ?, pid = ?, start_ticks = ?, attempts = attempts + 1
+        "UPDATE runs SET started = ?, pid = ?, start_ticks = ?, attempts = attempts + 1,
+             not_before = NULL
          WHERE id = ? AND started IS NULL AND ended IS NULL",
     )
     .bind(column::time(start.started))
@@ -225,12 +238,34 @@ pub(crate) async fn start(
     Ok(updated.rows_affected())
 }
 
-/// Has a run wait again that was cut off; answers how many there were, 0 or 1.
-pub(crate) async fn requeue(connection: &mut SqliteConnection, run: RunId) -> sqlx::Result<u64> {
+/// Has a run that waits stand for more schedules.
+pub(crate) async fn join(
+    connection: &mut SqliteConnection,
+    run: RunId,
+    schedules: &[String],
+) -> sqlx::Result<()> {
+    let schedules = occasion::schedules(schedules)?;
+    sqlx::query("UPDATE runs SET schedules = ? WHERE id = ? AND started IS NULL AND ended IS NULL")
+        .bind(schedules)
+        .bind(run.0)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Has a run wait again that was begun; answers how many there were, 0 or 1.
+pub(crate) async fn requeue(
+    connection: &mut SqliteConnection,
+    run: RunId,
+    again: Again,
+) -> sqlx::Result<u64> {
     let updated = sqlx::query(
-        "UPDATE runs SET started = NULL, pid = NULL, start_ticks = NULL
-         WHERE id = ? AND ended IS NULL",
+        "UPDATE runs SET started = NULL, pid = NULL, start_ticks = NULL, not_before = ?,
+             attempts = attempts - ?
+         WHERE id = ? AND started IS NOT NULL AND ended IS NULL",
     )
+    .bind(again.not_before.map(column::time))
+    .bind(i64::from(again.is_forgiven))
     .bind(run.0)
     .execute(connection)
     .await?;
@@ -255,6 +290,18 @@ pub(crate) async fn finish(
     .execute(connection)
     .await?;
     Ok(updated.rows_affected())
+}
+
+/// Drops the runs that ended before a moment.
+pub(crate) async fn forget(
+    connection: &mut SqliteConnection,
+    before: Timestamp,
+) -> sqlx::Result<u64> {
+    let deleted = sqlx::query("DELETE FROM runs WHERE ended < ?")
+        .bind(column::time(before))
+        .execute(connection)
+        .await?;
+    Ok(deleted.rows_affected())
 }
 
 /// The last runs, the newest first.

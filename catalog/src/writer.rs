@@ -19,7 +19,7 @@ use crate::annotation::Numbered;
 use crate::event::{self, Event};
 use crate::job::{self, Look};
 use crate::point::PointRow;
-use crate::run::{NewRun, Process, RunEnd, RunId, RunStart};
+use crate::run::{Again, NewRun, Process, RunEnd, RunId, RunStart};
 use crate::seen::Seen;
 use crate::{annotation, application, pin, point, run, seen};
 
@@ -46,10 +46,11 @@ pub(crate) enum Change {
     },
     BeginRun(NewRun),
     StartRun(RunId, RunStart),
-    RequeueRun(RunId),
+    RequeueRun(RunId, Again),
     FinishRun(RunId, RunEnd),
     RecordLooks(Vec<Look>, Timestamp),
     RecordEvents(Vec<Event>),
+    ForgetHistory(Timestamp),
     Remember {
         repository: RepositoryId,
         objects: Vec<(ObjectName, Seen)>,
@@ -159,12 +160,18 @@ async fn apply(connection: &mut SqliteConnection, change: &Change) -> sqlx::Resu
         Change::StartRun(id, start) => {
             run::start(&mut transaction, *id, *start).await?.cast_signed()
         }
-        Change::RequeueRun(id) => run::requeue(&mut transaction, *id).await?.cast_signed(),
+        Change::RequeueRun(id, again) => {
+            run::requeue(&mut transaction, *id, *again).await?.cast_signed()
+        }
         Change::RecordLooks(looks, now) => {
             job::record(&mut transaction, (looks, *now)).await?.cast_signed()
         }
         Change::RecordEvents(events) => {
             event::insert(&mut transaction, events).await?.cast_signed()
+        }
+        Change::ForgetHistory(before) => {
+            let events = event::forget(&mut transaction, *before).await?;
+            (events + run::forget(&mut transaction, *before).await?).cast_signed()
         }
         Change::FinishRun(id, end) => run::finish(&mut transaction, *id, end).await?.cast_signed(),
         Change::RecordApplication { name, platform, seen } => {

@@ -137,11 +137,17 @@ struct Context {
     config_file: Option<PathBuf>,
 }
 
+/// The configuration that is named, or the usual one if it is there; and the file that it is from.
+fn read_config(arguments: &Arguments) -> Result<(Option<PathBuf>, Config), ServiceError> {
+    let usual = Some(paths::config_file()).filter(|path| path.exists());
+    let config_file = arguments.config.clone().or(usual);
+    let config = config_file.as_deref().map(Config::read).transpose()?.unwrap_or_default();
+    Ok((config_file, config))
+}
+
 impl Context {
     fn new(arguments: Arguments) -> Result<Self, ServiceError> {
-        let usual = Some(paths::config_file()).filter(|path| path.exists());
-        let config_file = arguments.config.clone().or(usual);
-        let config = config_file.as_deref().map(Config::read).transpose()?.unwrap_or_default();
+        let (config_file, config) = read_config(&arguments)?;
         Ok(Self { arguments, config, config_file })
     }
 

@@ -12,6 +12,8 @@ pub struct Limits {
     pub runs: usize,
     /// To one repository.
     pub per_repository: usize,
+    /// By how many others a run may be overtaken before it comes first.
+    pub overtaken: usize,
     /// How many may wait.
     pub waiting: usize,
 }
@@ -46,7 +48,8 @@ pub struct Ticket<I> {
 #[derive(Clone, Debug)]
 pub struct Queue<I> {
     limits: Limits,
-    waiting: VecDeque<Ticket<I>>,
+    /// With how many others have begun since that were to come later.
+    waiting: VecDeque<(Ticket<I>, usize)>,
     running: Vec<Ticket<I>>,
 }
 
@@ -60,11 +63,6 @@ impl<I: Clone + PartialEq> Queue<I> {
         Self { limits, waiting: VecDeque::new(), running: Vec::new() }
     }
 
-    /// From now on.
-    pub fn limit(&mut self, limits: Limits) {
-        self.limits = limits;
-    }
-
     /// Puts a run behind all that are as urgent.
     ///
     /// # Errors
@@ -73,22 +71,29 @@ impl<I: Clone + PartialEq> Queue<I> {
         if self.waiting.len() >= self.limits.waiting {
             return Err(Full);
         }
-        let behind = self.waiting.partition_point(|other| other.priority <= ticket.priority);
-        self.waiting.insert(behind, ticket);
+        let behind = self.waiting.partition_point(|(other, _)| other.priority <= ticket.priority);
+        for (_, overtaken) in self.waiting.range_mut(behind..) {
+            *overtaken += 1;
+        }
+        self.waiting.insert(behind, (ticket, 0));
         Ok(())
     }
 
-    /// The run that begins now, if one may. It goes on until [`Queue::end`].
+    /// The run that begins now, if one may, among those that `is_ready` says may. It goes on until
+    /// [`Queue::end`].
     ///
     /// One that has to wait for its turn holds up the others only where it is to be alone: otherwise
     /// there might always be somebody else at its repository.
-    pub fn begin(&mut self) -> Option<Ticket<I>> {
+    pub fn begin(&mut self, is_ready: impl Fn(&Ticket<I>) -> bool) -> Option<Ticket<I>> {
         if self.running.len() >= self.limits.runs {
             return None;
         }
         let mut kept_free: Vec<&str> = Vec::new();
         let mut chosen = None;
-        for (number, ticket) in self.waiting.iter().enumerate() {
+        for number in self.order() {
+            let Some((ticket, _)) = self.waiting.get(number).filter(|(it, _)| is_ready(it)) else {
+                continue;
+            };
             if kept_free.contains(&ticket.repository.as_str()) {
                 continue;
             }
@@ -100,9 +105,21 @@ impl<I: Clone + PartialEq> Queue<I> {
                 kept_free.push(&ticket.repository);
             }
         }
-        let ticket = self.waiting.remove(chosen?)?;
+        let (ticket, _) = self.waiting.remove(chosen?)?;
         self.running.push(ticket.clone());
         Some(ticket)
+    }
+
+    // Those first that too many have overtaken: otherwise there might always be something more urgent.
+    fn order(&self) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.waiting.len()).collect();
+        let has_patience = |number: &usize| {
+            self.waiting
+                .get(*number)
+                .is_some_and(|(_, overtaken)| *overtaken < self.limits.overtaken)
+        };
+        order.sort_by_key(has_patience);
+        order
     }
 
     /// A run has ended.
@@ -112,12 +129,7 @@ impl<I: Clone + PartialEq> Queue<I> {
 
     /// The runs that wait, the next first.
     pub fn waiting(&self) -> impl ExactSizeIterator<Item = &Ticket<I>> {
-        self.waiting.iter()
-    }
-
-    /// The runs that go on.
-    pub fn running(&self) -> &[Ticket<I>] {
-        &self.running
+        self.waiting.iter().map(|(ticket, _)| ticket)
     }
 
     fn may_begin(&self, ticket: &Ticket<I>) -> bool {

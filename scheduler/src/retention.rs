@@ -9,7 +9,8 @@
 //!
 //! Whatever the rules say, these stay: points that are held, the newest one that was verified, those
 //! that are younger than `keep-at-least`, and the newest of all. Where the newest point is nothing like
-//! those before it, everything stays: see [`Alarm`].
+//! those before it, everything stays: see [`Alarm`]. Points of the future, which a wrong clock has made,
+//! stay and take the place of no other.
 
 mod alarm;
 mod period;
@@ -110,6 +111,8 @@ pub enum Reason {
     Young,
     /// The newest of all.
     Newest,
+    /// Taken later than now: some clock was wrong.
+    Future,
     /// No rule says otherwise.
     NoRule,
     /// Nothing goes for now.
@@ -126,6 +129,18 @@ pub struct Plan {
     pub alarm: Option<Alarm>,
 }
 
+impl Plan {
+    /// Stops a plan by which most of the points would go at once; for where nobody looks at it.
+    pub fn stop_if_most_go(&mut self) {
+        let (go, of) =
+            (self.reasons.iter().filter(|reasons| reasons.is_empty()).count(), self.reasons.len());
+        if go > GO_MIN && go > of / 2 {
+            self.alarm = Some(Alarm::Most { go, of });
+            self.reasons.iter_mut().for_each(|reasons| reasons.push(Reason::Alarm));
+        }
+    }
+}
+
 impl Rules {
     /// Whether nothing at all is asked for.
     pub fn is_empty(&self) -> bool {
@@ -133,19 +148,26 @@ impl Rules {
     }
 
     /// How many points each schedule wants that a point was made by, when the policy has these by now.
-    /// One that has become another of its kind counts with that. Of one that is no longer there, or gives
-    /// no number, all stay, unless there are rules.
+    /// A daily one that was moved to another time counts with the daily one that there is now, and so do
+    /// hourly, weekly and monthly ones. Of one that is no longer there, or gives no number, all stay,
+    /// unless there are rules.
     pub fn wanted(&self, made_by: &[String], schedules: &[Schedule]) -> Vec<(String, Count)> {
-        let wanted = |name: &String| {
+        let mut wanted: Vec<(String, Count)> = Vec::new();
+        for name in made_by {
             let same = schedules.iter().find(|it| it.name() == *name).or_else(|| {
-                let mut alike = schedules.iter().filter(|it| kind(&it.name()) == kind(name));
+                let mut alike = schedules.iter().filter(|it| are_alike(&it.name(), name));
                 alike.next().filter(|_| alike.next().is_none())
             });
             let count = same.and_then(Schedule::keep).map(Count::Most);
-            let count = count.or_else(|| self.is_empty().then_some(Count::Unlimited))?;
-            Some((same.map_or_else(|| name.clone(), Schedule::name), count))
-        };
-        made_by.iter().filter_map(wanted).collect()
+            let Some(count) = count.or_else(|| self.is_empty().then_some(Count::Unlimited)) else {
+                continue;
+            };
+            let name = same.map_or_else(|| name.clone(), Schedule::name);
+            if wanted.iter().all(|(other, _)| *other != name) {
+                wanted.push((name, count));
+            }
+        }
+        wanted
     }
 
     /// What becomes of points, in whatever order they come. `now` says what time it is, and in which
@@ -153,10 +175,14 @@ impl Rules {
     pub fn plan(&self, points: &[Candidate], now: &Zoned) -> Plan {
         let mut order: Vec<usize> = (0..points.len()).collect();
         order.sort_by_key(|index| std::cmp::Reverse(points.get(*index).map(|point| point.taken)));
-        let newest_first: Vec<(usize, &Candidate)> =
-            order.into_iter().filter_map(|index| Some((index, points.get(index)?))).collect();
+        let in_order = order.into_iter().filter_map(|index| Some((index, points.get(index)?)));
+        let (future, newest_first): (Vec<_>, Vec<_>) =
+            in_order.partition(|(_, point)| point.taken > now.timestamp());
         let mut keeping =
             Keeping { reasons: vec![Vec::new(); points.len()], zone: now.time_zone() };
+        for (index, _) in future {
+            keeping.keep(index, Reason::Future);
+        }
         if self.is_empty() && points.iter().all(|point| point.schedules.is_empty()) {
             return Plan { reasons: vec![vec![Reason::NoRule]; points.len()], alarm: None };
         }
@@ -237,9 +263,10 @@ fn by_schedules(group: &[(usize, &Candidate)], keeping: &mut Keeping<'_>) {
     }
 }
 
-// The first word of a schedule says what kind it is.
-fn kind(schedule: &str) -> Option<&str> {
-    schedule.split(' ').next()
+// The first word of a schedule says how often it runs, but for those that may run as often as they like.
+fn are_alike(one: &str, other: &str) -> bool {
+    let kind = |schedule: &str| schedule.split(' ').next().map(str::to_owned);
+    kind(one) == kind(other) && !["every", "cron"].iter().any(|free| one.starts_with(free))
 }
 
 struct Keeping<'a> {
@@ -354,8 +381,12 @@ impl fmt::Display for Reason {
             Self::Verified => f.write_str("the newest that was verified"),
             Self::Young => f.write_str("too young"),
             Self::Newest => f.write_str("the newest"),
+            Self::Future => f.write_str("of the future"),
             Self::NoRule => f.write_str("no rule"),
             Self::Alarm => f.write_str("nothing goes for now"),
         }
     }
 }
+
+/// So few may always go.
+const GO_MIN: usize = 3;

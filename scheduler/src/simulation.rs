@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
+use thiserror::Error;
 
 use crate::Schedule;
-use crate::retention::{Candidate, Reason, Rules};
+use crate::retention::{Candidate, Count, Reason, Rules};
 use crate::timing::{Slot, Timing};
 
 /// What there would be in the end.
@@ -35,13 +36,19 @@ pub struct SimulatedPoint {
     pub reasons: Vec<Reason>,
 }
 
-/// From one moment to another, with nothing there in the beginning. `delay` is that of the application.
+/// There would be more points at once than can be simulated in a few seconds.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+#[error("there would be more than {POINTS_MAX} points at once")]
+pub struct TooManyPoints;
+
+/// From one moment to another, with nothing there in the beginning. `tags` are those of the policy's
+/// points, `delay` is that of the application.
 pub fn simulate(
     timing: &Timing,
-    rules: &Rules,
+    (rules, tags): (&Rules, &[String]),
     delay: Duration,
     (from, until): (Timestamp, Timestamp),
-) -> Simulation {
+) -> Result<Simulation, TooManyPoints> {
     let mut points: Vec<(Candidate, Vec<String>)> = Vec::new();
     let mut simulation = Simulation { made: 0, most: 0, points: Vec::new() };
     let (mut handled, mut now) = (from, from);
@@ -53,8 +60,12 @@ pub fn simulate(
         if let Some(Slot { schedules, .. }) = due.run {
             simulation.made += 1;
             let names: Vec<_> = schedules.iter().map(Schedule::name).collect();
-            points.insert(0, (candidate(now, rules.wanted(&names, &timing.schedules)), names));
+            let wanted = rules.wanted(&names, &timing.schedules);
+            points.insert(0, (candidate(now, tags, wanted), names));
             simulation.most = simulation.most.max(points.len());
+            if points.len() > POINTS_MAX {
+                return Err(TooManyPoints);
+            }
             reasons = thin_out(&mut points, rules, now, timing);
         }
         match due.next.filter(|next| *next <= until) {
@@ -68,7 +79,7 @@ pub fn simulate(
         reasons,
     };
     simulation.points = points.into_iter().zip(reasons).map(point).collect();
-    simulation
+    Ok(simulation)
 }
 
 // Drops what no rule keeps; answers why the others stay.
@@ -86,10 +97,10 @@ fn thin_out(
     reasons
 }
 
-fn candidate(taken: Timestamp, schedules: Vec<(String, crate::retention::Count)>) -> Candidate {
+fn candidate(taken: Timestamp, tags: &[String], schedules: Vec<(String, Count)>) -> Candidate {
     Candidate {
         taken,
-        tags: BTreeSet::new(),
+        tags: tags.iter().cloned().collect(),
         held: None,
         verified: false,
         flawed: false,
@@ -98,3 +109,6 @@ fn candidate(taken: Timestamp, schedules: Vec<(String, crate::retention::Count)>
         changed: 0,
     }
 }
+
+/// After each run, every point is looked at.
+const POINTS_MAX: usize = 5_000;

@@ -3,7 +3,7 @@
 //! A **slot** is a moment that schedules of a policy name; one that several name is one slot. Its run
 //! begins a while later, so that not everything begins at once (`jitter`), and not in a [`Blackout`].
 //! Of several slots that have come when somebody looks, because nobody could before, one run is made for
-//! all: the others are missed, and reported.
+//! all: the others are missed, and reported. What a blackout has put off, or forbids, is not missed.
 
 #[cfg(test)]
 mod tests;
@@ -12,14 +12,14 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp, Zoned};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::Schedule;
 use crate::blackout::Blackout;
 use crate::zone::Zone;
 
 /// When the runs of a policy begin.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Timing {
     /// What names the slots.
     pub schedules: Vec<Schedule>,
@@ -101,6 +101,7 @@ impl Timing {
         delay: Duration,
     ) -> Due {
         let mut due = Due::default();
+        let mut begun = None;
         let earliest = now.checked_sub(LOOK_BACK).unwrap_or(Timestamp::MIN);
         for slot in self.slots(handled.max(earliest)) {
             let Some(begins) = self.begins(slot.at, delay) else { break };
@@ -109,13 +110,14 @@ impl Timing {
                 break;
             }
             due.handled = Some(slot.at);
-            if done.contains(&slot.at) {
+            if done.contains(&slot.at) || !self.is_free(begins) {
                 continue;
             }
-            if self.is_wanted(slot.at, now, delay) {
-                due.take(slot);
-            } else {
+            if self.is_late(begins, now) {
                 due.miss(slot.at);
+            } else {
+                due.take(slot, begun == Some(begins));
+                begun = Some(begins);
             }
         }
         due
@@ -127,13 +129,19 @@ impl Timing {
         if self.catch_up { self.free(planned) } else { Some(planned) }
     }
 
-    // Whoever does not want runs made up for does not want them late.
-    fn is_wanted(&self, slot: Timestamp, now: Timestamp, delay: Duration) -> bool {
-        let in_time = |planned: Timestamp| now.duration_since(planned) <= GRACE;
-        self.catch_up
-            || slot
-                .checked_add(delay)
-                .is_ok_and(|planned| in_time(planned) && self.free(planned) == Some(planned))
+    /// Whether it is too late for the run of a slot to begin. Whoever does not want runs made up for
+    /// does not want them late.
+    pub fn is_too_late(&self, slot: Timestamp, now: Timestamp, delay: Duration) -> bool {
+        self.begins(slot, delay).is_some_and(|begins| self.is_late(begins, now))
+    }
+
+    fn is_late(&self, begins: Timestamp, now: Timestamp) -> bool {
+        !self.catch_up && now.duration_since(begins) > GRACE
+    }
+
+    /// Whether a run may begin at this moment.
+    pub fn is_free(&self, moment: Timestamp) -> bool {
+        self.free(moment) == Some(moment)
     }
 
     /// The first moment from this one on at which a run may begin; absent where blackouts leave none.
@@ -161,10 +169,13 @@ impl Timing {
 }
 
 impl Due {
-    // A newer slot takes the place of the one before.
-    fn take(&mut self, mut slot: Slot) {
+    // A newer slot takes the place of the one before, which is not missed where a blackout has put both
+    // off to the same moment.
+    fn take(&mut self, mut slot: Slot, are_together: bool) {
         if let Some(before) = self.run.take() {
-            self.miss(before.at);
+            if !are_together {
+                self.miss(before.at);
+            }
             let more = slot.schedules.into_iter().filter(|it| !before.schedules.contains(it));
             slot.schedules = before.schedules.iter().cloned().chain(more).collect();
         }

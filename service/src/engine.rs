@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use catalog::{Catalog, Process, RunEnd, RunOutcome, Seen};
+use catalog::{Catalog, CatalogError, Process, RunEnd, RunOutcome, Seen};
 use format::ids::PointId;
 use format::names::{Folder, ObjectName};
 use platform::process::ProcessIdentity;
@@ -170,7 +170,12 @@ impl Engine {
                 && !is_alive(start.process)?
             {
                 let (ended, outcome) = (self.machine.clock.now(), RunOutcome::Abandoned);
-                self.catalog.finish_run(run.id, RunEnd { ended, outcome, point: None }).await?;
+                let end = RunEnd { ended, outcome, point: None };
+                match self.catalog.finish_run(run.id, end).await {
+                    // Somebody else has found it, too.
+                    Ok(()) | Err(CatalogError::NoUnfinishedRun { .. }) => {}
+                    Err(error) => return Err(error.into()),
+                }
             }
         }
         Ok(())

@@ -6,7 +6,6 @@ use std::fmt;
 use std::str::FromStr;
 
 use catalog::{PointFilter, PointRow};
-use format::ids::PointId;
 use format::manifest::{Manifest, Occasion};
 use repository::error::RepositoryError;
 
@@ -57,14 +56,14 @@ impl Engine {
         &self,
         application: &str,
         occasion: &Occasion,
-    ) -> Result<Option<PointId>, ServiceError> {
+    ) -> Result<Option<PointRow>, ServiceError> {
         let is_it = |row: &PointRow| {
             let made_for = row.occasion.as_ref();
             let same = |it: &Occasion| it.policy == occasion.policy && it.due == occasion.due;
             row.host == self.host && made_for.is_some_and(same)
         };
         let points = self.points(Some(application)).await?;
-        Ok(points.into_iter().find(is_it).map(|row| row.point))
+        Ok(points.into_iter().find(is_it))
     }
 
     /// The manifest of the point that is meant. It contains secrets: see [`redact`].

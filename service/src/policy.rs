@@ -33,10 +33,12 @@ pub fn next(
     let upcoming = |schedule: &Schedule| {
         let timing = Timing { schedules: vec![schedule.clone()], ..timing.clone() };
         let slots = timing.slots(after.timestamp());
-        // Those that a blackout defers to the same moment are one run.
+        // Those that a blackout defers to the same moment are one run; or none, where it is not made up
+        // for.
         let mut runs: Vec<Timestamp> = Vec::new();
-        for run in slots.map_while(|slot| timing.free(slot.at)) {
-            if runs.last() != Some(&run) {
+        for (slot, run) in slots.map_while(|slot| Some((slot.at, timing.free(slot.at)?))) {
+            let is_made = timing.catch_up || slot == run;
+            if is_made && runs.last() != Some(&run) {
                 runs.push(run);
             }
             if runs.len() > count {
@@ -58,12 +60,13 @@ pub fn forecast(
     (from, time): (&Zoned, Span),
 ) -> Result<Simulation, ServiceError> {
     let (timing, rules) = find(config, name, zone, from)?;
+    let tags = config.policies.get(name).map(|policy| policy.tags.as_slice()).unwrap_or_default();
     let until = from.checked_add(time).ok();
     let last = from.checked_add(Span::new().years(FORECAST_YEARS_MAX)).ok();
     let until = until.filter(|until| until > from && last.is_some_and(|last| *until <= last));
     let until = until.ok_or(ServiceError::Forecast)?;
     let delay = timing.delay("");
-    Ok(simulate(&timing, &rules, delay, (from.timestamp(), until.timestamp())))
+    Ok(simulate(&timing, (&rules, tags), delay, (from.timestamp(), until.timestamp()))?)
 }
 
 /// The same moment in the time zone of this name; without one, as it is.

@@ -9,21 +9,23 @@ mod discovery;
 mod instance;
 mod look;
 mod notify;
-mod recovery;
+mod runs;
 mod setup;
 mod stop;
 mod work;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use catalog::{Catalog, Event, Happening, JobName, RunEnd, RunId, RunOutcome, RunRow};
+use catalog::{Catalog, Event, Happening, JobName, RunId, RunRow};
 use jiff::Timestamp;
 use repository::error::chain;
-use scheduler::queue::{Limits, Priority, Queue, Ticket};
+use scheduler::queue::{Limits, Queue};
+use scheduler::timing::LOOK_BACK;
 use tokio::sync::mpsc::Receiver;
-use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
 use self::discovery::Discovery;
@@ -31,7 +33,6 @@ use self::instance::Instance;
 use self::look::Job;
 pub use self::setup::Setup;
 use crate::backup::BackupProgress;
-use crate::engine::this_process;
 use crate::error::ServiceError;
 use crate::thaw::settle_first;
 
@@ -49,13 +50,14 @@ pub enum Order {
 /// Runs policies until it is told to stop. What waits then, or was cut off, the next service goes on with.
 ///
 /// # Errors
-/// When another service has the state directory, or the catalog cannot be used.
+/// When a policy has no repository or no key, another service has the state directory, or the catalog
+/// cannot be used.
 pub async fn serve(setup: Setup, mut orders: Receiver<Order>) -> Result<(), ServiceError> {
+    setup.check()?;
     let _instance = Instance::take(&setup.machine.state_dir)?;
     settle_first(&setup.machine).await;
     let catalog = setup.machine.open_catalog().await?;
     let mut service = Service::new(setup, catalog);
-    service.recover().await?;
     service.report(Happening::Started).await?;
     notify::ready();
     let grace = service.go_on(&mut orders).await;
@@ -69,15 +71,21 @@ pub async fn serve(setup: Setup, mut orders: Receiver<Order>) -> Result<(), Serv
 /// What the loop knows.
 struct Service {
     setup: Arc<Setup>,
+    /// The same, for runs that go on when it becomes another.
+    latest: watch::Sender<Arc<Setup>>,
     catalog: Arc<Catalog>,
     discovery: Discovery,
     jobs: BTreeMap<JobName, Job>,
+    /// The jobs with policies that there are not, which was reported.
+    unknown: BTreeSet<JobName>,
     /// When somebody looked at the clock.
     looked: Instant,
     queue: Queue<RunId>,
     /// The runs of the queue.
     runs: BTreeMap<RunId, RunRow>,
     workers: JoinSet<()>,
+    /// When history was last forgotten.
+    forgotten: Option<Instant>,
     going_on: BTreeMap<RunId, Going>,
 }
 
@@ -89,8 +97,12 @@ struct Going {
 
 impl Service {
     fn new(setup: Setup, catalog: Catalog) -> Self {
+        let setup = Arc::new(setup);
         Self {
-            setup: Arc::new(setup),
+            latest: watch::Sender::new(Arc::clone(&setup)),
+            setup,
+            unknown: BTreeSet::new(),
+            forgotten: None,
             catalog: Arc::new(catalog),
             discovery: Discovery::default(),
             jobs: BTreeMap::new(),
@@ -137,106 +149,39 @@ impl Service {
         let next = self.look().await?;
         self.enqueue().await?;
         self.begin().await?;
-        Ok(next)
+        self.forget_history().await?;
+        Ok(next.into_iter().chain(self.next_ready()).min())
     }
 
     fn reload(&mut self, setup: Setup) {
         notify::reloading();
-        self.setup = Arc::new(setup);
-        self.discovery = Discovery::default();
+        if let Err(error) = self.admit(setup) {
+            tracing::error!("the old configuration stays: {}", chain(&error));
+        }
         notify::ready();
+    }
+
+    fn admit(&mut self, setup: Setup) -> Result<(), ServiceError> {
+        if setup.machine.state_dir != self.setup.machine.state_dir {
+            return Err(ServiceError::OtherState);
+        }
+        setup.check()?;
+        self.setup = Arc::new(setup);
+        self.latest.send_replace(Arc::clone(&self.setup));
+        (self.discovery, self.unknown) = (Discovery::default(), BTreeSet::new());
         tracing::info!("the configuration was read again");
-    }
-
-    /// Puts the runs that wait in the catalog into the queue, as many as it takes.
-    async fn enqueue(&mut self) -> Result<(), ServiceError> {
-        let this = this_process()?;
-        for run in self.catalog.unfinished_runs().await? {
-            let Some(occasion) = &run.occasion else { continue };
-            if self.runs.contains_key(&run.id) {
-                continue;
-            }
-            if let Some(start) = run.start {
-                // We have begun it, and could not write down how it ended.
-                if start.process == this {
-                    self.catalog.requeue_run(run.id).await?;
-                }
-                continue;
-            }
-            let policy = self.setup.config.policies.get(&occasion.policy);
-            let repository = policy.and_then(|policy| policy.repositories.first());
-            let ticket = Ticket {
-                id: run.id,
-                priority: Priority::Scheduled,
-                subject: run.application.clone(),
-                repository: repository.cloned().unwrap_or_default(),
-                alone: false,
-            };
-            if self.queue.add(ticket).is_err() {
-                // It waits in the catalog.
-                break;
-            }
-            self.runs.insert(run.id, run);
-        }
         Ok(())
     }
 
-    /// Begins what may begin.
-    async fn begin(&mut self) -> Result<(), ServiceError> {
-        while let Some(ticket) = self.queue.begin() {
-            let Some(run) = self.runs.get(&ticket.id).cloned() else { continue };
-            if let Err(error) = self.start_run(run.id).await {
-                self.queue.end(&run.id);
-                self.runs.remove(&run.id);
-                return Err(error);
-            }
-            let (id, progress) = (run.id, Arc::new(BackupProgress::default()));
-            let work = work::Work {
-                setup: Arc::clone(&self.setup),
-                catalog: Arc::clone(&self.catalog),
-                run,
-                progress: Arc::clone(&progress),
-            };
-            let task = self.workers.spawn(work.perform());
-            self.going_on.insert(id, Going { task, progress });
+    // Whoever asks for it looks for what is longer ago nowhere.
+    async fn forget_history(&mut self) -> Result<(), ServiceError> {
+        if self.forgotten.is_some_and(|when| when.elapsed() < FORGET_AGAIN) {
+            return Ok(());
         }
+        let before = self.now().checked_sub(LOOK_BACK).unwrap_or(Timestamp::MIN);
+        self.catalog.forget_history(before).await?;
+        self.forgotten = Some(Instant::now());
         Ok(())
-    }
-
-    async fn start_run(&self, run: RunId) -> Result<(), ServiceError> {
-        Ok(self.catalog.start_run(run, self.setup.machine.run_start()?).await?)
-    }
-
-    /// A run's task is over. One that has not said how it ended was cut off, or is our fault.
-    async fn ended(&mut self, ended: Result<(Id, ()), JoinError>) {
-        let (task, error) = match &ended {
-            Ok((task, ())) => (*task, None),
-            Err(error) => (error.id(), Some(error)),
-        };
-        let found = self.going_on.iter().find(|(_, going)| going.task.id() == task);
-        let Some(run) = found.map(|(run, _)| *run) else { return };
-        self.going_on.remove(&run);
-        self.queue.end(&run);
-        self.runs.remove(&run);
-        let recorded = match error {
-            None => Ok(()),
-            Some(error) if error.is_cancelled() => {
-                self.catalog.requeue_run(run).await.map_err(ServiceError::from)
-            }
-            Some(error) => {
-                tracing::error!(%run, %error, "a run has failed in a way that it should not");
-                self.fail(run, "it ended by a mistake of this program; the log says more").await
-            }
-        };
-        if let Err(error) = recorded {
-            tracing::error!(%run, "its end cannot be written down: {}", chain(&error));
-        }
-    }
-
-    async fn fail(&self, run: RunId, error: &str) -> Result<(), ServiceError> {
-        let outcome = RunOutcome::Failed { error: error.to_owned() };
-        let end = RunEnd { ended: self.now(), outcome, point: None };
-        Ok(self.catalog.finish_run(run, end).await?)
     }
 
     async fn report(&self, happening: Happening) -> Result<(), ServiceError> {
@@ -251,7 +196,9 @@ impl Service {
 }
 
 /// Two backups keep two cores busy, and a thousand applications are more than a host has.
-const LIMITS: Limits = Limits { runs: 2, per_repository: 2, waiting: 1000 };
+const LIMITS: Limits = Limits { runs: 2, per_repository: 2, overtaken: 10, waiting: 1000 };
 
 /// How long nobody looks at the clock at the most.
 const LOOK_AGAIN: Duration = Duration::from_secs(20);
+/// How often history is forgotten.
+const FORGET_AGAIN: Duration = Duration::from_hours(24);

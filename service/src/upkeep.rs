@@ -15,7 +15,7 @@ use repository::prune::{Options, Progress, Prune};
 use repository::store::probe::Probe;
 use serde::Serialize;
 
-pub use self::retention::{Judged, JudgedPoint};
+pub use self::retention::{Judged, JudgedPoint, Look};
 use crate::engine::Engine;
 use crate::error::ServiceError;
 use crate::points::{PointName, choose};

@@ -7,7 +7,9 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use catalog::{Catalog, JobName, Look};
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
+use scheduler::timing::Timing;
 use serde_json::Value;
 use tests::chance::Chance;
 use tests::world::{Running, World};
@@ -40,7 +42,9 @@ fn make_due(world: &World, application: &str, policy: &str) {
         let catalog = Catalog::open(&world.state().join("catalog.sqlite")).await.unwrap();
         let now: Timestamp = service::clock::now();
         let handled = now - SignedDuration::from_secs(90);
-        let look = Look { job, handled, run: None, events: Vec::new() };
+        let timing = Timing::of("every 1m".parse().unwrap(), TimeZone::system().into());
+        let timing = serde_json::to_string(&timing).unwrap();
+        let look = Look { job, handled, timing, run: None, joined: None, events: Vec::new() };
         catalog.record_looks(vec![look], now).await.unwrap();
         catalog.close().await;
     });
@@ -164,4 +168,8 @@ fn a_run_that_fails_says_why_and_the_next_is_made() {
     }
     signal(&service, "TERM");
     service.finish().succeeded();
+    let plan = world.json(["forget", "--policy", "often", "--dry-run"]);
+    assert_eq!(plan["groups"][0]["application"], application.name.as_str(), "{plan}");
+    assert_eq!(plan["points"], Value::Array(Vec::new()), "nothing says that it goes: {plan}");
+    world.stillpoint(["forget", "--policy", "nobody's"]).failed(1, "nobody's");
 }

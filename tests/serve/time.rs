@@ -72,6 +72,14 @@ impl Served {
         self.serving.join_next().await.unwrap().unwrap();
     }
 
+    async fn reload(&mut self, policies: &str) {
+        let file = self.directory.join("config.toml");
+        fs::write(&file, configuration(self.directory.path(), policies)).unwrap();
+        self.setup.config = Config::read(&file).unwrap();
+        let order = Order::Reload(Box::new(self.setup.clone()));
+        self.orders.as_ref().unwrap().send(order).await.unwrap();
+    }
+
     async fn wait_for(&self, moment: Timestamp) {
         while self.clock.now() < moment {
             tokio::time::sleep(self.clock.until(moment)).await;
@@ -175,4 +183,53 @@ async fn a_clock_that_is_set_doubles_nothing_and_skips_nothing_in_silence() {
     // From when it was set back on, every hour once.
     let last = distinct.last().unwrap().duration_since(at("2026-02-28T04:00Z")).as_hours();
     assert_eq!(distinct.len() as u64 + missed(&history, "often"), u64::try_from(last).unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_pass_is_waited_for_and_so_is_the_end_of_a_blackout() {
+    let _application = Application::start("often");
+    let policies = "[policies.often]\nschedules = [\"every 1m\", \"every 2m\"]\n";
+    let mut served = Served::new(policies, 40).await;
+    let points = served.directory.join("repository/out");
+    fs::write(&points, "no directory").unwrap();
+    served.start();
+    let is_put_off = |event: &service::Event| matches!(event.happening, Happening::PutOff { .. });
+    while !served.history().await.events.iter().any(is_put_off) {
+        assert!(served.clock.now() < at("2026-03-01T00:20Z"), "it was not put off");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    served.reload(&format!("{policies}blackouts = [\"00:00-00:10\"]\n")).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    fs::remove_file(&points).unwrap();
+    served.wait_for(at("2026-03-01T00:10:55Z")).await;
+    served.stop().await;
+    let history = served.history().await;
+    let first = history.runs.last().unwrap();
+    let end = first.row.end.as_ref().unwrap();
+    assert_eq!(end.outcome, service::RunOutcome::Succeeded, "{history:?}");
+    assert!(first.row.attempts > 1, "{first:?}");
+    assert!(first.row.start.unwrap().started >= at("2026-03-01T00:10Z"), "{first:?}");
+    // While it waited it came to stand for the moments that followed.
+    let occasion = first.row.occasion.as_ref().unwrap();
+    assert_eq!(occasion.due, at("2026-03-01T00:01Z"));
+    assert_eq!(occasion.schedules, ["every 1m", "every 2m"]);
+    assert!(missed(&history, "often") > 0, "{history:?}");
+    assert_eq!(served.points().await[0].occasion.as_ref(), Some(occasion));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_that_is_changed_runs_when_it_says_from_then_on() {
+    let _application = Application::start("moved");
+    let policy = |schedule: &str| format!("[policies.moved]\nschedules = ['{schedule}']\n");
+    let mut served = Served::new(&policy("monthly 1@00:15"), 1000).await;
+    served.start();
+    served.wait_for(at("2026-03-01T03:30:00Z")).await;
+    served.reload(&policy("daily \"02:00\"")).await;
+    served.wait_for(at("2026-03-01T04:30:00Z")).await;
+    served.reload(&policy("daily \"05:00\"")).await;
+    served.wait_for(at("2026-03-01T06:30:00Z")).await;
+    served.stop().await;
+    let (points, history) = (served.points().await, served.history().await);
+    assert_eq!(dues(&points, "moved"), [at("2026-03-01T00:15Z"), at("2026-03-01T05:00Z")]);
+    assert_eq!(missed(&history, "moved"), 0, "{:?}", history.events);
 }

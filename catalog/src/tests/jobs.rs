@@ -12,8 +12,9 @@ fn occasion(second: u32) -> Occasion {
 }
 
 fn look(application: &str, second: u32) -> Look {
-    let run = Some(occasion(second));
-    Look { job: job(application), handled: at(second), run, events: Vec::new() }
+    let (run, timing) = (Some(occasion(second)), "hourly".to_owned());
+    let (job, handled) = (job(application), at(second));
+    Look { job, handled, timing, run, joined: None, events: Vec::new() }
 }
 
 async fn unfinished(catalog: &Catalog) -> RunRow {
@@ -34,7 +35,8 @@ async fn a_look_is_written_down_with_the_run_that_it_leads_to() {
     let run = unfinished(&catalog).await;
     assert_eq!((run.occasion, run.queued), (Some(occasion(5)), at(6)));
     assert_eq!((run.start, run.attempts, run.end), (None, 0, None));
-    assert_eq!(catalog.jobs().await.unwrap(), BTreeMap::from([(job("shop"), at(5))]));
+    let row = JobRow { handled: at(5), timing: "hourly".into() };
+    assert_eq!(catalog.jobs().await.unwrap(), BTreeMap::from([(job("shop"), row)]));
     assert_eq!(catalog.events(9).await.unwrap(), [event]);
 }
 
@@ -50,7 +52,7 @@ async fn for_each_moment_of_a_job_there_is_one_run() {
     assert_eq!(after(4).await, BTreeSet::from([at(5), at(6)]));
     assert_eq!(after(5).await, BTreeSet::from([at(6)]));
     // The last look counts, also where it is earlier.
-    assert_eq!(catalog.jobs().await.unwrap()[&job("shop")], at(5));
+    assert_eq!(catalog.jobs().await.unwrap()[&job("shop")].handled, at(5));
 }
 
 #[tokio::test]
@@ -66,14 +68,66 @@ async fn a_run_that_was_cut_off_waits_again() {
         assert!(matches!(twice, Err(CatalogError::NoUnfinishedRun { .. })), "{twice:?}");
         let run = unfinished(&catalog).await;
         assert_eq!((run.start, run.attempts), (Some(start), attempts));
-        catalog.requeue_run(id).await.unwrap();
+        catalog.requeue_run(id, Again::default()).await.unwrap();
         assert_eq!(unfinished(&catalog).await.start, None);
     }
+    catalog.start_run(id, start).await.unwrap();
+    let again = Again { not_before: Some(at(8)), is_forgiven: true };
+    catalog.requeue_run(id, again).await.unwrap();
+    let run = unfinished(&catalog).await;
+    assert_eq!((run.attempts, run.not_before), (2, Some(at(8))));
+    catalog.start_run(id, start).await.unwrap();
+    assert_eq!(unfinished(&catalog).await.not_before, None);
     let end = RunEnd { ended: at(9), outcome: RunOutcome::Abandoned, point: None };
     catalog.finish_run(id, end).await.unwrap();
-    for late in [catalog.requeue_run(id).await, catalog.start_run(id, start).await] {
+    for late in [catalog.requeue_run(id, again).await, catalog.start_run(id, start).await] {
         assert!(matches!(late, Err(CatalogError::NoUnfinishedRun { .. })), "{late:?}");
     }
+}
+
+#[tokio::test]
+async fn a_run_that_waits_stands_for_more() {
+    let world = World::new();
+    let catalog = world.open().await;
+    catalog.record_looks(vec![look("shop", 5)], at(6)).await.unwrap();
+    let id = unfinished(&catalog).await.id;
+    let join = async |schedules: &[&str]| {
+        let schedules = schedules.iter().map(ToString::to_string).collect();
+        let look = Look { run: None, joined: Some((id, schedules)), ..look("shop", 7) };
+        assert_eq!(catalog.record_looks(vec![look], at(8)).await.unwrap(), 0);
+        unfinished(&catalog).await.occasion.unwrap()
+    };
+    let both = ["hourly :00", "weekly sunday@00:00"];
+    let joined = join(&both).await;
+    assert_eq!((joined.due, joined.schedules), (at(5), both.map(str::to_owned).to_vec()));
+    catalog.start_run(id, RunStart { started: at(9), process: NOBODY }).await.unwrap();
+    assert_eq!(join(&["daily"]).await.schedules.len(), 2, "it has begun");
+}
+
+#[tokio::test]
+async fn history_is_forgotten_but_for_what_goes_on() {
+    let world = World::new();
+    let catalog = world.open().await;
+    let start = |second| RunStart { started: at(second), process: NOBODY };
+    catalog
+        .record_looks(vec![look("shop", 5), look("wiki", 5), look("blog", 9)], at(9))
+        .await
+        .unwrap();
+    let ids: Vec<_> = catalog.unfinished_runs().await.unwrap().iter().map(|run| run.id).collect();
+    for (run, second) in [(ids[0], 10), (ids[2], 20)] {
+        catalog.start_run(run, start(second)).await.unwrap();
+        let end = RunEnd { ended: at(second), outcome: RunOutcome::Partial, point: None };
+        catalog.finish_run(run, end).await.unwrap();
+    }
+    for second in [3, 15] {
+        let happening = Happening::Started;
+        let event = Event { moment: at(second), application: None, policy: None, happening };
+        catalog.record_event(event).await.unwrap();
+    }
+    assert_eq!(catalog.forget_history(at(12)).await.unwrap(), 2);
+    let left: Vec<_> = catalog.runs(9).await.unwrap().iter().map(|run| run.id).collect();
+    assert_eq!((left.len(), left.contains(&ids[0])), (2, false));
+    assert_eq!(catalog.events(9).await.unwrap().len(), 1);
 }
 
 #[tokio::test]

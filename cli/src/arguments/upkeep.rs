@@ -17,8 +17,8 @@ pub(crate) struct ForgetArguments {
     /// `latest`, or the first digits of each point's id
     #[arg(
         value_name = "POINT",
-        required_unless_present = "KeepArguments",
-        conflicts_with = "KeepArguments"
+        required_unless_present_any = ["KeepArguments", "policy"],
+        conflicts_with_all = ["KeepArguments", "policy"]
     )]
     pub(crate) points: Vec<PointName>,
     #[command(flatten)]
@@ -26,6 +26,9 @@ pub(crate) struct ForgetArguments {
     /// Local snapshots are meant, as `snapshot` makes them
     #[arg(long, conflicts_with_all = ["prune", "KeepArguments"])]
     pub(crate) local: bool,
+    /// The points that this policy has made on this host, and no longer keeps
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["KeepArguments", "local"])]
+    pub(crate) policy: Option<String>,
     /// Only points of this application are meant
     #[arg(long, value_name = "NAME")]
     pub(crate) app: Option<String>,

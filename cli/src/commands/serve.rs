@@ -4,13 +4,12 @@ use std::io;
 
 use jiff::tz::TimeZone;
 use service::Zone;
-use service::config::Config;
 use service::error::ServiceError;
 use service::serve::{Order, Setup, serve};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
-use super::Context;
+use super::{Context, read_config};
 use crate::arguments::{Arguments, Verb};
 use crate::exit::Exit;
 
@@ -27,7 +26,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<Exit, ServiceError> {
     loop {
         let order = tokio::select! {
             served = &mut serving => return served.map(|()| Exit::Success),
-            _ = hangup.recv() => match context.read_again() {
+            _ = hangup.recv(), if !is_ending => match context.read_again() {
                 Ok(setup) => Order::Reload(Box::new(setup)),
                 Err(error) => Order::Keep(Box::new(error)),
             },
@@ -38,8 +37,11 @@ pub(super) async fn run(arguments: Arguments) -> Result<Exit, ServiceError> {
             return Ok(Exit::Interrupted);
         }
         is_ending = matches!(order, Order::Stop(_));
-        // Where nobody takes it any more, the service is about to answer.
-        let _ = orders.send(order).await;
+        tokio::select! {
+            served = &mut serving => return served.map(|()| Exit::Success),
+            // Where nobody takes it any more, the service is about to answer.
+            _ = orders.send(order) => {}
+        }
     }
 }
 
@@ -49,7 +51,7 @@ fn on(kind: SignalKind) -> Result<Signal, ServiceError> {
 }
 
 impl Context {
-    fn setup(&self) -> Result<Setup, ServiceError> {
+    pub(super) fn setup(&self) -> Result<Setup, ServiceError> {
         let repository = match self.location() {
             Ok(location) => Some((location, self.key_source()?)),
             // Policies name theirs.
@@ -67,8 +69,8 @@ impl Context {
     }
 
     fn read_again(&mut self) -> Result<Setup, ServiceError> {
-        let config = self.config_file.as_deref().map(Config::read).transpose()?;
-        self.config = config.unwrap_or_default();
+        let (config_file, config) = read_config(&self.arguments)?;
+        (self.config_file, self.config) = (config_file, config);
         self.setup()
     }
 }

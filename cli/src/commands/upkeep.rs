@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use service::config::PolicyConfig;
 use service::engine::Engine;
 use service::error::ServiceError;
 use service::policy::in_zone;
 use service::prune::{Options, Progress};
-use service::upkeep::Upkeep;
+use service::upkeep::{ForgetPlan, Look, Upkeep};
 use service::{Probe, clock};
 
 use super::Context;
@@ -17,15 +18,12 @@ use crate::render;
 
 impl Context {
     pub(super) async fn forget(&self, forget: &ForgetArguments) -> Result<Exit, ServiceError> {
-        let upkeep = Engine::open_to_maintain(self.settings()?).await?;
-        let application = forget.app.as_deref();
-        let plan = match forget.keep.rules(forget.keep_at_least) {
-            Some(rules) => {
-                let now = in_zone(&clock::now_here(), forget.zone.as_deref())?;
-                upkeep.plan_retention(&rules, application, &now).await?
-            }
-            None => upkeep.plan_forget(&forget.points, application).await?,
+        let settings = match &forget.policy {
+            Some(name) => self.setup()?.settings(self.policy_called(name)?).await?,
+            None => self.settings()?,
         };
+        let upkeep = Engine::open_to_maintain(settings).await?;
+        let plan = self.plan_forget(&upkeep, forget).await?;
         if forget.dry_run {
             upkeep.close().await;
             return Ok(self.answer(&plan, Exit::Success));
@@ -45,6 +43,32 @@ impl Context {
         }
         upkeep.close().await;
         Ok(self.answer(&render::Forgotten { plan, pruned, warnings }, Exit::Success))
+    }
+
+    async fn plan_forget(
+        &self,
+        upkeep: &Upkeep,
+        forget: &ForgetArguments,
+    ) -> Result<ForgetPlan, ServiceError> {
+        let (application, now) = (forget.app.as_deref(), clock::now_here());
+        if let Some(name) = &forget.policy {
+            let policy = self.policy_called(name)?;
+            let zone = policy.timing(&now.time_zone().clone().into()).zone.time_zone();
+            let now = now.with_time_zone(zone);
+            return upkeep.plan_policy((name, policy), application, &now, Look::Somebody).await;
+        }
+        match forget.keep.rules(forget.keep_at_least) {
+            Some(rules) => {
+                let now = in_zone(&now, forget.zone.as_deref())?;
+                upkeep.plan_retention(&rules, application, &now).await
+            }
+            None => upkeep.plan_forget(&forget.points, application).await,
+        }
+    }
+
+    fn policy_called(&self, name: &str) -> Result<&PolicyConfig, ServiceError> {
+        let policy = self.config.policies.get(name);
+        policy.ok_or_else(|| ServiceError::UnknownPolicy(name.to_owned()))
     }
 
     pub(super) async fn prune(&self, prune: &PruneArguments) -> Result<Exit, ServiceError> {

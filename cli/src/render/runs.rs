@@ -63,6 +63,9 @@ fn happened(happening: &Happening) -> String {
         }
         Happening::Forgotten { count } => format!("{count} points were forgotten"),
         Happening::Alarm { reason } => format!("no point goes: {reason}"),
+        Happening::PutOff { error, until } => {
+            format!("a run waits until {}: {error}", moment(*until))
+        }
         Happening::NotForgotten { error } => format!("points were not forgotten: {error}"),
         Happening::UnknownPolicy => "there is no such policy".to_owned(),
         Happening::Started => "the service was started".to_owned(),

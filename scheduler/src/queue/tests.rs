@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const LIMITS: Limits = Limits { runs: 3, per_repository: 2, waiting: 100 };
+const LIMITS: Limits = Limits { runs: 3, per_repository: 2, overtaken: 5, waiting: 100 };
 
 fn ticket(id: u32, priority: Priority, subject: &str, repository: &str) -> Ticket<u32> {
     let (subject, repository) = (subject.to_owned(), repository.to_owned());
@@ -16,7 +16,7 @@ fn queue(tickets: impl IntoIterator<Item = Ticket<u32>>) -> Queue<u32> {
 }
 
 fn begin_all(queue: &mut Queue<u32>) -> Vec<u32> {
-    std::iter::from_fn(|| queue.begin()).map(|ticket| ticket.id).collect()
+    std::iter::from_fn(|| queue.begin(|_| true)).map(|ticket| ticket.id).collect()
 }
 
 #[test]
@@ -68,6 +68,31 @@ fn who_is_to_be_alone_waits_and_nobody_passes() {
 }
 
 #[test]
+fn who_is_not_ready_holds_nobody_up() {
+    use Priority::Scheduled;
+    let later = Ticket { alone: true, ..ticket(1, Scheduled, "a", "x") };
+    let mut queue = queue([later, ticket(2, Scheduled, "b", "x")]);
+    assert_eq!(queue.begin(|ticket| ticket.id != 1).map(|ticket| ticket.id), Some(2));
+    assert_eq!(queue.begin(|ticket| ticket.id != 1), None);
+}
+
+#[test]
+fn nobody_is_overtaken_for_ever() {
+    use Priority::{Scheduled, Upkeep};
+    let prune = Ticket { alone: true, ..ticket(0, Upkeep, "prune", "x") };
+    let mut queue = queue([ticket(1, Scheduled, "1", "x"), prune]);
+    let mut begun = Vec::new();
+    for id in 2..20 {
+        queue.add(ticket(id, Scheduled, &id.to_string(), "x")).unwrap();
+        begun.extend(queue.begin(|_| true).map(|ticket| ticket.id));
+        if let Some(oldest) = queue.running.first().map(|ticket| ticket.id) {
+            queue.end(&oldest);
+        }
+    }
+    assert_eq!(begun.iter().position(|id| *id == 0), Some(4), "{begun:?}");
+}
+
+#[test]
 fn a_full_queue_says_so() {
     let mut queue = Queue::new(Limits { waiting: 1, ..LIMITS });
     queue.add(ticket(1, Priority::Asked, "a", "x")).unwrap();
@@ -91,7 +116,7 @@ proptest! {
         let mut begun = 0;
         for end in ends {
             begun += begin_all(&mut queue).len();
-            let running = queue.running();
+            let running = &queue.running;
             prop_assert!(running.len() <= LIMITS.runs);
             for ticket in running {
                 let same = |other: &&Ticket<u32>| other.repository == ticket.repository;

@@ -18,6 +18,13 @@ pub enum Alarm {
         /// Its own size.
         now: u64,
     },
+    /// Most of the points would go at once: rules were changed, or a clock is wrong.
+    Most {
+        /// How many would go.
+        go: usize,
+        /// Of how many.
+        of: usize,
+    },
     /// More than half of the newest point is new, and ten times as much as before.
     Rewritten {
         /// How many bytes were new before, in the median.
@@ -50,6 +57,7 @@ impl fmt::Display for Alarm {
             Self::Shrank { before, now } => {
                 write!(f, "the newest point has {now} bytes, and those before it had {before}")
             }
+            Self::Most { go, of } => write!(f, "{go} of {of} points would go at once"),
             Self::Rewritten { before, now } => {
                 write!(f, "{now} bytes of the newest point are new, and {before} were before")
             }

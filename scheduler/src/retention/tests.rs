@@ -140,6 +140,10 @@ fn what_a_schedule_wants_is_what_the_policy_says_now() {
     assert_eq!(wanted(&none, "hourly :00", &["hourly :30 keep 5"]), ["hourly :30: 5"]);
     let two = ["hourly :30 keep 5", "hourly :45 keep 9"];
     assert_eq!(wanted(&none, "hourly :00", &two), ["hourly :00: unlimited"]);
+    // How often these run is all that they are.
+    assert_eq!(wanted(&none, "every 6h", &["every 15m keep 5"]), ["every 6h: unlimited"]);
+    let both = ["hourly :00".to_owned(), "hourly :10".to_owned()];
+    assert_eq!(none.wanted(&both, &schedules(&["hourly :30 keep 5"])).len(), 1);
     // Nothing goes because a schedule went, or has no number, unless there are rules.
     assert_eq!(wanted(&none, "hourly :00", &["daily keep 5"]), ["hourly :00: unlimited"]);
     assert_eq!(wanted(&none, "hourly :00", &["hourly"]), ["hourly :00: unlimited"]);
@@ -160,6 +164,20 @@ fn within_counts_from_the_newest_point() {
 }
 
 #[test]
+fn points_of_the_future_stay_and_take_the_place_of_no_other() {
+    let mut points = quarterly(9);
+    let one = rules(&[(Period::Each, 1)]);
+    points.push(point(at("2030-01-01T00:00Z")));
+    let plan = one.plan(&points, &now());
+    assert_eq!(kept(&plan), [0, 9]);
+    assert_eq!(plan.reasons[9], [Reason::Future]);
+    assert!(plan.reasons[0].contains(&Reason::Newest), "{:?}", plan.reasons[0]);
+    let within = BTreeMap::from([(Period::Each, "1d".parse().unwrap())]);
+    let plan = Rules { within, ..Rules::default() }.plan(&points, &now());
+    assert_eq!(kept(&plan), [0, 1, 2, 3, 4, 9]);
+}
+
+#[test]
 fn nothing_goes_where_the_newest_point_is_nothing_like_those_before() {
     let rules = rules(&[(Period::Each, 1)]);
     let mut points = quarterly(9);
@@ -174,6 +192,22 @@ fn nothing_goes_where_the_newest_point_is_nothing_like_those_before() {
     assert!(plan.alarm.is_some_and(|alarm| alarm.to_string().contains("are new")), "{plan:?}");
     // As for the first points of an application there is nothing to compare with.
     assert_eq!(rules.plan(&points[..3], &now()).alarm, None);
+}
+
+#[test]
+fn most_of_the_points_do_not_go_where_nobody_looks() {
+    let points = quarterly(20);
+    let plan = |count| {
+        let mut plan = rules(&[(Period::Each, count)]).plan(&points, &now());
+        plan.stop_if_most_go();
+        plan
+    };
+    assert_eq!((plan(10).alarm, kept(&plan(10)).len()), (None, 10));
+    assert_eq!(plan(9).alarm, Some(Alarm::Most { go: 11, of: 20 }));
+    assert_eq!(kept(&plan(9)).len(), 20);
+    let mut few = rules(&[(Period::Each, 1)]).plan(&points[..4], &now());
+    few.stop_if_most_go();
+    assert_eq!((few.alarm, kept(&few)), (None, vec![0]));
 }
 
 #[test]

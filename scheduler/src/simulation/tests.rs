@@ -10,7 +10,7 @@ fn year(schedules: &[&str], rules: &Rules) -> Simulation {
         catch_up: true,
     };
     let span = ("2026-01-01T00:00Z".parse().unwrap(), "2027-01-01T00:00Z".parse().unwrap());
-    simulate(&timing, rules, Duration::ZERO, span)
+    simulate(&timing, (rules, &[]), Duration::ZERO, span).unwrap()
 }
 
 #[test]
@@ -51,4 +51,22 @@ fn rules_go_for_all_points() {
 fn without_a_number_everything_stays() {
     let found = year(&["weekly sunday"], &Rules::default());
     assert_eq!((found.made, found.points.len()), (52, 52));
+}
+
+#[test]
+fn what_would_be_too_much_is_refused() {
+    let timing = Timing::of("every 1m".parse().unwrap(), Zone::UTC);
+    let span = ("2026-01-01T00:00Z".parse().unwrap(), "2026-01-05T00:00Z".parse().unwrap());
+    let made = simulate(&timing, (&Rules::default(), &[]), Duration::ZERO, span);
+    assert_eq!(made, Err(TooManyPoints));
+}
+
+#[test]
+fn the_tags_of_a_policy_count() {
+    let timing = Timing::of("daily".parse().unwrap(), Zone::UTC);
+    let rules: Rules = serde_json::from_str(r#"{"tags":["nightly"]}"#).unwrap();
+    let span = ("2026-01-01T00:00Z".parse().unwrap(), "2026-01-11T00:00Z".parse().unwrap());
+    let made = |tags: &[String]| simulate(&timing, (&rules, tags), Duration::ZERO, span).unwrap();
+    assert_eq!(made(&["nightly".to_owned()]).points.len(), 10);
+    assert_eq!(made(&[]).points.len(), 1);
 }

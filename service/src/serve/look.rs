@@ -3,20 +3,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use catalog::{Event, Happening, JobName, Look};
+use catalog::{Event, Happening, JobName, JobRow, Look, RunRow};
 use format::manifest::Occasion;
 use jiff::{SignedDuration, Timestamp};
 use scheduler::Schedule;
-use scheduler::timing::{Due, Missed, Slot};
+use scheduler::timing::{Due, Missed, Slot, Timing};
 use tokio::time::Instant;
 
 use super::Service;
 use crate::error::ServiceError;
 
-/// Up to when a job was looked after.
+/// Up to when a job was looked after, and when its policy ran by then.
 #[derive(Clone, Debug)]
 pub(super) struct Job {
     handled: Timestamp,
+    timing: Timing,
     /// The moments after that for which it has runs: the clock went back.
     done: BTreeSet<Timestamp>,
 }
@@ -30,27 +31,29 @@ impl Service {
         self.looked = Instant::now();
         let names = self.discovery.jobs(&self.setup).await;
         self.meet(&names, (now, passed)).await?;
-        let (mut looks, mut next): (Vec<Look>, _) = (Vec::new(), None);
-        let waiting: BTreeSet<_> =
-            self.queue.waiting().filter_map(|ticket| self.job_of(ticket.id)).collect();
+        let waiting = self.waiting().await?;
+        let (mut looks, mut next) = (Vec::new(), None);
         for (name, job) in &self.jobs {
             let Some(policy) = self.setup.config.policies.get(&name.policy) else { continue };
             let timing = policy.timing(&self.setup.here);
-            let delay = timing.delay(&name.application);
-            let mut due = timing.due((job.handled, &job.done), now, delay);
+            let mut due = job.due(name, now);
+            if timing != job.timing {
+                // Until now it ran as it did.
+                let changed = Job { handled: now, timing: timing.clone(), done: BTreeSet::new() };
+                (due.handled, due.next) = (Some(now), changed.due(name, now).next);
+            }
             next = next.into_iter().chain(due.next).min();
             let Some(handled) = due.handled else { continue };
-            if waiting.contains(name) {
-                // It stands for this one, too.
-                give_up(&mut due);
-            }
-            looks.push(decided(name, due, (handled, now)));
+            let joined = waiting.get(name).and_then(|run| join(&mut due, run));
+            let look = Look { joined, ..decided(name, due, (handled, now)) };
+            looks.push((Look { timing: written(&timing), ..look }, timing));
         }
-        self.catalog.record_looks(looks.clone(), now).await?;
+        let written_down = looks.iter().map(|(look, _)| look.clone()).collect();
+        self.catalog.record_looks(written_down, now).await?;
         // Only now: what was not written down is looked at again.
-        for Look { job, handled, .. } in looks {
+        for (Look { job, handled, .. }, timing) in looks {
             if let Some(job) = self.jobs.get_mut(&job) {
-                job.handled = handled;
+                (job.handled, job.timing) = (handled, timing);
                 job.done.retain(|moment| *moment > handled);
             }
         }
@@ -65,57 +68,116 @@ impl Service {
         (now, passed): (Timestamp, Duration),
     ) -> Result<(), ServiceError> {
         self.jobs.retain(|name, _| names.contains(name));
-        let mut looks = Vec::new();
-        let known = if names.iter().all(|name| self.jobs.contains_key(name)) {
+        let setup = std::sync::Arc::clone(&self.setup);
+        let policy = |name: &JobName| setup.config.policies.get(&name.policy);
+        let (declared, unknown): (Vec<_>, Vec<_>) =
+            names.iter().partition(|name| policy(name).is_some());
+        self.report_unknown(unknown, now).await?;
+        let known = if declared.iter().all(|name| self.jobs.contains_key(name)) {
             BTreeMap::new()
         } else {
             self.catalog.jobs().await?
         };
-        for name in names {
-            let is_known = self.setup.config.policies.contains_key(&name.policy);
-            let before = self.jobs.get(name).map(|job| job.handled);
-            let recorded = before.or_else(|| known.get(name).copied());
-            let handled = match recorded {
-                Some(recorded) if recorded <= now => recorded,
+        let (mut looks, mut met) = (Vec::new(), Vec::new());
+        for name in declared {
+            let Some(timing) = policy(name).map(|policy| policy.timing(&setup.here)) else {
+                continue;
+            };
+            let before = self.jobs.get(name).map(|job| (job.handled, job.timing.clone()));
+            let is_met = before.is_some();
+            let recorded = before.or_else(|| remembered(known.get(name)?, &timing));
+            let from = recorded.as_ref().map(|(handled, _)| *handled);
+            let handled = match from {
+                Some(from) if from <= now => from,
                 Some(_) => now.checked_sub(passed).unwrap_or(now),
                 None => now,
             };
-            if before == Some(handled) {
+            if is_met && from == Some(handled) {
                 continue;
             }
+            let timing = recorded.map_or(timing, |(_, timing)| timing);
             let done = self.catalog.runs_after(name, handled).await?;
-            self.jobs.insert(name.clone(), Job { handled, done });
-            let mut events = Vec::new();
-            if let Some(from) = recorded.filter(|from| from.duration_since(now) > UNNOTICED) {
-                tracing::warn!(%from, to = %now, "the clock went back");
-                events.push(event(name, now, Happening::ClockWentBack { from, to: now }));
+            if from != Some(handled) {
+                let events = went_back(name, from, now).into_iter().collect();
+                let look = decided(name, Due::default(), (handled, now));
+                looks.push(Look { events, timing: written(&timing), ..look });
             }
-            if recorded.is_none() && !is_known {
-                let JobName { application, policy } = name;
-                tracing::warn!(%application, %policy, "a container names a policy that there is not");
-                events.push(event(name, now, Happening::UnknownPolicy));
-            }
-            if recorded != Some(handled) {
-                looks.push(Look { job: name.clone(), handled, run: None, events });
-            }
+            met.push((name.clone(), Job { handled, timing, done }));
         }
         self.catalog.record_looks(looks, now).await?;
+        self.jobs.extend(met);
         Ok(())
     }
 
-    fn job_of(&self, run: catalog::RunId) -> Option<JobName> {
-        let run = self.runs.get(&run)?;
-        let policy = run.occasion.as_ref()?.policy.clone();
-        Some(JobName { application: run.application.clone(), policy })
+    async fn report_unknown(
+        &mut self,
+        unknown: Vec<&JobName>,
+        now: Timestamp,
+    ) -> Result<(), ServiceError> {
+        for name in unknown {
+            if self.unknown.contains(name) {
+                continue;
+            }
+            let JobName { application, policy } = name;
+            tracing::warn!(%application, %policy, "a container names a policy that there is not");
+            self.catalog.record_event(event(name, now, Happening::UnknownPolicy)).await?;
+            self.unknown.insert(name.clone());
+        }
+        Ok(())
+    }
+
+    // The runs that have not begun yet, whether there was place for them in the queue or not.
+    async fn waiting(&self) -> Result<BTreeMap<JobName, RunRow>, ServiceError> {
+        let unfinished = self.catalog.unfinished_runs().await?.into_iter();
+        let job = |run: RunRow| {
+            let policy = run.occasion.as_ref()?.policy.clone();
+            let application = run.application.clone();
+            run.start.is_none().then_some((JobName { application, policy }, run))
+        };
+        Ok(unfinished.filter_map(job).collect())
     }
 }
 
-// The run that would be made is missed like the others.
-fn give_up(due: &mut Due) {
-    let Some(Slot { at, .. }) = due.run.take() else { return };
+impl Job {
+    fn due(&self, name: &JobName, now: Timestamp) -> Due {
+        let delay = self.timing.delay(&name.application);
+        self.timing.due((self.handled, &self.done), now, delay)
+    }
+}
+
+// What was written down of a job. What no longer can be read begins anew.
+fn remembered(row: &JobRow, timing: &Timing) -> Option<(Timestamp, Timing)> {
+    let before = if row.timing == written(timing) {
+        timing.clone()
+    } else {
+        serde_json::from_str(&row.timing).ok()?
+    };
+    Some((row.handled, before))
+}
+
+fn written(timing: &Timing) -> String {
+    serde_json::to_string(timing).unwrap_or_default()
+}
+
+fn went_back(name: &JobName, from: Option<Timestamp>, now: Timestamp) -> Option<Event> {
+    let from = from.filter(|from| from.duration_since(now) > UNNOTICED)?;
+    tracing::warn!(%from, to = %now, "the clock went back");
+    Some(event(name, now, Happening::ClockWentBack { from, to: now }))
+}
+
+// A run that still waits stands for the one that would be made, which is missed like others.
+fn join(due: &mut Due, waiting: &RunRow) -> Option<(catalog::RunId, Vec<String>)> {
+    let Slot { at, schedules } = due.run.take()?;
     let missed = due.missed.get_or_insert(Missed { first: at, last: at, count: 0 });
     missed.last = at.max(missed.last);
     missed.count += 1;
+    let mut joined = waiting.occasion.as_ref()?.schedules.clone();
+    for name in schedules.iter().map(Schedule::name) {
+        if !joined.contains(&name) {
+            joined.push(name);
+        }
+    }
+    Some((waiting.id, joined))
 }
 
 fn decided(name: &JobName, due: Due, (handled, now): (Timestamp, Timestamp)) -> Look {
@@ -129,7 +191,8 @@ fn decided(name: &JobName, due: Due, (handled, now): (Timestamp, Timestamp)) -> 
         tracing::warn!(%application, %policy, count, %first, %last, "runs were missed");
         event(name, now, Happening::Missed { first, last, count })
     });
-    Look { job: name.clone(), handled, run, events: missed.into_iter().collect() }
+    let (joined, timing, events) = (None, String::new(), missed.into_iter().collect());
+    Look { job: name.clone(), handled, timing, run, joined, events }
 }
 
 fn event(name: &JobName, moment: Timestamp, happening: Happening) -> Event {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use repository::blocking;
 use repository::location::Location;
 use scheduler::zone::Zone;
 
@@ -28,17 +29,42 @@ pub struct Setup {
 }
 
 impl Setup {
+    /// Whether every policy has a repository, and that a key.
+    ///
+    /// # Errors
+    /// Names one that has not.
+    pub fn check(&self) -> Result<(), ServiceError> {
+        for (name, policy) in &self.config.policies {
+            self.repository(policy).map_err(|error| {
+                let (name, source) = (name.clone(), Box::new(error));
+                ServiceError::Policy { name, source }
+            })?;
+        }
+        Ok(())
+    }
+
     /// What opens the repository of a policy. Its secret is fetched each time.
-    pub(crate) fn settings(&self, policy: &PolicyConfig) -> Result<Settings, ServiceError> {
-        let (location, key) = match policy.repositories.first() {
-            Some(name) => {
-                let repository =
-                    self.config.repositories.get(name).ok_or(ServiceError::NoRepository)?;
-                (repository.url.parse()?, repository.key().ok_or(SecretError::Missing)?)
-            }
-            None => self.repository.clone().ok_or(ServiceError::NoRepository)?,
-        };
+    pub async fn settings(&self, policy: &PolicyConfig) -> Result<Settings, ServiceError> {
+        let (location, key) = self.repository(policy)?;
         let (cache_dir, machine) = (self.cache_dir.clone(), self.machine.clone());
-        Ok(Settings { location, key: key.read()?, cache_dir, machine })
+        // A command may be asked for it.
+        let key = blocking::run(move || key.read()).await?;
+        Ok(Settings { location, key, cache_dir, machine })
+    }
+
+    /// Where the points of a policy go, and what the key to that is: what the configuration says, or else
+    /// that of the same place.
+    pub(super) fn repository(
+        &self,
+        policy: &PolicyConfig,
+    ) -> Result<(Location, KeySource), ServiceError> {
+        let Some(name) = policy.repositories.first() else {
+            return self.repository.clone().ok_or(ServiceError::NoRepository);
+        };
+        let repository = self.config.repositories.get(name).ok_or(ServiceError::NoRepository)?;
+        let location: Location = repository.url.parse()?;
+        let same = self.repository.iter().find(|(other, _)| *other == location);
+        let key = repository.key().or_else(|| same.map(|(_, key)| key.clone()));
+        Ok((location, key.ok_or(SecretError::Missing)?))
     }
 }

@@ -12,7 +12,8 @@ use crate::thaw::settle_first;
 impl Service {
     /// Ends every run: one whose application stands still goes on until that runs again, one that has
     /// not got so far is cut off, and one that is uploading has `grace` to finish. What was cut off waits
-    /// for the next service.
+    /// for the next service. Where an application still seems to stand still long after that, its warden
+    /// has seen to it, and nobody waits for the rest.
     pub(super) async fn stop(&mut self, grace: Duration) -> Result<(), ServiceError> {
         let deadline = Instant::now() + grace;
         while !self.going_on.is_empty() {
@@ -20,8 +21,7 @@ impl Service {
             for going in self.going_on.values() {
                 let goes = match going.progress.stage() {
                     Stage::Preparing | Stage::ReadingAhead => true,
-                    // The warden sees to it that this does not last.
-                    Stage::Freezing => false,
+                    Stage::Freezing => Instant::now() >= deadline + FREEZE_MAX,
                     Stage::Uploading(_) | Stage::Committing => is_over,
                 };
                 if goes {
@@ -40,3 +40,5 @@ impl Service {
 }
 
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// No freeze lasts as long, nor what follows it.
+const FREEZE_MAX: Duration = Duration::from_mins(1);

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use catalog::{Catalog, Event, Happening, RunEnd, RunOutcome, RunRow};
-use format::ids::PointId;
+use catalog::{Again, Catalog, Event, Happening, PointRow, RunEnd, RunOutcome, RunRow};
+use format::annotation::Note;
 use format::manifest::Occasion;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use repository::error::chain;
+use tokio::sync::watch;
 
 use super::Setup;
 use crate::backup::{BackupProgress, BackupReport, BackupRequest, Subject, end_of};
@@ -14,10 +15,13 @@ use crate::config::PolicyConfig;
 use crate::deadline::Deadline;
 use crate::engine::{Engine, FREEZE_DEADLINE};
 use crate::error::ServiceError;
+use crate::upkeep::Look;
 
 /// What a task needs that carries out a run.
 pub(super) struct Work {
     pub(super) setup: Arc<Setup>,
+    /// The same, as it is by now.
+    pub(super) latest: watch::Receiver<Arc<Setup>>,
     pub(super) catalog: Arc<Catalog>,
     pub(super) run: RunRow,
     pub(super) progress: Arc<BackupProgress>,
@@ -28,18 +32,25 @@ enum Made {
     /// A point, now.
     Now(Box<BackupReport>),
     /// The point was there: whoever made it died before it could say so.
-    Before(PointId),
+    Before(Box<PointRow>),
 }
 
 impl Work {
-    /// Does it, and writes down how it ended.
+    /// Does it, and writes down how it ended; or has it wait, where it met what may pass.
     pub(super) async fn perform(self) {
         let made = Box::pin(self.back_up()).await;
+        if let Err(error) = &made
+            && let Some(until) = self.put_off(error)
+        {
+            return self.wait(error, until).await;
+        }
         let ended = self.now();
         let end = match made {
             Ok(Made::Now(report)) => end_of(&Ok(*report), ended),
-            Ok(Made::Before(point)) => {
-                RunEnd { ended, outcome: RunOutcome::Succeeded, point: Some(point) }
+            Ok(Made::Before(row)) => {
+                let is_whole = row.omissions == 0;
+                let outcome = if is_whole { RunOutcome::Succeeded } else { RunOutcome::Partial };
+                RunEnd { ended, outcome, point: Some(row.point) }
             }
             Err(error) => end_of(&Err(error), ended),
         };
@@ -61,31 +72,66 @@ impl Work {
     }
 
     async fn back_up(&self) -> Result<Made, ServiceError> {
-        let (occasion, policy) = self.policy()?;
-        let engine = Engine::open(self.setup.settings(policy)?).await?;
-        let application = &self.run.application;
-        let made = if let Some(point) = engine.made_for(application, occasion).await? {
-            Ok(Made::Before(point))
-        } else {
-            let request = request(application, occasion, policy);
-            let made = Box::pin(engine.make(request, &self.progress)).await;
-            made.map(|report| Made::Now(Box::new(report)))
-        };
+        let (occasion, policy) = self.policy(&self.setup)?;
+        let engine = Engine::open(self.setup.settings(policy).await?).await?;
+        let made = Box::pin(self.make(&engine, (occasion, policy))).await;
         engine.close().await;
         made
     }
 
+    async fn make(
+        &self,
+        engine: &Engine,
+        (occasion, policy): (&Occasion, &PolicyConfig),
+    ) -> Result<Made, ServiceError> {
+        let application = &self.run.application;
+        if let Some(row) = engine.made_for(application, occasion).await? {
+            for tag in policy.tags.iter().filter(|tag| !row.annotations.tags.contains(*tag)) {
+                engine.note_if_possible(row.point, Note::Tag { tag: tag.clone() }).await;
+            }
+            return Ok(Made::Before(Box::new(row)));
+        }
+        if self.run.attempts >= ATTEMPTS_MAX {
+            return Err(ServiceError::CutOff(self.run.attempts));
+        }
+        let timing = policy.timing(&self.setup.here);
+        if timing.is_too_late(occasion.due, self.now(), timing.delay(application)) {
+            return Err(ServiceError::TooLate);
+        }
+        let request = request(application, occasion, policy);
+        let report = Box::pin(engine.make(request, &self.progress)).await?;
+        Ok(Made::Now(Box::new(report)))
+    }
+
+    /// Until when a run waits that met this; it has failed where there is no such moment.
+    fn put_off(&self, error: &ServiceError) -> Option<Timestamp> {
+        let tried = usize::try_from(self.run.attempts).ok()?;
+        let delay = PUT_OFF.get(tried).filter(|_| error.may_pass())?;
+        self.now().checked_add(*delay).ok()
+    }
+
+    async fn wait(&self, error: &ServiceError, until: Timestamp) {
+        let (run, application, error) = (self.run.id, &self.run.application, chain(error));
+        tracing::warn!(%run, %application, %until, "a backup is put off: {error}");
+        let again = Again { not_before: Some(until), is_forgiven: false };
+        if let Err(error) = self.catalog.requeue_run(run, again).await {
+            tracing::error!(%run, "that it waits cannot be written down: {}", chain(&error));
+        }
+        self.report(Happening::PutOff { error, until }).await;
+    }
+
+    // By the configuration as it is now: it may want more than when the run began.
     async fn forget(&self) -> Result<(), ServiceError> {
-        let (Occasion { policy: name, .. }, policy) = self.policy()?;
+        let setup = Arc::clone(&self.latest.borrow());
+        let (Occasion { policy: name, .. }, policy) = self.policy(&setup)?;
         let has_counts = policy.schedules.iter().any(|schedule| schedule.keep().is_some());
         if policy.keep.is_empty() && !has_counts {
             return Ok(());
         }
-        let settings = self.setup.settings(policy)?;
-        let upkeep = Engine::open_to_maintain(settings).await?;
-        let zone = policy.timing(&self.setup.here).zone.time_zone();
-        let now = self.now().to_zoned(zone);
-        let plan = upkeep.plan_policy((name, policy), &self.run.application, &now).await;
+        let upkeep = Engine::open_to_maintain(setup.settings(policy).await?).await?;
+        let now = self.now().to_zoned(policy.timing(&setup.here).zone.time_zone());
+        let application = Some(self.run.application.as_str());
+        let plan = upkeep.plan_policy((name, policy), application, &now, Look::Nobody).await;
         let forgotten = match &plan {
             Ok(plan) => upkeep.forget(plan).await,
             Err(_) => Ok(()),
@@ -106,10 +152,12 @@ impl Work {
         Ok(())
     }
 
-    fn policy(&self) -> Result<(&Occasion, &PolicyConfig), ServiceError> {
+    fn policy<'a>(
+        &'a self,
+        setup: &'a Setup,
+    ) -> Result<(&'a Occasion, &'a PolicyConfig), ServiceError> {
         let occasion = self.run.occasion.as_ref();
-        let policies = &self.setup.config.policies;
-        let found = occasion.and_then(|it| Some((it, policies.get(&it.policy)?)));
+        let found = occasion.and_then(|it| Some((it, setup.config.policies.get(&it.policy)?)));
         let name = || occasion.map(|it| it.policy.clone()).unwrap_or_default();
         found.ok_or_else(|| ServiceError::UnknownPolicy(name()))
     }
@@ -139,3 +187,13 @@ fn request(application: &str, occasion: &Occasion, policy: &PolicyConfig) -> Bac
         ..BackupRequest::of(subject)
     }
 }
+
+/// How long a run waits that met what may pass, the first time, the second and so on.
+const PUT_OFF: [SignedDuration; 4] = [
+    SignedDuration::from_mins(1),
+    SignedDuration::from_mins(5),
+    SignedDuration::from_mins(15),
+    SignedDuration::from_mins(30),
+];
+/// A run that kills the service does so again.
+const ATTEMPTS_MAX: u32 = 5;

@@ -48,36 +48,63 @@ impl Upkeep {
         now: &Zoned,
     ) -> Result<ForgetPlan, ServiceError> {
         let all = self.engine.points(None).await?;
-        let mut groups: BTreeMap<(String, String), Vec<PointRow>> = BTreeMap::new();
-        let meant = all.iter().filter(|row| application.is_none_or(|name| name == row.application));
-        for row in meant {
-            let group = (row.application.clone(), row.host.clone());
-            groups.entry(group).or_default().push(row.clone());
-        }
-        let judge = |group| judge(group, rules, &[], now);
+        let is_meant = |row: &&PointRow| application.is_none_or(|name| name == row.application);
+        let groups = grouped(all.iter().filter(is_meant));
+        let judge = |group| judged(group, |rows| plan(rows, rules, &[], now));
         let groups: Vec<_> = groups.into_iter().map(judge).collect();
         Ok(plan_of(all, groups))
     }
 
-    /// What forgetting all points means that this policy has made of an application on this host and no
-    /// longer keeps; nothing is written. Points that people or other policies have made are not looked at.
-    pub(crate) async fn plan_policy(
+    /// What forgetting all points means that a policy has made on this host, of an application or of all,
+    /// and no longer keeps; nothing is written. Points that people or other policies have made are not
+    /// looked at. Where nobody looks at the plan, most of the points of an application do not go at once.
+    pub async fn plan_policy(
         &self,
         (name, policy): (&str, &PolicyConfig),
-        application: &str,
+        application: Option<&str>,
         now: &Zoned,
+        look: Look,
     ) -> Result<ForgetPlan, ServiceError> {
         let all = self.engine.points(None).await?;
         let is_its = |row: &&PointRow| {
-            row.application == application
+            application.is_none_or(|name| name == row.application)
                 && row.host == self.engine.host
                 && row.occasion.as_ref().is_some_and(|occasion| occasion.policy == name)
         };
-        let rows: Vec<_> = all.iter().filter(is_its).cloned().collect();
-        let group = ((application.to_owned(), self.engine.host.clone()), rows);
-        let groups = vec![judge(group, &policy.keep, &policy.schedules, now)];
+        let groups = grouped(all.iter().filter(is_its));
+        let judge = |group| {
+            judged(group, |rows| {
+                let mut plan = plan(rows, &policy.keep, &policy.schedules, now);
+                if look == Look::Nobody {
+                    plan.stop_if_most_go();
+                }
+                plan
+            })
+        };
+        let groups: Vec<_> = groups.into_iter().map(judge).collect();
         Ok(plan_of(all, groups))
     }
+}
+
+/// Who looks at a plan before it is carried out.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Look {
+    /// A person may.
+    Somebody,
+    /// It happens by itself.
+    Nobody,
+}
+
+/// The points of each application on each host.
+type Groups = BTreeMap<(String, String), Vec<PointRow>>;
+
+fn grouped<'a>(rows: impl Iterator<Item = &'a PointRow>) -> Groups {
+    let mut groups = Groups::new();
+    for row in rows {
+        let group = (row.application.clone(), row.host.clone());
+        groups.entry(group).or_default().push(row.clone());
+    }
+    groups
 }
 
 fn plan_of(all: Vec<PointRow>, groups: Vec<Judged>) -> ForgetPlan {
@@ -88,19 +115,20 @@ fn plan_of(all: Vec<PointRow>, groups: Vec<Judged>) -> ForgetPlan {
     ForgetPlan { points, stay, groups, why: "no rule keeps it".to_owned() }
 }
 
-fn judge(
-    ((application, host), rows): ((String, String), Vec<PointRow>),
-    rules: &Rules,
-    schedules: &[Schedule],
-    now: &Zoned,
-) -> Judged {
+fn plan(rows: &[PointRow], rules: &Rules, schedules: &[Schedule], now: &Zoned) -> Plan {
     let wanted = |row: &PointRow| match &row.occasion {
         Some(occasion) if !schedules.is_empty() => rules.wanted(&occasion.schedules, schedules),
         _ => Vec::new(),
     };
     let candidate = |row| Candidate { schedules: wanted(row), ..candidate(row) };
-    let candidates: Vec<_> = rows.iter().map(candidate).collect();
-    let Plan { reasons, alarm } = rules.plan(&candidates, now);
+    rules.plan(&rows.iter().map(candidate).collect::<Vec<_>>(), now)
+}
+
+fn judged(
+    ((application, host), rows): ((String, String), Vec<PointRow>),
+    plan: impl FnOnce(&[PointRow]) -> Plan,
+) -> Judged {
+    let Plan { reasons, alarm } = plan(&rows);
     let point = |(row, reasons): (PointRow, Vec<Reason>)| JudgedPoint {
         point: row.point,
         taken: row.taken,

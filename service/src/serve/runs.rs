@@ -1,0 +1,158 @@
+//! The runs that wait and go on: from the catalog into the queue, and from there into tasks.
+
+use std::sync::Arc;
+
+use catalog::{Again, CatalogError, RunEnd, RunId, RunOutcome, RunRow};
+use jiff::{SignedDuration, Timestamp};
+use repository::error::chain;
+use scheduler::queue::{Priority, Ticket};
+use tokio::task::{Id, JoinError};
+
+use super::{Going, Service, Setup, work};
+use crate::backup::BackupProgress;
+use crate::config::PolicyConfig;
+use crate::engine::{is_alive, this_process};
+use crate::error::ServiceError;
+
+impl Service {
+    /// Puts the runs that wait in the catalog into the queue, as many as it takes. Those that a service
+    /// has begun which is gone wait again: whether the point was made all the same is found out when
+    /// their turn comes.
+    pub(super) async fn enqueue(&mut self) -> Result<(), ServiceError> {
+        let this = this_process()?;
+        for mut run in self.catalog.unfinished_runs().await? {
+            if run.occasion.is_none() || self.going_on.contains_key(&run.id) {
+                continue;
+            }
+            if let Some(start) = run.start.take() {
+                // Where that is us, we could not write down how it ended.
+                if start.process != this && is_alive(start.process)? {
+                    continue;
+                }
+                tracing::warn!(run = %run.id, application = %run.application, "a run was cut off; it is done again");
+                self.catalog.requeue_run(run.id, Again::default()).await?;
+            }
+            if let Some(known) = self.runs.get_mut(&run.id) {
+                // It may stand for more by now.
+                *known = run;
+                continue;
+            }
+            if self.queue.add(self.ticket(&run)).is_err() {
+                // It waits in the catalog.
+                break;
+            }
+            self.runs.insert(run.id, run);
+        }
+        Ok(())
+    }
+
+    fn ticket(&self, run: &RunRow) -> Ticket<RunId> {
+        let repository = policy_of(run, &self.setup).map(|policy| self.setup.repository(policy));
+        let location = repository.and_then(|found| Some(found.ok()?.0.to_string()));
+        Ticket {
+            id: run.id,
+            priority: Priority::Scheduled,
+            subject: run.application.clone(),
+            repository: location.unwrap_or_default(),
+            alone: false,
+        }
+    }
+
+    /// Begins what may begin.
+    pub(super) async fn begin(&mut self) -> Result<(), ServiceError> {
+        let now = self.now();
+        loop {
+            let (runs, setup) = (&self.runs, &self.setup);
+            let is_ready = |ticket: &Ticket<RunId>| {
+                runs.get(&ticket.id).is_some_and(|run| ready(run, setup, now) == Some(now))
+            };
+            let Some(ticket) = self.queue.begin(is_ready) else { return Ok(()) };
+            let Some(run) = self.runs.get(&ticket.id).cloned() else { continue };
+            if let Err(error) = self.start_run(run.id).await {
+                self.queue.end(&run.id);
+                self.runs.remove(&run.id);
+                return Err(error);
+            }
+            let (id, progress) = (run.id, Arc::new(BackupProgress::default()));
+            let work = work::Work {
+                setup: Arc::clone(&self.setup),
+                latest: self.latest.subscribe(),
+                catalog: Arc::clone(&self.catalog),
+                run,
+                progress: Arc::clone(&progress),
+            };
+            let task = self.workers.spawn(work.perform());
+            self.going_on.insert(id, Going { task, progress });
+        }
+    }
+
+    /// When the next of those may begin that may not yet.
+    pub(super) fn next_ready(&self) -> Option<Timestamp> {
+        let now = self.now();
+        let waiting = self.runs.values().filter(|run| !self.going_on.contains_key(&run.id));
+        waiting.filter_map(|run| ready(run, &self.setup, now)).filter(|moment| *moment > now).min()
+    }
+
+    async fn start_run(&self, run: RunId) -> Result<(), ServiceError> {
+        Ok(self.catalog.start_run(run, self.setup.machine.run_start()?).await?)
+    }
+
+    /// A run's task is over. One that has not said how it ended was cut off, or is our fault.
+    pub(super) async fn ended(&mut self, ended: Result<(Id, ()), JoinError>) {
+        let (task, error) = match &ended {
+            Ok((task, ())) => (*task, None),
+            Err(error) => (error.id(), Some(error)),
+        };
+        let found = self.going_on.iter().find(|(_, going)| going.task.id() == task);
+        let Some(run) = found.map(|(run, _)| *run) else { return };
+        self.going_on.remove(&run);
+        self.queue.end(&run);
+        self.runs.remove(&run);
+        let recorded = match error {
+            None => Ok(()),
+            Some(error) if error.is_cancelled() => self.wait_again(run).await,
+            Some(error) => {
+                tracing::error!(%run, %error, "a run has failed in a way that it should not");
+                self.fail(run, "it ended by a mistake of this program; the log says more").await
+            }
+        };
+        if let Err(error) = recorded {
+            tracing::error!(%run, "its end cannot be written down: {}", chain(&error));
+        }
+    }
+
+    // What we have cut off ourselves is not to blame; or it was at its end already.
+    async fn wait_again(&self, run: RunId) -> Result<(), ServiceError> {
+        let again = Again { is_forgiven: true, not_before: None };
+        match self.catalog.requeue_run(run, again).await {
+            Ok(()) | Err(CatalogError::NoUnfinishedRun { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn fail(&self, run: RunId, error: &str) -> Result<(), ServiceError> {
+        let outcome = RunOutcome::Failed { error: error.to_owned() };
+        let end = RunEnd { ended: self.now(), outcome, point: None };
+        Ok(self.catalog.finish_run(run, end).await?)
+    }
+}
+
+/// The policy that a run is for.
+fn policy_of<'a>(run: &RunRow, setup: &'a Setup) -> Option<&'a PolicyConfig> {
+    setup.config.policies.get(&run.occasion.as_ref()?.policy)
+}
+
+/// From when on a run may begin: not before the moment that it waits for, and not in a blackout. Now,
+/// where its policy is gone: then it fails.
+fn ready(run: &RunRow, setup: &Setup, now: Timestamp) -> Option<Timestamp> {
+    // Where the clock was set back, nobody waits for what it said.
+    let is_near = |moment: &Timestamp| moment.duration_since(now) <= PUT_OFF_MAX;
+    let from = run.not_before.filter(is_near).map_or(now, |moment| moment.max(now));
+    match policy_of(run, setup) {
+        Some(policy) => policy.timing(&setup.here).free(from),
+        None => Some(from),
+    }
+}
+
+/// No run is put off for longer.
+const PUT_OFF_MAX: SignedDuration = SignedDuration::from_hours(1);
