@@ -4,9 +4,11 @@ ALTER TABLE points ADD COLUMN due TEXT;
 ALTER TABLE points ADD COLUMN schedules TEXT;
 
 -- State of this host: runs that wait, go on or have ended. One that a policy wanted has the columns
--- that its point has; there is one for each moment.
+-- that its point has; there is one for each moment. Where it is for a repository as a whole, the
+-- application is empty.
 CREATE TABLE all_runs (
     id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    task        TEXT NOT NULL CHECK (task IN ('backup', 'prune', 'check', 'verify')),
     application TEXT NOT NULL,
     repository  TEXT,
     policy      TEXT,
@@ -30,7 +32,7 @@ CREATE TABLE all_runs (
 ) STRICT;
 
 INSERT INTO all_runs
-SELECT id, application, repository, NULL, NULL, NULL, started, started, pid, start_ticks, 1, NULL,
+SELECT id, 'backup', application, repository, NULL, NULL, NULL, started, started, pid, start_ticks, 1, NULL,
     ended, outcome, error, point
 FROM runs;
 

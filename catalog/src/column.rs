@@ -38,6 +38,12 @@ where
     }
 }
 
+/// A column that holds a name, or is empty.
+pub(crate) fn name(row: &SqliteRow, column: &str) -> sqlx::Result<Option<String>> {
+    let text: String = row.try_get(column)?;
+    Ok((!text.is_empty()).then_some(text))
+}
+
 /// A column that holds an unsigned number.
 pub(crate) fn unsigned(row: &SqliteRow, column: &str) -> sqlx::Result<u64> {
     row.try_get::<i64, _>(column).map(i64::cast_unsigned)

@@ -46,6 +46,18 @@ pub enum Happening {
         /// How many.
         count: u64,
     },
+    /// Space was given back.
+    Pruned {
+        /// How many packs went.
+        packs: u64,
+        /// How many bytes these had.
+        bytes: u64,
+    },
+    /// The newest points were read as a restore would.
+    Verified {
+        /// How many.
+        points: u64,
+    },
     /// Points should have gone, and nothing goes, because the newest is not like those before it.
     Alarm {
         /// What is unlike.

@@ -9,12 +9,13 @@ use sqlx::{Row, SqliteConnection, SqlitePool};
 use crate::column;
 use crate::event::{self, Event};
 use crate::run::{self, RunId};
+use crate::task::Task;
 
-/// An application with one of its policies.
+/// An application with one of its policies, or a policy for a repository.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct JobName {
-    /// The application.
-    pub application: String,
+    /// The application; absent where the policy is for a repository.
+    pub application: Option<String>,
     /// The policy.
     pub policy: String,
 }
@@ -33,6 +34,8 @@ pub struct JobRow {
 pub struct Look {
     /// Which job.
     pub job: JobName,
+    /// What its runs do.
+    pub task: Task,
     /// Everything that is due up to this moment is seen to.
     pub handled: Timestamp,
     /// When the policy runs, as its owner writes it.
@@ -51,8 +54,10 @@ pub(crate) async fn record(
     (looks, now): (&[Look], Timestamp),
 ) -> sqlx::Result<u64> {
     let mut queued = 0;
-    for Look { job: JobName { application, policy }, handled, timing, run, joined, events } in looks
-    {
+    for look in looks {
+        let Look { job: JobName { application, policy }, task, handled, timing, .. } = look;
+        let Look { run, joined, events, .. } = look;
+        let application = application.as_deref().unwrap_or_default();
         sqlx::query(
             "INSERT INTO jobs (application, policy, handled, timing) VALUES (?, ?, ?, ?)
              ON CONFLICT DO UPDATE SET handled = excluded.handled, timing = excluded.timing",
@@ -67,7 +72,7 @@ pub(crate) async fn record(
             run::join(&mut *connection, *run, schedules).await?;
         }
         if let Some(occasion) = run {
-            queued += run::queue(&mut *connection, (application, occasion), now).await?;
+            queued += run::queue(&mut *connection, (*task, application), occasion, now).await?;
         }
         event::insert(&mut *connection, events).await?;
     }
@@ -79,7 +84,7 @@ pub(crate) async fn list(readers: &SqlitePool) -> sqlx::Result<BTreeMap<JobName,
     let rows = sqlx::query("SELECT * FROM jobs").fetch_all(readers).await?;
     let job = |row| -> sqlx::Result<_> {
         let (application, policy) =
-            (Row::try_get(row, "application")?, Row::try_get(row, "policy")?);
+            (column::name(row, "application")?, Row::try_get(row, "policy")?);
         let (handled, timing) = (column::parsed(row, "handled")?, Row::try_get(row, "timing")?);
         Ok((JobName { application, policy }, JobRow { handled, timing }))
     };
@@ -93,7 +98,7 @@ pub(crate) async fn runs_after(
     after: Timestamp,
 ) -> sqlx::Result<BTreeSet<Timestamp>> {
     sqlx::query("SELECT due FROM runs WHERE application = ? AND policy = ? AND due > ?")
-        .bind(&job.application)
+        .bind(job.application.as_deref().unwrap_or_default())
         .bind(&job.policy)
         .bind(column::time(after))
         .fetch_all(readers)

@@ -18,6 +18,7 @@ mod pin;
 mod point;
 mod run;
 mod seen;
+mod task;
 mod writer;
 
 #[cfg(test)]
@@ -41,6 +42,7 @@ pub use crate::job::{JobName, JobRow, Look};
 pub use crate::point::{PointRow, VolumeRow};
 pub use crate::run::{Again, NewRun, Process, RunEnd, RunId, RunOutcome, RunRow, RunStart};
 pub use crate::seen::Seen;
+pub use crate::task::Task;
 use crate::writer::{Change, Writer};
 
 /// The local database, open for reading and writing. Other processes may have it open too.

@@ -9,6 +9,7 @@ use serde::Serialize;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection, SqlitePool};
 
+use crate::task::Task;
 use crate::{column, occasion};
 
 /// The number of a run in this catalog; it is not used again.
@@ -94,8 +95,10 @@ pub struct Again {
 pub struct RunRow {
     /// Its number.
     pub id: RunId,
-    /// The application that was backed up.
-    pub application: String,
+    /// What it does.
+    pub task: Task,
+    /// The application that is backed up; absent where it is for a repository as a whole.
+    pub application: Option<String>,
     /// Where to, if that was known when it began.
     pub repository: Option<RepositoryId>,
     /// What it is for; absent where a person asked for it.
@@ -165,7 +168,8 @@ impl RunRow {
         };
         Ok(Self {
             id: RunId(row.try_get("id")?),
-            application: row.try_get("application")?,
+            task: Task::read(row)?,
+            application: column::name(row, "application")?,
             repository: column::parsed_option(row, "repository")?,
             occasion: occasion::read(row)?,
             queued: column::parsed(row, "queued")?,
@@ -183,8 +187,8 @@ impl RunRow {
 /// Stores a run that begins; answers its number.
 pub(crate) async fn begin(connection: &mut SqliteConnection, run: &NewRun) -> sqlx::Result<i64> {
     let inserted = sqlx::query(
-        "INSERT INTO runs (application, repository, queued, started, pid, start_ticks, attempts)
-         VALUES (?1, ?2, ?3, ?3, ?4, ?5, 1)",
+        "INSERT INTO runs (task, application, repository, queued, started, pid, start_ticks, attempts)
+         VALUES ('backup', ?1, ?2, ?3, ?3, ?4, ?5, 1)",
     )
     .bind(&run.application)
     .bind(run.repository.map(|id| id.to_string()))
@@ -199,15 +203,17 @@ pub(crate) async fn begin(connection: &mut SqliteConnection, run: &NewRun) -> sq
 /// Has a run wait, unless there is one for this moment; answers how many do that did not, 0 or 1.
 pub(crate) async fn queue(
     connection: &mut SqliteConnection,
-    (application, occasion): (&str, &Occasion),
+    (task, application): (Task, &str),
+    occasion: &Occasion,
     now: Timestamp,
 ) -> sqlx::Result<u64> {
     let (policy, due, schedules) = occasion::columns(Some(occasion))?;
     let inserted = sqlx::query(
-        "INSERT INTO runs (application, policy, due, schedules, queued, attempts)
-         VALUES (?, ?, ?, ?, ?, 0)
+        "INSERT INTO runs (task, application, policy, due, schedules, queued, attempts)
+         VALUES (?, ?, ?, ?, ?, ?, 0)
          ON CONFLICT DO NOTHING",
     )
+    .bind(task.name())
     .bind(application)
     .bind(policy)
     .bind(due)

@@ -137,7 +137,7 @@ pub(crate) enum Verb {
     /// the configuration read again
     Serve {
         /// How long uploads may go on after SIGTERM, such as 60s
-        #[arg(long, value_name = "TIME", default_value = "60s", value_parser = check::duration)]
+        #[arg(long, value_name = "TIME", default_value = "60s", value_parser = service::length::parse)]
         grace: std::time::Duration,
     },
     /// List what ran, goes on and waits on this host, and what happened besides

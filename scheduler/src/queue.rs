@@ -12,6 +12,8 @@ pub struct Limits {
     pub runs: usize,
     /// To one repository.
     pub per_repository: usize,
+    /// That tidy up.
+    pub upkeep: usize,
     /// By how many others a run may be overtaken before it comes first.
     pub overtaken: usize,
     /// How many may wait.
@@ -36,8 +38,8 @@ pub struct Ticket<I> {
     pub id: I,
     /// How urgent it is.
     pub priority: Priority,
-    /// What no two runs may work on at once, such as an application.
-    pub subject: String,
+    /// What no two runs may work on at once, such as an application, if there is such a thing.
+    pub subject: Option<String>,
     /// The repository that it reads or writes.
     pub repository: String,
     /// Whether nothing else may work on the repository meanwhile.
@@ -133,9 +135,14 @@ impl<I: Clone + PartialEq> Queue<I> {
     }
 
     fn may_begin(&self, ticket: &Ticket<I>) -> bool {
+        let is_upkeep = |ticket: &&Ticket<I>| ticket.priority == Priority::Upkeep;
+        if is_upkeep(&ticket) && self.running.iter().filter(is_upkeep).count() >= self.limits.upkeep
+        {
+            return false;
+        }
         let mut there = 0;
         for other in &self.running {
-            if other.subject == ticket.subject {
+            if ticket.subject.is_some() && other.subject == ticket.subject {
                 return false;
             }
             if other.repository == ticket.repository {

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use repository::error::RepositoryError;
+use repository::location::Location;
 use repository::store::probe::{self, Probe};
 use serde::{Deserialize, Serialize};
 
@@ -54,9 +55,21 @@ impl Engine {
     }
 
     fn store_file(&self) -> PathBuf {
-        self.machine.state_dir.join("stores").join(format!("{}.json", self.reader.id()))
+        self.machine.state_dir.join(FOLDER).join(format!("{}.json", self.reader.id()))
     }
 }
+
+/// What this machine remembers of the store at a location, whichever repository that is.
+pub(crate) fn remembered(state_dir: &Path, location: &Location) -> Option<Probe> {
+    let location = location.to_string();
+    let mut files = fs::read_dir(state_dir.join(FOLDER)).ok()?.flatten();
+    files
+        .find_map(|file| read(&file.path()).filter(|known| known.location == location))
+        .map(|known| known.probe)
+}
+
+/// Where in the state directory that is.
+const FOLDER: &str = "stores";
 
 fn read(path: &Path) -> Option<Known> {
     serde_json::from_slice(&fs::read(path).ok()?).ok()
@@ -83,7 +96,10 @@ mod tests {
         let probe = Probe { shortcomings: vec![Shortcoming::ListsLate] };
         write(&path, &Known { location: "s3://bucket".into(), probe: probe.clone() }).unwrap();
         let known = read(&path).unwrap();
-        assert_eq!((known.location.as_str(), known.probe), ("s3://bucket", probe));
+        assert_eq!((known.location.as_str(), &known.probe), ("s3://bucket", &probe));
+        let remembered = |location: &str| remembered(folder.path(), &location.parse().unwrap());
+        assert_eq!(remembered("s3://bucket"), Some(probe));
+        assert_eq!(remembered("s3://other"), None);
         let bytes = fs::read(&path).unwrap();
         fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
         assert!(read(&path).is_none());

@@ -323,7 +323,7 @@ impl Engine {
 }
 
 /// How a run ended.
-pub(crate) fn end_of(result: &Result<BackupReport, ServiceError>, ended: Timestamp) -> RunEnd {
+fn end_of(result: &Result<BackupReport, ServiceError>, ended: Timestamp) -> RunEnd {
     let outcome = match result {
         Ok(report) if report.omissions.is_empty() => RunOutcome::Succeeded,
         Ok(_) => RunOutcome::Partial,

@@ -7,6 +7,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use catalog::Task;
 use consistency::hooks::Declaration;
 use jiff::Timestamp;
 use platform::driver::Driver;
@@ -153,6 +154,24 @@ pub enum ConfigError {
     /// A policy would never run.
     #[error("the blackouts of policy `{0}` leave no time for its runs")]
     NoTime(String),
+    /// A policy has a key that means nothing for its task.
+    #[error("policy `{policy}` has the task `{}`, for which `{key}` means nothing", task.name())]
+    NotForTask {
+        /// The policy.
+        policy: String,
+        /// Its task.
+        task: Task,
+        /// The key.
+        key: &'static str,
+    },
+    /// An application has a policy that does no backups.
+    #[error("application `{application}` names policy `{policy}`, which is for repositories")]
+    NoBackups {
+        /// The application.
+        application: String,
+        /// The policy.
+        policy: String,
+    },
     /// A policy names more than one repository.
     #[error("policy `{0}` names several repositories, and a backup goes to one so far")]
     SeveralRepositories(String),
@@ -227,15 +246,23 @@ impl Config {
             if policy.repositories.len() > 1 {
                 return Err(ConfigError::SeveralRepositories(name.clone()));
             }
+            if let Some(key) = policy.meaningless() {
+                let (policy, task) = (name.clone(), policy.task);
+                return Err(ConfigError::NotForTask { policy, task, key });
+            }
             let timing = policy.timing(&Zone::UTC);
             if timing.free(Timestamp::UNIX_EPOCH).is_none() {
                 return Err(ConfigError::NoTime(name.clone()));
             }
         }
         for (name, application) in &self.applications {
-            let is_unknown = |policy: &&String| !self.policies.contains_key(*policy);
-            if let Some(unknown) = application.policies.iter().find(is_unknown) {
-                return Err(undeclared(name, "policy", unknown));
+            for policy in &application.policies {
+                let known = self.policies.get(policy);
+                let known = known.ok_or_else(|| undeclared(name, "policy", policy))?;
+                if known.task != Task::Backup {
+                    let (application, policy) = (name.clone(), policy.clone());
+                    return Err(ConfigError::NoBackups { application, policy });
+                }
             }
             if application.platform == DeclaredPlatform::Docker && application.describes_files() {
                 return Err(ConfigError::NotOnHost(name.clone()));
@@ -251,6 +278,8 @@ fn undeclared(user: &str, kind: &'static str, name: &str) -> ConfigError {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn read(text: &str) -> Result<Config, ConfigError> {
@@ -287,6 +316,12 @@ mod tests {
             keep = { daily = 7, within_hourly = "2d" }
             repositories = ["main"]
 
+            [policies.proof]
+            task = "check"
+            schedules = ["daily 05:00"]
+            read_data_within = "30d"
+            limit_time = "2h"
+
             [hooks.shop.db]
             profile = "postgresql"
             post = ["rm", "-f", "/tmp/dump"]
@@ -299,6 +334,9 @@ mod tests {
         assert!(config.hooks["shop"]["db"].post.is_some());
         let policy = &config.policies["nightly"];
         assert_eq!((policy.jitter.as_secs(), policy.keep.counts.len()), (600, 1));
+        let proof = &config.policies["proof"];
+        assert_eq!(proof.limit_time, Some(Duration::from_hours(2)));
+        assert_eq!(proof.read_data_within, Some(Duration::from_hours(30 * 24)));
         assert_eq!(config.default_repository().unwrap().url, "s3://backups/prod");
     }
 
@@ -337,6 +375,13 @@ mod tests {
             "[policies.p]\nschedules = []\nkeep = { dayly = 7 }",
             "[policies.p]\nschedules = []\nrepositories = [\"nowhere\"]",
             "[policies.p]\nschedules = []\nblackouts = [\"00:00-24:00\"]",
+            "[policies.p]\nschedules = []\ntask = \"dance\"",
+            "[policies.p]\nschedules = []\ntask = \"prune\"\nkeep = { daily = 7 }",
+            "[policies.p]\nschedules = [\"daily keep 7\"]\ntask = \"prune\"",
+            "[policies.p]\nschedules = []\ntask = \"verify\"\ntags = [\"a\"]",
+            "[policies.p]\nschedules = []\ntask = \"prune\"\nlimit_time = \"2h\"",
+            "[policies.p]\nschedules = []\ntask = \"check\"\nlimit_time = \"soon\"",
+            "[policies.p]\nschedules = []\ntask = \"check\"\n[applications.a]\nplatform = \"docker\"\npolicies = [\"p\"]",
             "[applications.a]\nplatform = \"docker\"\npolicies = [\"none\"]",
             "[applications.a]\nplatform = \"docker\"\ndirectories = [\"/a\"]",
         ] {

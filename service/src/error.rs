@@ -23,6 +23,7 @@ use crate::config::ConfigError;
 use crate::demo::error::DemoError;
 use crate::key::KeyFileError;
 use crate::secret::SecretError;
+use crate::serve::RunError;
 
 /// Why something did not happen.
 #[derive(Debug, Error)]
@@ -206,12 +207,12 @@ pub enum ServiceError {
         /// Why not.
         source: Box<ServiceError>,
     },
-    /// A run was begun so often, and never got to its end.
-    #[error("it was begun {0} times, and cut off each time")]
-    CutOff(u32),
-    /// A run could not begin in time, and its policy does not want it later.
-    #[error("it could not begin in time, and its policy does not catch up")]
-    TooLate,
+    /// A run of the service did not do what it was for.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// A policy for repositories makes no points.
+    #[error("policy `{0}` makes no points")]
+    NoPoints(String),
     /// A service cannot change the directory of its state.
     #[error("the state directory is another one now")]
     OtherState,

@@ -19,6 +19,7 @@ mod freeze;
 pub mod history;
 pub mod key;
 pub mod keys;
+pub mod length;
 pub mod local;
 pub mod machine;
 pub mod pins;
@@ -33,7 +34,7 @@ pub mod serve;
 pub mod thaw;
 pub mod upkeep;
 
-pub use ::catalog::{Event, Happening, PointRow, RunOutcome, RunRow};
+pub use ::catalog::{Event, Happening, PointRow, RunOutcome, RunRow, Task};
 pub use ::restore::plan::Plan;
 pub use ::restore::progress::Progress as RestoreProgress;
 pub use ::restore::report::RestoreReport;

@@ -1,5 +1,6 @@
 //! When a policy runs next, and what it would keep.
 
+use catalog::Task;
 use jiff::{Span, Timestamp, Zoned};
 use scheduler::Schedule;
 use scheduler::retention::Rules;
@@ -59,6 +60,9 @@ pub fn forecast(
     zone: Option<&str>,
     (from, time): (&Zoned, Span),
 ) -> Result<Simulation, ServiceError> {
+    if config.policies.get(name).is_some_and(|policy| policy.task != Task::Backup) {
+        return Err(ServiceError::NoPoints(name.to_owned()));
+    }
     let (timing, rules) = find(config, name, zone, from)?;
     let tags = config.policies.get(name).map(|policy| policy.tags.as_slice()).unwrap_or_default();
     let until = from.checked_add(time).ok();

@@ -6,6 +6,7 @@
 //! a task of its own (`serve/work.rs`).
 
 mod discovery;
+mod error;
 mod instance;
 mod look;
 mod notify;
@@ -29,6 +30,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
 use self::discovery::Discovery;
+pub use self::error::RunError;
 use self::instance::Instance;
 use self::look::Job;
 pub use self::setup::Setup;
@@ -195,8 +197,10 @@ impl Service {
     }
 }
 
-/// Two backups keep two cores busy, and a thousand applications are more than a host has.
-const LIMITS: Limits = Limits { runs: 2, per_repository: 2, overtaken: 10, waiting: 1000 };
+/// Two backups keep two cores busy, and a thousand applications are more than a host has. What tidies up
+/// may take hours, and leaves place for a backup.
+const LIMITS: Limits =
+    Limits { runs: 2, per_repository: 2, upkeep: 1, overtaken: 10, waiting: 1000 };
 
 /// How long nobody looks at the clock at the most.
 const LOOK_AGAIN: Duration = Duration::from_secs(20);

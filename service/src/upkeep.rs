@@ -11,7 +11,7 @@ use repository::error::RepositoryError;
 use repository::forget;
 use repository::maintainer::Maintainer;
 use repository::pin;
-use repository::prune::{Options, Progress, Prune};
+use repository::prune::{self, Options, Progress, Prune};
 use repository::store::probe::Probe;
 use serde::Serialize;
 
@@ -59,6 +59,15 @@ impl Upkeep {
     /// The usual way to prune, on this machine.
     pub fn prune_options(&self) -> Options {
         Options::usual(&self.engine.host, self.engine.cache.clone())
+    }
+
+    /// Deletes what no point needs, in the usual way.
+    pub(crate) async fn prune(&self) -> Result<prune::Report, ServiceError> {
+        self.unpin_abandoned().await?;
+        let store = self.store(true).await?;
+        let options = Options { beside_sessions: store.may_be_shared(), ..self.prune_options() };
+        let prune = self.plan_prune(options, Arc::default()).await?;
+        Ok(prune.execute().await?)
     }
 
     /// Looks for what no point needs. Nothing is written before the prune is executed.

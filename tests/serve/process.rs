@@ -6,7 +6,7 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use catalog::{Catalog, JobName, Look};
+use catalog::{Catalog, JobName, Look, Task};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use scheduler::timing::Timing;
@@ -36,7 +36,7 @@ fn world(policies: &str) -> World {
 
 /// Has the service find that a run is due.
 fn make_due(world: &World, application: &str, policy: &str) {
-    let job = JobName { application: application.to_owned(), policy: policy.to_owned() };
+    let job = JobName { application: Some(application.to_owned()), policy: policy.to_owned() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let catalog = Catalog::open(&world.state().join("catalog.sqlite")).await.unwrap();
@@ -44,7 +44,8 @@ fn make_due(world: &World, application: &str, policy: &str) {
         let handled = now - SignedDuration::from_secs(90);
         let timing = Timing::of("every 1m".parse().unwrap(), TimeZone::system().into());
         let timing = serde_json::to_string(&timing).unwrap();
-        let look = Look { job, handled, timing, run: None, joined: None, events: Vec::new() };
+        let (run, joined, events) = (None, None, Vec::new());
+        let look = Look { job, task: Task::Backup, handled, timing, run, joined, events };
         catalog.record_looks(vec![look], now).await.unwrap();
         catalog.close().await;
     });

@@ -3,7 +3,7 @@ use format::manifest::Occasion;
 use super::*;
 
 fn job(application: &str) -> JobName {
-    JobName { application: application.into(), policy: "nightly".into() }
+    JobName { application: Some(application.into()), policy: "nightly".into() }
 }
 
 fn occasion(second: u32) -> Occasion {
@@ -14,7 +14,7 @@ fn occasion(second: u32) -> Occasion {
 fn look(application: &str, second: u32) -> Look {
     let (run, timing) = (Some(occasion(second)), "hourly".to_owned());
     let (job, handled) = (job(application), at(second));
-    Look { job, handled, timing, run, joined: None, events: Vec::new() }
+    Look { job, task: Task::Backup, handled, timing, run, joined: None, events: Vec::new() }
 }
 
 async fn unfinished(catalog: &Catalog) -> RunRow {
@@ -83,6 +83,19 @@ async fn a_run_that_was_cut_off_waits_again() {
     for late in [catalog.requeue_run(id, again).await, catalog.start_run(id, start).await] {
         assert!(matches!(late, Err(CatalogError::NoUnfinishedRun { .. })), "{late:?}");
     }
+}
+
+#[tokio::test]
+async fn a_run_for_a_repository_has_no_application() {
+    let world = World::new();
+    let catalog = world.open().await;
+    let job = JobName { application: None, policy: "nightly".into() };
+    let look = Look { job: job.clone(), task: Task::Prune, ..look("shop", 5) };
+    assert_eq!(catalog.record_looks(vec![look.clone(), look], at(6)).await.unwrap(), 1);
+    let run = unfinished(&catalog).await;
+    assert_eq!((run.task, run.application), (Task::Prune, None));
+    assert!(catalog.jobs().await.unwrap().contains_key(&job));
+    assert_eq!(catalog.runs_after(&job, at(4)).await.unwrap(), BTreeSet::from([at(5)]));
 }
 
 #[tokio::test]

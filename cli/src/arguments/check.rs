@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args};
 use format::names::PackName;
-use jiff::{Span, SpanRelativeTo};
 use service::check::{CheckRequest, ReadData};
 use service::key::KeySource;
+use service::length;
 use service::repair::{self, RepairRequest};
 use service::secret::SecretSource;
 use service::{ParseSubsetError, Subset};
@@ -25,13 +25,13 @@ pub(crate) struct CheckArguments {
     #[arg(long, value_name = "n/t|x%|SIZE")]
     read_data_subset: Option<Subset>,
     /// Read the packs that this machine has not read for so long, such as 30d, the oldest first
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = length::parse)]
     read_data_within: Option<Duration>,
     /// Read at most so much, such as 200G; more is for the next check
     #[arg(long, value_name = "SIZE", value_parser = bytes, requires = "data")]
     limit: Option<u64>,
     /// Read no further packs after so long, such as 2h
-    #[arg(long, value_name = "TIME", value_parser = duration, requires = "data")]
+    #[arg(long, value_name = "TIME", value_parser = length::parse, requires = "data")]
     limit_time: Option<Duration>,
     /// The number that chance begins with, to choose the same packs once more
     #[arg(long, value_name = "NUMBER", requires = "read_data_subset")]
@@ -126,12 +126,6 @@ impl RepairArguments {
             from: self.from.clone(),
         }
     }
-}
-
-pub(super) fn duration(text: &str) -> Result<Duration, jiff::Error> {
-    let span: Span = text.parse()?;
-    let days = SpanRelativeTo::days_are_24_hours();
-    Duration::try_from(span.to_duration(days)?)
 }
 
 fn bytes(text: &str) -> Result<u64, ParseSubsetError> {

@@ -8,7 +8,7 @@ use service::error::ServiceError;
 use service::policy::in_zone;
 use service::prune::{Options, Progress};
 use service::upkeep::{ForgetPlan, Look, Upkeep};
-use service::{Probe, clock};
+use service::{Probe, Task, clock};
 
 use super::Context;
 use crate::arguments::{ForgetArguments, PruneArguments};
@@ -68,7 +68,9 @@ impl Context {
 
     fn policy_called(&self, name: &str) -> Result<&PolicyConfig, ServiceError> {
         let policy = self.config.policies.get(name);
-        policy.ok_or_else(|| ServiceError::UnknownPolicy(name.to_owned()))
+        let policy = policy.ok_or_else(|| ServiceError::UnknownPolicy(name.to_owned()))?;
+        let makes_points = policy.task == Task::Backup;
+        makes_points.then_some(policy).ok_or_else(|| ServiceError::NoPoints(name.to_owned()))
     }
 
     pub(super) async fn prune(&self, prune: &PruneArguments) -> Result<Exit, ServiceError> {

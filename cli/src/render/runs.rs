@@ -5,12 +5,12 @@ use std::io::{self, Write};
 use service::history::{History, Run, State};
 use service::{Event, Happening, RunOutcome};
 
-use super::{Answer, moment, table};
+use super::{Answer, bytes, moment, table};
 
 impl Answer for History {
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
         let headings =
-            ["RUN", "APPLICATION", "POLICY", "DUE (UTC)", "BEGUN (UTC)", "STATE", "POINT"];
+            ["RUN", "TASK", "APPLICATION", "POLICY", "DUE (UTC)", "BEGUN (UTC)", "STATE", "POINT"];
         table::write(out, headings, &self.runs.iter().map(row).collect::<Vec<_>>())?;
         if !self.events.is_empty() {
             writeln!(out)?;
@@ -21,13 +21,14 @@ impl Answer for History {
     }
 }
 
-fn row(run: &Run) -> [String; 7] {
+fn row(run: &Run) -> [String; 8] {
     let row = &run.row;
     let occasion = row.occasion.as_ref();
     let point = row.end.as_ref().and_then(|end| end.point);
     [
         row.id.to_string(),
-        row.application.clone(),
+        row.task.name().to_owned(),
+        row.application.clone().unwrap_or_default(),
         occasion.map(|it| it.policy.clone()).unwrap_or_default(),
         occasion.map(|it| moment(it.due)).unwrap_or_default(),
         row.start.map(|start| moment(start.started)).unwrap_or_default(),
@@ -62,6 +63,10 @@ fn happened(happening: &Happening) -> String {
             format!("the clock went back from {} to {}", moment(*from), moment(*to))
         }
         Happening::Forgotten { count } => format!("{count} points were forgotten"),
+        Happening::Pruned { packs, bytes: size } => {
+            format!("{} were given back, in {packs} packs", bytes(*size))
+        }
+        Happening::Verified { points } => format!("{points} points were read and verified"),
         Happening::Alarm { reason } => format!("no point goes: {reason}"),
         Happening::PutOff { error, until } => {
             format!("a run waits until {}: {error}", moment(*until))

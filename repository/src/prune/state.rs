@@ -89,8 +89,8 @@ pub(super) async fn points(reader: &Reader) -> Result<Points, RepositoryError> {
         if roots.is_live(point) { live.push(point) } else { forgotten.push(point) }
     }
     // A record that somebody without the key put there must not cost a point.
-    let records = stream::iter(&forgotten)
-        .map(|point| reader.control::<prune::Forgotten>(ObjectName::Forgotten(*point)));
+    let records = stream::iter(forgotten.clone())
+        .map(|point| reader.control::<prune::Forgotten>(ObjectName::Forgotten(point)));
     records.buffer_unordered(FETCHES).try_for_each(|_| async { Ok(()) }).await?;
     Ok(Points { roots, live, forgotten, readings })
 }

@@ -2,10 +2,10 @@ use proptest::prelude::*;
 
 use super::*;
 
-const LIMITS: Limits = Limits { runs: 3, per_repository: 2, overtaken: 5, waiting: 100 };
+const LIMITS: Limits = Limits { runs: 3, per_repository: 2, upkeep: 1, overtaken: 5, waiting: 100 };
 
 fn ticket(id: u32, priority: Priority, subject: &str, repository: &str) -> Ticket<u32> {
-    let (subject, repository) = (subject.to_owned(), repository.to_owned());
+    let (subject, repository) = (Some(subject.to_owned()), repository.to_owned());
     Ticket { id, priority, subject, repository, alone: false }
 }
 
@@ -110,7 +110,7 @@ proptest! {
         let priorities = [Priority::Asked, Priority::Scheduled, Priority::Upkeep];
         let count = tickets.len();
         let mut queue = queue((0..).zip(tickets).map(|(id, (subject, repository, alone, urgency))| {
-            let (subject, repository) = (subject.to_string(), repository.to_string());
+            let (subject, repository) = (Some(subject.to_string()), repository.to_string());
             Ticket { id, priority: priorities[urgency], subject, repository, alone }
         }));
         let mut begun = 0;
@@ -118,6 +118,8 @@ proptest! {
             begun += begin_all(&mut queue).len();
             let running = &queue.running;
             prop_assert!(running.len() <= LIMITS.runs);
+            let upkeep = running.iter().filter(|it| it.priority == Priority::Upkeep);
+            prop_assert!(upkeep.count() <= LIMITS.upkeep);
             for ticket in running {
                 let same = |other: &&Ticket<u32>| other.repository == ticket.repository;
                 let there = running.iter().filter(same).count();

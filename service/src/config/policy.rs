@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use catalog::Task;
 use jiff::SignedDuration;
 use scheduler::Schedule;
 use scheduler::blackout::Blackout;
@@ -11,10 +12,15 @@ use scheduler::zone::Zone;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
+use crate::length;
+
 /// When applications are backed up, how, and which of the points stay.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct PolicyConfig {
+    /// What its runs do. All but `backup` is for the repository, and not for applications.
+    #[serde(default)]
+    pub task: Task,
     /// When it runs.
     pub schedules: Vec<Schedule>,
     /// The time zone of the schedules, such as `Europe/Berlin`; that of this machine by default.
@@ -44,6 +50,12 @@ pub struct PolicyConfig {
     pub degrade: bool,
     /// Whether snapshots stay on this host, and how many of an application's do.
     pub keep_local: Option<u32>,
+    /// A check reads the packs that this machine has not read for so long, such as `30d`, the oldest first.
+    #[serde(default, deserialize_with = "length")]
+    pub read_data_within: Option<Duration>,
+    /// A check reads no further packs after so long, such as `2h`.
+    #[serde(default, deserialize_with = "length")]
+    pub limit_time: Option<Duration>,
 }
 
 impl PolicyConfig {
@@ -57,6 +69,26 @@ impl PolicyConfig {
             catch_up: self.catch_up,
         }
     }
+
+    /// The first key that is given and means nothing for its task.
+    pub(super) fn meaningless(&self) -> Option<&'static str> {
+        let of_backups = [
+            ("keep", self.keep != Rules::default()),
+            ("tags", !self.tags.is_empty()),
+            ("degrade", self.degrade),
+            ("keep_local", self.keep_local.is_some()),
+        ];
+        let of_checks = [
+            ("read_data_within", self.read_data_within.is_some()),
+            ("limit_time", self.limit_time.is_some()),
+        ];
+        let is_backup = self.task == Task::Backup;
+        let given = of_backups.into_iter().filter(|_| !is_backup);
+        let given = given.chain(of_checks.into_iter().filter(|_| self.task != Task::Check));
+        let counts = self.schedules.iter().any(|schedule| schedule.keep().is_some());
+        let counts = (counts && !is_backup).then_some("keep");
+        given.filter(|(_, is_given)| *is_given).map(|(key, _)| key).next().or(counts)
+    }
 }
 
 fn yes() -> bool {
@@ -67,6 +99,11 @@ fn jitter<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Err
     let length = SignedDuration::deserialize(deserializer)?;
     let length = Duration::try_from(length).ok().filter(|length| *length <= JITTER_MAX);
     length.ok_or_else(|| D::Error::custom("a jitter is between 0s and 24h"))
+}
+
+fn length<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    length::parse(&text).map(Some).map_err(D::Error::custom)
 }
 
 /// Who runs later than that runs on another day.

@@ -68,8 +68,8 @@ impl ServiceError {
                 "declare it, and have the service read the configuration again"
             }
             Self::Policy { source, .. } => source.remedy(),
-            Self::CutOff(_) => "look into the log for what ended the service, and back up by hand",
-            Self::TooLate => "let it catch up, with `catch_up = true`, or wait for its next time",
+            Self::Run(error) => error.remedy(),
+            Self::NoPoints(_) => "name a policy with the task `backup`",
             Self::OtherState => "start the service anew",
             Self::TooManyPoints(_) => "give a shorter time with --for",
             Self::Forecast => "give a time such as 1y or 6mo with --for",

@@ -1,9 +1,9 @@
-//! Which applications have which policies.
+//! Which applications have which policies, and which policies are for repositories.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use catalog::JobName;
+use catalog::{JobName, Task};
 use platform::application::Application;
 use repository::error::chain;
 use tokio::time::Instant;
@@ -19,7 +19,8 @@ pub(super) struct Discovery {
 
 impl Discovery {
     /// Every application with each of its policies: those that the configuration names, and those that a
-    /// label does. A platform that does not answer leaves what was found there before.
+    /// label does; and every policy for a repository. A platform that does not answer leaves what was found
+    /// there before.
     pub(super) async fn jobs(&mut self, setup: &Setup) -> BTreeSet<JobName> {
         let is_fresh = |looked: Instant| looked.elapsed() < LOOK_AGAIN;
         if !self.looked.is_some_and(is_fresh) {
@@ -38,12 +39,13 @@ impl Discovery {
             }
         }
         let declared = setup.config.applications.iter().flat_map(|(application, config)| {
-            config
-                .policies
-                .iter()
-                .map(|policy| JobName { application: application.clone(), policy: policy.clone() })
+            config.policies.iter().map(|policy| job(Some(application), policy))
         });
-        declared.chain(self.found.iter().cloned()).collect()
+        let policies = setup.config.policies.iter();
+        let for_repositories = policies
+            .filter(|(_, policy)| policy.task != Task::Backup)
+            .map(|(name, _)| job(None, name));
+        declared.chain(for_repositories).chain(self.found.iter().cloned()).collect()
     }
 }
 
@@ -53,7 +55,11 @@ fn labelled(application: &Application) -> impl Iterator<Item = JobName> + '_ {
     names
         .map(str::trim)
         .filter(|name| !name.is_empty())
-        .map(|policy| JobName { application: application.name.clone(), policy: policy.to_owned() })
+        .map(|policy| job(Some(&application.name), policy))
+}
+
+fn job(application: Option<&String>, policy: &str) -> JobName {
+    JobName { application: application.cloned(), policy: policy.to_owned() }
 }
 
 /// The policies by which a container's application is backed up, separated by commas.

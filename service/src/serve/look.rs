@@ -1,9 +1,10 @@
 //! A look at the clock: what is due for each job, written down before it is done.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
-use catalog::{Event, Happening, JobName, JobRow, Look, RunRow};
+use catalog::{Event, Happening, JobName, JobRow, Look, RunRow, Task};
 use format::manifest::Occasion;
 use jiff::{SignedDuration, Timestamp};
 use scheduler::Schedule;
@@ -11,6 +12,7 @@ use scheduler::timing::{Due, Missed, Slot, Timing};
 use tokio::time::Instant;
 
 use super::Service;
+use crate::config::{Config, PolicyConfig};
 use crate::error::ServiceError;
 
 /// Up to when a job was looked after, and when its policy ran by then.
@@ -34,7 +36,7 @@ impl Service {
         let waiting = self.waiting().await?;
         let (mut looks, mut next) = (Vec::new(), None);
         for (name, job) in &self.jobs {
-            let Some(policy) = self.setup.config.policies.get(&name.policy) else { continue };
+            let Some(policy) = policy_of(name, &self.setup.config) else { continue };
             let timing = policy.timing(&self.setup.here);
             let mut due = job.due(name, now);
             if timing != job.timing {
@@ -45,8 +47,9 @@ impl Service {
             next = next.into_iter().chain(due.next).min();
             let Some(handled) = due.handled else { continue };
             let joined = waiting.get(name).and_then(|run| join(&mut due, run));
-            let look = Look { joined, ..decided(name, due, (handled, now)) };
-            looks.push((Look { timing: written(&timing), ..look }, timing));
+            let look = decided(name, due, (handled, now));
+            let task = policy.task;
+            looks.push((Look { joined, task, timing: written(&timing), ..look }, timing));
         }
         let written_down = looks.iter().map(|(look, _)| look.clone()).collect();
         self.catalog.record_looks(written_down, now).await?;
@@ -68,8 +71,8 @@ impl Service {
         (now, passed): (Timestamp, Duration),
     ) -> Result<(), ServiceError> {
         self.jobs.retain(|name, _| names.contains(name));
-        let setup = std::sync::Arc::clone(&self.setup);
-        let policy = |name: &JobName| setup.config.policies.get(&name.policy);
+        let setup = Arc::clone(&self.setup);
+        let policy = |name: &JobName| policy_of(name, &setup.config);
         let (declared, unknown): (Vec<_>, Vec<_>) =
             names.iter().partition(|name| policy(name).is_some());
         self.report_unknown(unknown, now).await?;
@@ -80,9 +83,8 @@ impl Service {
         };
         let (mut looks, mut met) = (Vec::new(), Vec::new());
         for name in declared {
-            let Some(timing) = policy(name).map(|policy| policy.timing(&setup.here)) else {
-                continue;
-            };
+            let Some(policy) = policy(name) else { continue };
+            let timing = policy.timing(&setup.here);
             let before = self.jobs.get(name).map(|job| (job.handled, job.timing.clone()));
             let is_met = before.is_some();
             let recorded = before.or_else(|| remembered(known.get(name)?, &timing));
@@ -100,7 +102,7 @@ impl Service {
             if from != Some(handled) {
                 let events = went_back(name, from, now).into_iter().collect();
                 let look = decided(name, Due::default(), (handled, now));
-                looks.push(Look { events, timing: written(&timing), ..look });
+                looks.push(Look { events, task: policy.task, timing: written(&timing), ..look });
             }
             met.push((name.clone(), Job { handled, timing, done }));
         }
@@ -119,7 +121,7 @@ impl Service {
                 continue;
             }
             let JobName { application, policy } = name;
-            tracing::warn!(%application, %policy, "a container names a policy that there is not");
+            tracing::warn!(application, %policy, "a container names a policy that there is not");
             self.catalog.record_event(event(name, now, Happening::UnknownPolicy)).await?;
             self.unknown.insert(name.clone());
         }
@@ -140,9 +142,16 @@ impl Service {
 
 impl Job {
     fn due(&self, name: &JobName, now: Timestamp) -> Due {
-        let delay = self.timing.delay(&name.application);
+        let delay = self.timing.delay(name.application.as_deref().unwrap_or_default());
         self.timing.due((self.handled, &self.done), now, delay)
     }
+}
+
+// A label that names a policy for repositories names none for its application.
+fn policy_of<'a>(name: &JobName, config: &'a Config) -> Option<&'a PolicyConfig> {
+    let is_fitting =
+        |policy: &&PolicyConfig| (policy.task == Task::Backup) == name.application.is_some();
+    config.policies.get(&name.policy).filter(is_fitting)
 }
 
 // What was written down of a job. What no longer can be read begins anew.
@@ -188,16 +197,16 @@ fn decided(name: &JobName, due: Due, (handled, now): (Timestamp, Timestamp)) -> 
     });
     let missed = due.missed.map(|Missed { first, last, count }| {
         let JobName { application, policy } = name;
-        tracing::warn!(%application, %policy, count, %first, %last, "runs were missed");
+        tracing::warn!(application, %policy, count, %first, %last, "runs were missed");
         event(name, now, Happening::Missed { first, last, count })
     });
     let (joined, timing, events) = (None, String::new(), missed.into_iter().collect());
-    Look { job: name.clone(), handled, timing, run, joined, events }
+    Look { job: name.clone(), task: Task::Backup, handled, timing, run, joined, events }
 }
 
 fn event(name: &JobName, moment: Timestamp, happening: Happening) -> Event {
     let JobName { application, policy } = name.clone();
-    Event { moment, application: Some(application), policy: Some(policy), happening }
+    Event { moment, application, policy: Some(policy), happening }
 }
 
 /// Clocks are put right by less than this all the time.

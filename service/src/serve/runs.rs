@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use catalog::{Again, CatalogError, RunEnd, RunId, RunOutcome, RunRow};
+use catalog::{Again, CatalogError, RunEnd, RunId, RunOutcome, RunRow, Task};
 use jiff::{SignedDuration, Timestamp};
 use repository::error::chain;
+use repository::location::Location;
 use scheduler::queue::{Priority, Ticket};
 use tokio::task::{Id, JoinError};
 
 use super::{Going, Service, Setup, work};
+use crate::attach;
 use crate::backup::BackupProgress;
 use crate::config::PolicyConfig;
 use crate::engine::{is_alive, this_process};
@@ -29,7 +31,8 @@ impl Service {
                 if start.process != this && is_alive(start.process)? {
                     continue;
                 }
-                tracing::warn!(run = %run.id, application = %run.application, "a run was cut off; it is done again");
+                let (id, application) = (run.id, &run.application);
+                tracing::warn!(run = %id, application, "a run was cut off; it is done again");
                 self.catalog.requeue_run(run.id, Again::default()).await?;
             }
             if let Some(known) = self.runs.get_mut(&run.id) {
@@ -48,14 +51,23 @@ impl Service {
 
     fn ticket(&self, run: &RunRow) -> Ticket<RunId> {
         let repository = policy_of(run, &self.setup).map(|policy| self.setup.repository(policy));
-        let location = repository.and_then(|found| Some(found.ok()?.0.to_string()));
+        let location = repository.and_then(|found| Some(found.ok()?.0));
+        let is_backup = run.task == Task::Backup;
+        // Where the store is for a single writer, a prune cannot work beside backups.
+        let alone = run.task == Task::Prune
+            && location.as_ref().is_none_or(|location| !self.may_be_shared(location));
         Ticket {
             id: run.id,
-            priority: Priority::Scheduled,
+            priority: if is_backup { Priority::Scheduled } else { Priority::Upkeep },
             subject: run.application.clone(),
-            repository: location.unwrap_or_default(),
-            alone: false,
+            repository: location.map(|location| location.to_string()).unwrap_or_default(),
+            alone,
         }
+    }
+
+    fn may_be_shared(&self, location: &Location) -> bool {
+        let remembered = attach::remembered(&self.setup.machine.state_dir, location);
+        remembered.is_some_and(|probe| probe.may_be_shared())
     }
 
     /// Begins what may begin.

@@ -1,0 +1,104 @@
+//! A run that backs an application up, and then has the points go that its policy no longer keeps.
+
+use std::sync::Arc;
+
+use catalog::{Happening, RunOutcome};
+use format::annotation::Note;
+use format::ids::PointId;
+use format::manifest::Occasion;
+use repository::error::chain;
+
+use super::{Done, Work};
+use crate::backup::{BackupRequest, Subject};
+use crate::config::PolicyConfig;
+use crate::deadline::Deadline;
+use crate::engine::{Engine, FREEZE_DEADLINE};
+use crate::error::ServiceError;
+use crate::upkeep::Look;
+
+impl Work {
+    pub(super) async fn back_up(&self) -> Result<Done, ServiceError> {
+        let (occasion, policy) = self.policy(&self.setup)?;
+        let engine = Engine::open(self.setup.settings(policy).await?).await?;
+        let made = Box::pin(self.make(&engine, (occasion, policy))).await;
+        engine.close().await;
+        made
+    }
+
+    async fn make(
+        &self,
+        engine: &Engine,
+        (occasion, policy): (&Occasion, &PolicyConfig),
+    ) -> Result<Done, ServiceError> {
+        let done = |point, omissions| {
+            let outcome = if omissions == 0 { RunOutcome::Succeeded } else { RunOutcome::Partial };
+            Done { outcome, point: Some(point) }
+        };
+        let application = self.run.application.as_deref().unwrap_or_default();
+        // Whoever made it may have died before it could say so.
+        if let Some(row) = engine.made_for(application, occasion).await? {
+            for tag in policy.tags.iter().filter(|tag| !row.annotations.tags.contains(*tag)) {
+                engine.note_if_possible(row.point, Note::Tag { tag: tag.clone() }).await;
+            }
+            return Ok(done(row.point, row.omissions));
+        }
+        self.admit(policy, occasion)?;
+        let request = request(application, occasion, policy);
+        let report = Box::pin(engine.make(request, &self.progress)).await?;
+        // A `usize` is never wider than 64 bits.
+        Ok(done(report.point, report.omissions.len() as u64))
+    }
+
+    /// Has the points go that the policy no longer keeps, now that there is a new one.
+    pub(super) async fn thin_out(&self, point: PointId) {
+        if let Err(error) = Box::pin(self.forget()).await {
+            let (application, error) = (&self.run.application, chain(&error));
+            tracing::error!(application, %point, "points that nothing keeps were not forgotten: {error}");
+            self.report(Happening::NotForgotten { error }).await;
+        }
+    }
+
+    // By the configuration as it is now: it may want more than when the run began.
+    async fn forget(&self) -> Result<(), ServiceError> {
+        let setup = Arc::clone(&self.latest.borrow());
+        let (Occasion { policy: name, .. }, policy) = self.policy(&setup)?;
+        let has_counts = policy.schedules.iter().any(|schedule| schedule.keep().is_some());
+        if policy.keep.is_empty() && !has_counts {
+            return Ok(());
+        }
+        let upkeep = Engine::open_to_maintain(setup.settings(policy).await?).await?;
+        let now = self.now().to_zoned(policy.timing(&setup.here).zone.time_zone());
+        let application = self.run.application.as_deref();
+        let plan = upkeep.plan_policy((name, policy), application, &now, Look::Nobody).await;
+        let forgotten = match &plan {
+            Ok(plan) => upkeep.forget(plan).await,
+            Err(_) => Ok(()),
+        };
+        upkeep.close().await;
+        let plan = plan?;
+        forgotten?;
+        for alarm in plan.groups.iter().filter_map(|group| group.alarm) {
+            let reason = alarm.to_string();
+            tracing::warn!(application, "no point of it goes: {reason}");
+            self.report(Happening::Alarm { reason }).await;
+        }
+        if !plan.points.is_empty() {
+            // A `usize` is never wider than 64 bits.
+            let count = plan.points.len() as u64;
+            self.report(Happening::Forgotten { count }).await;
+        }
+        Ok(())
+    }
+}
+
+fn request(application: &str, occasion: &Occasion, policy: &PolicyConfig) -> BackupRequest {
+    let (name, deadline) = (application.to_owned(), Deadline::at_most(FREEZE_DEADLINE));
+    let subject = Subject::Application { name, freeze: true, hooks: true, deadline };
+    BackupRequest {
+        tags: policy.tags.clone(),
+        degrade: policy.degrade,
+        keep_local: policy.keep_local,
+        occasion: Some(occasion.clone()),
+        ..BackupRequest::of(subject)
+    }
+}

@@ -1,0 +1,87 @@
+//! Runs for a repository as a whole: what gives its space back, and what looks whether it is whole.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use catalog::{Happening, PointRow, RunOutcome};
+use format::ids::PointId;
+use repository::check::Progress;
+
+use super::{Done, Work};
+use crate::check::{CheckRequest, ReadData};
+use crate::config::PolicyConfig;
+use crate::engine::{Engine, Settings};
+use crate::error::ServiceError;
+use crate::serve::RunError;
+
+/// Everything was as it should be.
+const SUCCEEDED: Done = Done { outcome: RunOutcome::Succeeded, point: None };
+
+impl Work {
+    /// Gives back the space of what no point needs.
+    pub(super) async fn prune(&self) -> Result<Done, ServiceError> {
+        let (settings, _) = self.ready().await?;
+        let upkeep = Engine::open_to_maintain(settings).await?;
+        let pruned = Box::pin(upkeep.prune()).await;
+        upkeep.close().await;
+        let deleted = pruned?.deleted;
+        let (packs, bytes) = (deleted.packs, deleted.bytes);
+        self.report(Happening::Pruned { packs, bytes }).await;
+        Ok(SUCCEEDED)
+    }
+
+    /// Looks whether everything is there that should be, and reads what is due.
+    pub(super) async fn check(&self) -> Result<Done, ServiceError> {
+        let (settings, policy) = self.ready().await?;
+        let engine = Engine::open(settings).await?;
+        let within = policy.read_data_within;
+        let data = within.map_or(ReadData::Nothing, |within| ReadData::Due { within });
+        let request = CheckRequest { time_max: policy.limit_time, ..CheckRequest::of(data) };
+        let checked = Box::pin(engine.check(request, &Progress::default())).await;
+        engine.close().await;
+        let report = checked?;
+        match report.class() {
+            None => Ok(SUCCEEDED),
+            Some(worst) => Err(RunError::Findings { count: report.findings.len(), worst }.into()),
+        }
+    }
+
+    /// Reads the newest point of each application of this host that was not verified yet.
+    pub(super) async fn verify(&self) -> Result<Done, ServiceError> {
+        let (settings, _) = self.ready().await?;
+        let engine = Engine::open(settings).await?;
+        let verified = Box::pin(verify_newest(&engine)).await;
+        engine.close().await;
+        let (points, lossy) = verified?;
+        self.report(Happening::Verified { points }).await;
+        if lossy.is_empty() { Ok(SUCCEEDED) } else { Err(RunError::Lossy { points: lossy }.into()) }
+    }
+
+    async fn ready(&self) -> Result<(Settings, &PolicyConfig), ServiceError> {
+        let (occasion, policy) = self.policy(&self.setup)?;
+        self.admit(policy, occasion)?;
+        Ok((self.setup.settings(policy).await?, policy))
+    }
+}
+
+/// How many points were read, and which of them have lost something.
+async fn verify_newest(engine: &Engine) -> Result<(u64, Vec<PointId>), ServiceError> {
+    let (mut read, mut lossy) = (0, Vec::new());
+    for point in newest_unverified(&engine.points(None).await?, &engine.host) {
+        // It may have been forgotten since.
+        let Some(manifest) = engine.reader.point(point).await? else { continue };
+        let verification = engine.verify(manifest, Arc::default()).await?;
+        read += 1;
+        if !verification.lost.is_empty() {
+            lossy.push(point);
+        }
+    }
+    Ok((read, lossy))
+}
+
+// Of points from the newest to the oldest.
+fn newest_unverified(points: &[PointRow], host: &str) -> Vec<PointId> {
+    let mut seen = BTreeSet::new();
+    let newest = points.iter().filter(|row| row.host == host && seen.insert(&row.application));
+    newest.filter(|row| row.annotations.verified.is_none()).map(|row| row.point).collect()
+}
