@@ -50,7 +50,7 @@ pub struct Ticket<I> {
 #[derive(Clone, Debug)]
 pub struct Queue<I> {
     limits: Limits,
-    /// With how many others have begun since that were to come later.
+    /// With how many others have begun while it was ready.
     waiting: VecDeque<(Ticket<I>, usize)>,
     running: Vec<Ticket<I>>,
 }
@@ -74,9 +74,6 @@ impl<I: Clone + PartialEq> Queue<I> {
             return Err(Full);
         }
         let behind = self.waiting.partition_point(|(other, _)| other.priority <= ticket.priority);
-        for (_, overtaken) in self.waiting.range_mut(behind..) {
-            *overtaken += 1;
-        }
         self.waiting.insert(behind, (ticket, 0));
         Ok(())
     }
@@ -103,11 +100,14 @@ impl<I: Clone + PartialEq> Queue<I> {
                 chosen = Some(number);
                 break;
             }
-            if ticket.alone {
+            if ticket.alone && !self.is_too_much_upkeep(ticket) {
                 kept_free.push(&ticket.repository);
             }
         }
         let (ticket, _) = self.waiting.remove(chosen?)?;
+        for (_, overtaken) in self.waiting.iter_mut().filter(|(other, _)| is_ready(other)) {
+            *overtaken += 1;
+        }
         self.running.push(ticket.clone());
         Some(ticket)
     }
@@ -134,10 +134,18 @@ impl<I: Clone + PartialEq> Queue<I> {
         self.waiting.iter().map(|(ticket, _)| ticket)
     }
 
-    fn may_begin(&self, ticket: &Ticket<I>) -> bool {
+    /// Takes all away that wait.
+    pub fn clear(&mut self) {
+        self.waiting.clear();
+    }
+
+    fn is_too_much_upkeep(&self, ticket: &Ticket<I>) -> bool {
         let is_upkeep = |ticket: &&Ticket<I>| ticket.priority == Priority::Upkeep;
-        if is_upkeep(&ticket) && self.running.iter().filter(is_upkeep).count() >= self.limits.upkeep
-        {
+        is_upkeep(&ticket) && self.running.iter().filter(is_upkeep).count() >= self.limits.upkeep
+    }
+
+    fn may_begin(&self, ticket: &Ticket<I>) -> bool {
+        if self.is_too_much_upkeep(ticket) {
             return false;
         }
         let mut there = 0;

@@ -96,16 +96,36 @@ impl Timing {
     /// [`LOOK_BACK`] is not looked for.
     pub fn due(
         &self,
+        looked: (Timestamp, &BTreeSet<Timestamp>),
+        now: Timestamp,
+        delay: Duration,
+    ) -> Due {
+        self.seen(looked, now, delay, |_, begins| begins <= now)
+    }
+
+    /// The same, where other times hold from now on: what was put off is to be done now, too.
+    pub fn last_due(
+        &self,
+        looked: (Timestamp, &BTreeSet<Timestamp>),
+        now: Timestamp,
+        delay: Duration,
+    ) -> Due {
+        self.seen(looked, now, delay, |slot, _| slot <= now)
+    }
+
+    fn seen(
+        &self,
         (handled, done): (Timestamp, &BTreeSet<Timestamp>),
         now: Timestamp,
         delay: Duration,
+        has_come: impl Fn(Timestamp, Timestamp) -> bool,
     ) -> Due {
         let mut due = Due::default();
         let mut begun = None;
         let earliest = now.checked_sub(LOOK_BACK).unwrap_or(Timestamp::MIN);
         for slot in self.slots(handled.max(earliest)) {
             let Some(begins) = self.begins(slot.at, delay) else { break };
-            if begins > now {
+            if !has_come(slot.at, begins) {
                 due.next = Some(begins);
                 break;
             }
@@ -121,6 +141,13 @@ impl Timing {
             }
         }
         due
+    }
+
+    /// Whether runs begin at the same times by another one, whatever is kept of them.
+    pub fn begins_like(&self, other: &Self) -> bool {
+        let names = |timing: &Self| timing.schedules.iter().map(Schedule::name).collect::<Vec<_>>();
+        let schedules = other.schedules.clone();
+        names(self) == names(other) && Self { schedules, ..self.clone() } == *other
     }
 
     /// When the run of a slot begins, or is given up; never where blackouts leave no time.

@@ -59,13 +59,14 @@ impl Engine {
     }
 }
 
-/// What this machine remembers of the store at a location, whichever repository that is.
-pub(crate) fn remembered(state_dir: &Path, location: &Location) -> Option<Probe> {
+/// Whether this machine remembers that the store at a location is for several writers, whichever
+/// repository that is, or was.
+pub(crate) fn may_be_shared(state_dir: &Path, location: &Location) -> bool {
+    let Ok(files) = fs::read_dir(state_dir.join(FOLDER)) else { return false };
     let location = location.to_string();
-    let mut files = fs::read_dir(state_dir.join(FOLDER)).ok()?.flatten();
-    files
-        .find_map(|file| read(&file.path()).filter(|known| known.location == location))
-        .map(|known| known.probe)
+    let known = files.flatten().filter_map(|file| read(&file.path()));
+    let mut known = known.filter(|known| known.location == location).peekable();
+    known.peek().is_some() && known.all(|known| known.probe.may_be_shared())
 }
 
 /// Where in the state directory that is.
@@ -97,9 +98,11 @@ mod tests {
         write(&path, &Known { location: "s3://bucket".into(), probe: probe.clone() }).unwrap();
         let known = read(&path).unwrap();
         assert_eq!((known.location.as_str(), &known.probe), ("s3://bucket", &probe));
-        let remembered = |location: &str| remembered(folder.path(), &location.parse().unwrap());
-        assert_eq!(remembered("s3://bucket"), Some(probe));
-        assert_eq!(remembered("s3://other"), None);
+        let shared = |location: &str| may_be_shared(folder.path(), &location.parse().unwrap());
+        assert!(!shared("s3://bucket") && !shared("s3://other"));
+        let sound = Known { location: "s3://other".into(), probe: Probe::default() };
+        write(&folder.path().join("stores/2.json"), &sound).unwrap();
+        assert!(shared("s3://other"));
         let bytes = fs::read(&path).unwrap();
         fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
         assert!(read(&path).is_none());

@@ -381,6 +381,7 @@ mod tests {
             "[policies.p]\nschedules = []\ntask = \"verify\"\ntags = [\"a\"]",
             "[policies.p]\nschedules = []\ntask = \"prune\"\nlimit_time = \"2h\"",
             "[policies.p]\nschedules = []\ntask = \"check\"\nlimit_time = \"soon\"",
+            "[policies.p]\nschedules = []\ntask = \"check\"\nlimit_time = \"2h\"",
             "[policies.p]\nschedules = []\ntask = \"check\"\n[applications.a]\nplatform = \"docker\"\npolicies = [\"p\"]",
             "[applications.a]\nplatform = \"docker\"\npolicies = [\"none\"]",
             "[applications.a]\nplatform = \"docker\"\ndirectories = [\"/a\"]",

@@ -51,19 +51,20 @@ impl Engine {
         Ok(points)
     }
 
-    /// The point that was made on this host for this occasion, if one was.
+    /// The points that were made on this host for this occasion.
     pub(crate) async fn made_for(
         &self,
         application: &str,
         occasion: &Occasion,
-    ) -> Result<Option<PointRow>, ServiceError> {
+    ) -> Result<Vec<PointRow>, ServiceError> {
         let is_it = |row: &PointRow| {
             let made_for = row.occasion.as_ref();
             let same = |it: &Occasion| it.policy == occasion.policy && it.due == occasion.due;
             row.host == self.host && made_for.is_some_and(same)
         };
-        let points = self.points(Some(application)).await?;
-        Ok(points.into_iter().find(is_it))
+        let mut points = self.points(Some(application)).await?;
+        points.retain(is_it);
+        Ok(points)
     }
 
     /// The manifest of the point that is meant. It contains secrets: see [`redact`].

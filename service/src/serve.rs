@@ -171,6 +171,9 @@ impl Service {
         self.setup = Arc::new(setup);
         self.latest.send_replace(Arc::clone(&self.setup));
         (self.discovery, self.unknown) = (Discovery::default(), BTreeSet::new());
+        // What waits may be for another repository now: it is put into the queue again.
+        self.queue.clear();
+        self.runs.retain(|run, _| self.going_on.contains_key(run));
         tracing::info!("the configuration was read again");
         Ok(())
     }
@@ -200,7 +203,7 @@ impl Service {
 /// Two backups keep two cores busy, and a thousand applications are more than a host has. What tidies up
 /// may take hours, and leaves place for a backup.
 const LIMITS: Limits =
-    Limits { runs: 2, per_repository: 2, upkeep: 1, overtaken: 10, waiting: 1000 };
+    Limits { runs: 2, per_repository: 2, upkeep: 1, overtaken: 100, waiting: 1000 };
 
 /// How long nobody looks at the clock at the most.
 const LOOK_AGAIN: Duration = Duration::from_secs(20);

@@ -34,15 +34,16 @@ fn world(policies: &str) -> World {
     world
 }
 
-/// Has the service find that a run is due.
-fn make_due(world: &World, application: &str, policy: &str) {
+/// Has the service find that a run is due, by a policy that runs every so many minutes.
+fn make_due(world: &World, application: &str, policy: &str, minutes: i64) {
     let job = JobName { application: Some(application.to_owned()), policy: policy.to_owned() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let catalog = Catalog::open(&world.state().join("catalog.sqlite")).await.unwrap();
         let now: Timestamp = service::clock::now();
-        let handled = now - SignedDuration::from_secs(90);
-        let timing = Timing::of("every 1m".parse().unwrap(), TimeZone::system().into());
+        let handled = now - SignedDuration::from_mins(minutes) - SignedDuration::from_secs(30);
+        let schedule = format!("every {minutes}m").parse().unwrap();
+        let timing = Timing::of(schedule, TimeZone::system().into());
         let timing = serde_json::to_string(&timing).unwrap();
         let (run, joined, events) = (None, None, Vec::new());
         let look = Look { job, task: Task::Backup, handled, timing, run, joined, events };
@@ -71,11 +72,11 @@ fn signal(process: &Running, name: &str) {
 #[test]
 fn a_service_that_is_killed_loses_no_run_and_does_none_twice() {
     let application = Application::start(&many().collect::<Vec<_>>().join(","));
-    let policies = many().map(|name| format!("[policies.{name}]\nschedules = [\"every 1m\"]\n"));
+    let policies = many().map(|name| format!("[policies.{name}]\nschedules = [\"every 30m\"]\n"));
     let world = world(&policies.collect::<String>());
     let mut chance = Chance::new(7);
     for policy in many() {
-        make_due(&world, &application.name, &policy);
+        make_due(&world, &application.name, &policy, 30);
         let service = world.start(["serve"]);
         // It is ready after a twentieth of a second, and a run takes a few.
         sleep(Duration::from_millis(20 + chance.below(400)));
@@ -138,7 +139,7 @@ fn its_manager_is_told_and_no_other_service_may_be_beside_it() {
     hear("READY=1");
     fs::write(world.path("config.toml"), "colour = 1").unwrap();
     signal(&service, "HUP");
-    sleep(Duration::from_millis(500));
+    sleep(Duration::from_secs(2));
     signal(&service, "TERM");
     hear("STOPPING=1");
     let said = service.finish();
@@ -152,7 +153,7 @@ fn a_run_that_fails_says_why_and_the_next_is_made() {
     let world = world(POLICY);
     let repository = world.repository();
     fs::rename(&repository, world.path("elsewhere")).unwrap();
-    make_due(&world, &application.name, "often");
+    make_due(&world, &application.name, "often", 1);
     let service = world.start(["serve"]);
     let first = || runs(&world).into_iter().next().filter(|run| run["state"] == "ended");
     wait_until("the run does not end", || first().is_some());

@@ -19,8 +19,10 @@ use crate::render;
 impl Context {
     pub(super) async fn forget(&self, forget: &ForgetArguments) -> Result<Exit, ServiceError> {
         let settings = match &forget.policy {
-            Some(name) => self.setup()?.settings(self.policy_called(name)?).await?,
-            None => self.settings()?,
+            Some(name) if self.arguments.repo.is_none() => {
+                self.setup()?.settings(self.policy_called(name)?).await?
+            }
+            _ => self.settings()?,
         };
         let upkeep = Engine::open_to_maintain(settings).await?;
         let plan = self.plan_forget(&upkeep, forget).await?;

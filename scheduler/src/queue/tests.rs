@@ -89,7 +89,30 @@ fn nobody_is_overtaken_for_ever() {
             queue.end(&oldest);
         }
     }
-    assert_eq!(begun.iter().position(|id| *id == 0), Some(4), "{begun:?}");
+    assert_eq!(begun.iter().position(|id| *id == 0), Some(5), "{begun:?}");
+}
+
+#[test]
+fn many_that_come_at_once_do_not_overtake_before_they_begin() {
+    use Priority::{Scheduled, Upkeep};
+    let check = ticket(0, Upkeep, "check", "x");
+    let mut queue = queue(
+        [check].into_iter().chain((1..20).map(|id| ticket(id, Scheduled, &id.to_string(), "y"))),
+    );
+    assert_eq!(queue.begin(|_| true).map(|ticket| ticket.id), Some(1));
+}
+
+#[test]
+fn who_waits_for_other_upkeep_keeps_nothing_free() {
+    use Priority::{Scheduled, Upkeep};
+    let prune = Ticket { alone: true, ..ticket(2, Upkeep, "prune", "x") };
+    let mut queue = queue([ticket(1, Upkeep, "check", "y"), prune]);
+    assert_eq!(begin_all(&mut queue), [1]);
+    for id in 3..20 {
+        queue.add(ticket(id, Scheduled, &id.to_string(), "x")).unwrap();
+        assert_eq!(begin_all(&mut queue), [id]);
+        queue.end(&id);
+    }
 }
 
 #[test]

@@ -104,6 +104,26 @@ fn in_a_blackout_nothing_begins() {
 }
 
 #[test]
+fn what_was_put_off_is_due_when_other_times_hold() {
+    let blackouts = vec!["01:00-06:00".parse().unwrap()];
+    let night = Timing { blackouts, ..timing(&["daily 02:00", "daily 02:30 keep 7"]) };
+    let (handled, now) = (at("2026-01-01T00:00Z"), at("2026-01-01T03:00Z"));
+    let done = BTreeSet::new();
+    assert_eq!(night.due((handled, &done), now, Duration::ZERO).run, None);
+    let last = night.last_due((handled, &done), now, Duration::ZERO);
+    let run = last.run.unwrap();
+    assert_eq!((run.at, names(&run).len()), (at("2026-01-01T02:30Z"), 2));
+    assert_eq!(last.missed, None);
+    let kept = Timing {
+        schedules: timing(&["daily 02:00 keep 9", "daily 02:30"]).schedules,
+        ..night.clone()
+    };
+    assert!(night.begins_like(&kept));
+    assert!(!night.begins_like(&Timing { catch_up: false, ..kept.clone() }));
+    assert!(!night.begins_like(&Timing { schedules: timing(&["daily 02:00"]).schedules, ..kept }));
+}
+
+#[test]
 fn where_blackouts_leave_no_time_nothing_ever_runs() {
     let blackouts = vec!["00:00-12:00".parse().unwrap(), "12:00-24:00".parse().unwrap()];
     let timing = Timing { blackouts, ..timing(&["hourly"]) };

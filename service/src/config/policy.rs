@@ -82,6 +82,10 @@ impl PolicyConfig {
             ("read_data_within", self.read_data_within.is_some()),
             ("limit_time", self.limit_time.is_some()),
         ];
+        let reads = self.read_data_within.is_some();
+        if self.task == Task::Check && self.limit_time.is_some() && !reads {
+            return Some("limit_time");
+        }
         let is_backup = self.task == Task::Backup;
         let given = of_backups.into_iter().filter(|_| !is_backup);
         let given = given.chain(of_checks.into_iter().filter(|_| self.task != Task::Check));

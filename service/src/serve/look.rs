@@ -38,15 +38,24 @@ impl Service {
         for (name, job) in &self.jobs {
             let Some(policy) = policy_of(name, &self.setup.config) else { continue };
             let timing = policy.timing(&self.setup.here);
+            let delay = timing.delay(name.application.as_deref().unwrap_or_default());
             let mut due = job.due(name, now);
-            if timing != job.timing {
+            if !timing.begins_like(&job.timing) {
                 // Until now it ran as it did.
-                let changed = Job { handled: now, timing: timing.clone(), done: BTreeSet::new() };
-                (due.handled, due.next) = (Some(now), changed.due(name, now).next);
+                due = job.last_due(name, now);
+                let next = timing.due((now, &BTreeSet::new()), now, delay).next;
+                (due.handled, due.next) = (Some(now), next);
             }
             next = next.into_iter().chain(due.next).min();
             let Some(handled) = due.handled else { continue };
-            let joined = waiting.get(name).and_then(|run| join(&mut due, run));
+            // One that is to be given up, or does something else, stands for nothing.
+            let may_stand = |run: &&RunRow| {
+                let due = run.occasion.as_ref().map(|occasion| occasion.due);
+                run.task == policy.task
+                    && due.is_some_and(|due| !timing.is_too_late(due, now, delay))
+            };
+            let waiting = waiting.get(name).filter(may_stand);
+            let joined = waiting.and_then(|run| join(&mut due, run));
             let look = decided(name, due, (handled, now));
             let task = policy.task;
             looks.push((Look { joined, task, timing: written(&timing), ..look }, timing));
@@ -87,7 +96,7 @@ impl Service {
             let timing = policy.timing(&setup.here);
             let before = self.jobs.get(name).map(|job| (job.handled, job.timing.clone()));
             let is_met = before.is_some();
-            let recorded = before.or_else(|| remembered(known.get(name)?, &timing));
+            let recorded = before.or_else(|| Some(remembered(known.get(name)?, &timing)));
             let from = recorded.as_ref().map(|(handled, _)| *handled);
             let handled = match from {
                 Some(from) if from <= now => from,
@@ -145,6 +154,11 @@ impl Job {
         let delay = self.timing.delay(name.application.as_deref().unwrap_or_default());
         self.timing.due((self.handled, &self.done), now, delay)
     }
+
+    fn last_due(&self, name: &JobName, now: Timestamp) -> Due {
+        let delay = self.timing.delay(name.application.as_deref().unwrap_or_default());
+        self.timing.last_due((self.handled, &self.done), now, delay)
+    }
 }
 
 // A label that names a policy for repositories names none for its application.
@@ -154,14 +168,11 @@ fn policy_of<'a>(name: &JobName, config: &'a Config) -> Option<&'a PolicyConfig>
     config.policies.get(&name.policy).filter(is_fitting)
 }
 
-// What was written down of a job. What no longer can be read begins anew.
-fn remembered(row: &JobRow, timing: &Timing) -> Option<(Timestamp, Timing)> {
-    let before = if row.timing == written(timing) {
-        timing.clone()
-    } else {
-        serde_json::from_str(&row.timing).ok()?
-    };
-    Some((row.handled, before))
+// What was written down of a job. Where the times cannot be read, as in a zone without a name, those that
+// hold now have held.
+fn remembered(row: &JobRow, timing: &Timing) -> (Timestamp, Timing) {
+    let before = serde_json::from_str(&row.timing).unwrap_or_else(|_| timing.clone());
+    (row.handled, before)
 }
 
 fn written(timing: &Timing) -> String {

@@ -66,8 +66,7 @@ impl Service {
     }
 
     fn may_be_shared(&self, location: &Location) -> bool {
-        let remembered = attach::remembered(&self.setup.machine.state_dir, location);
-        remembered.is_some_and(|probe| probe.may_be_shared())
+        attach::may_be_shared(&self.setup.machine.state_dir, location)
     }
 
     /// Begins what may begin.

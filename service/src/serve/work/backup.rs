@@ -35,15 +35,22 @@ impl Work {
             Done { outcome, point: Some(point) }
         };
         let application = self.run.application.as_deref().unwrap_or_default();
-        // Whoever made it may have died before it could say so.
-        if let Some(row) = engine.made_for(application, occasion).await? {
+        // Whoever made one may have died before it could say so; and the run may stand for more since.
+        let made = engine.made_for(application, occasion).await?;
+        let has = |schedule: &String| {
+            let mut occasions = made.iter().filter_map(|row| row.occasion.as_ref());
+            occasions.any(|occasion| occasion.schedules.contains(schedule))
+        };
+        let mut left = occasion.clone();
+        left.schedules.retain(|schedule| !has(schedule));
+        if let Some(row) = made.first().filter(|_| left.schedules.is_empty()) {
             for tag in policy.tags.iter().filter(|tag| !row.annotations.tags.contains(*tag)) {
                 engine.note_if_possible(row.point, Note::Tag { tag: tag.clone() }).await;
             }
             return Ok(done(row.point, row.omissions));
         }
         self.admit(policy, occasion)?;
-        let request = request(application, occasion, policy);
+        let request = request(application, &left, policy);
         let report = Box::pin(engine.make(request, &self.progress)).await?;
         // A `usize` is never wider than 64 bits.
         Ok(done(report.point, report.omissions.len() as u64))

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use catalog::{Happening, PointRow, RunOutcome};
 use format::ids::PointId;
 use repository::check::Progress;
+use repository::error::RepositoryError;
 
 use super::{Done, Work};
 use crate::check::{CheckRequest, ReadData};
@@ -68,8 +69,18 @@ impl Work {
 async fn verify_newest(engine: &Engine) -> Result<(u64, Vec<PointId>), ServiceError> {
     let (mut read, mut lossy) = (0, Vec::new());
     for point in newest_unverified(&engine.points(None).await?, &engine.host) {
-        // It may have been forgotten since.
-        let Some(manifest) = engine.reader.point(point).await? else { continue };
+        let manifest = match engine.reader.point(point).await {
+            Ok(Some(manifest)) => manifest,
+            // It was forgotten since.
+            Ok(None) | Err(RepositoryError::Forgotten(_) | RepositoryError::UnknownPoint(_)) => {
+                continue;
+            }
+            Err(RepositoryError::Damaged { .. }) => {
+                lossy.push(point);
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
         let verification = engine.verify(manifest, Arc::default()).await?;
         read += 1;
         if !verification.lost.is_empty() {
