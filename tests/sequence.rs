@@ -22,17 +22,15 @@ use service::deadline::Deadline;
 use service::engine::{Engine, FREEZE_DEADLINE, Settings};
 use service::key::{KeySource, NewKey};
 use service::keys;
-use service::machine::Machine;
 use service::pins::Pinning;
-use service::platforms::Platforms;
 use service::points::PointName;
 use service::secret::SecretSource;
-use service::warden::WardenProgram;
 use service::{CheckProgress, RestoreProgress};
 use tests::directory::Directory;
 use tests::lab;
+use tests::machine::machine;
 use tests::sequence::{self, Sequence};
-use tests::world::{PASSPHRASE, program};
+use tests::world::PASSPHRASE;
 
 /// How many points are made of each application, unless `STILLPOINT_ROUNDS` says otherwise.
 const ROUNDS: u32 = 10;
@@ -175,16 +173,7 @@ fn within<F: Future<Output = ()>>(act: impl FnOnce(Arc<Engine>, Arc<Directory>) 
         location: directory.join("repository").to_str().unwrap().parse().unwrap(),
         key: source.read().unwrap(),
         cache_dir: None,
-        machine: Machine {
-            platforms: Platforms { docker: Some(lab::docker()), ..Platforms::default() },
-            warden: WardenProgram {
-                program: program(),
-                arguments: vec!["warden".into()],
-                journals: directory.join("freezes"),
-            },
-            state_dir: directory.join("state"),
-            clock: Arc::new(SystemClock),
-        },
+        machine: machine(directory.path(), Arc::new(SystemClock)),
     };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {

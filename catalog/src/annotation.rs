@@ -22,8 +22,7 @@ pub(crate) async fn insert(
 ) -> sqlx::Result<u64> {
     let mut inserted = 0;
     for ((point, number), annotation) in annotations {
-        let note = serde_json::to_string(&annotation.note)
-            .map_err(|error| sqlx::Error::Encode(error.into()))?;
+        let note = column::json(&annotation.note)?;
         inserted += sqlx::query(
             "INSERT INTO annotations (repository, point, number, who, said, note)
              SELECT repository, point, ?, ?, ?, ? FROM points WHERE repository = ? AND point = ?

@@ -10,12 +10,18 @@ use std::str::FromStr;
 
 use format::manifest::Level;
 use jiff::Timestamp;
+use serde::Serialize;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
 /// The text of a time, as wide as that of any other.
 pub(crate) fn time(time: Timestamp) -> String {
     format!("{time:.9}")
+}
+
+/// The text of a value that has no columns of its own.
+pub(crate) fn json(value: &impl Serialize) -> sqlx::Result<String> {
+    serde_json::to_string(value).map_err(|error| sqlx::Error::Encode(error.into()))
 }
 
 /// A column that holds the text of a `T`.

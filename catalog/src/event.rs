@@ -105,15 +105,13 @@ pub(crate) async fn insert(
     events: &[Event],
 ) -> sqlx::Result<u64> {
     for Event { moment, application, policy, happening } in events {
-        let happening =
-            serde_json::to_string(happening).map_err(|error| sqlx::Error::Encode(error.into()))?;
         sqlx::query(
             "INSERT INTO events (moment, application, policy, happening) VALUES (?, ?, ?, ?)",
         )
         .bind(column::time(*moment))
         .bind(application)
         .bind(policy)
-        .bind(happening)
+        .bind(column::json(happening)?)
         .execute(&mut *connection)
         .await?;
     }

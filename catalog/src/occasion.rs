@@ -20,10 +20,5 @@ pub(crate) fn columns(
     occasion: Option<&Occasion>,
 ) -> sqlx::Result<(Option<&str>, Option<String>, Option<String>)> {
     let Some(Occasion { policy, due, schedules }) = occasion else { return Ok((None, None, None)) };
-    Ok((Some(policy), Some(column::time(*due)), Some(self::schedules(schedules)?)))
-}
-
-/// What the column `schedules` holds.
-pub(crate) fn schedules(schedules: &[String]) -> sqlx::Result<String> {
-    serde_json::to_string(schedules).map_err(|error| sqlx::Error::Encode(error.into()))
+    Ok((Some(policy), Some(column::time(*due)), Some(column::json(schedules)?)))
 }

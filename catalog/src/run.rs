@@ -250,9 +250,8 @@ pub(crate) async fn join(
     run: RunId,
     schedules: &[String],
 ) -> sqlx::Result<()> {
-    let schedules = occasion::schedules(schedules)?;
     sqlx::query("UPDATE runs SET schedules = ? WHERE id = ? AND started IS NULL AND ended IS NULL")
-        .bind(schedules)
+        .bind(column::json(&schedules)?)
         .bind(run.0)
         .execute(connection)
         .await?;

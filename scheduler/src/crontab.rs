@@ -7,6 +7,8 @@ use std::fmt;
 
 use jiff::civil::{Date, DateTime, Time, date};
 
+use crate::words::digits;
+
 /// Minutes, hours, days of the month, months and days of the week; together they name some
 /// minute.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -149,8 +151,8 @@ impl Kind {
         let Some(step) = step else {
             return Ok((first, last, 1, text));
         };
-        match digits(step) {
-            Some(step) if step > 0 => Ok((first, last, step.into(), format!("{text}/{step}"))),
+        match digits(step, 2).and_then(|step| usize::try_from(step).ok()) {
+            Some(step) if step > 0 => Ok((first, last, step, format!("{text}/{step}"))),
             _ => Err(format!("`{step}` in `{item}` is no step")),
         }
     }
@@ -159,7 +161,7 @@ impl Kind {
         let named = (self.least..).zip(self.names);
         let by_name =
             named.into_iter().find(|(_, name)| name.eq_ignore_ascii_case(text)).map(|(n, _)| n);
-        let by_digits = || digits(text).and_then(|number| i8::try_from(number).ok());
+        let by_digits = || digits(text, 2).and_then(|number| i8::try_from(number).ok());
         by_name
             .or_else(by_digits)
             .filter(|number| (self.least..=self.most).contains(number))
@@ -167,11 +169,6 @@ impl Kind {
                 format!("`{text}` is no {} from {} to {}", self.what, self.least, self.most)
             })
     }
-}
-
-fn digits(text: &str) -> Option<u8> {
-    let plain = matches!(text.len(), 1..=2) && text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse().ok().filter(|_| plain)
 }
 
 const MINUTE: Kind = Kind { what: "minute", least: 0, most: 59, names: &[] };

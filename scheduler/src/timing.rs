@@ -196,6 +196,13 @@ impl Timing {
 }
 
 impl Due {
+    /// Takes away what was to be run: it is missed.
+    pub fn give_up(&mut self) -> Option<Slot> {
+        let slot = self.run.take()?;
+        self.miss(slot.at);
+        Some(slot)
+    }
+
     // A newer slot takes the place of the one before, which is not missed where a blackout has put both
     // off to the same moment.
     fn take(&mut self, mut slot: Slot, are_together: bool) {

@@ -11,15 +11,11 @@ use service::config::Config;
 use service::engine::Engine;
 use service::history::{History, State};
 use service::key::NewKey;
-use service::machine::Machine;
-use service::platforms::Platforms;
 use service::serve::{Order, Setup, serve};
-use service::warden::WardenProgram;
 use service::{Happening, PointRow, Task, Zone, keys};
 use tests::directory::Directory;
 use tests::driven::DrivenClock;
-use tests::lab;
-use tests::world::program;
+use tests::machine::machine;
 use tokio::sync::mpsc::{Sender, channel};
 use tokio::task::JoinSet;
 
@@ -44,16 +40,7 @@ impl Served {
         let repository = &config.repositories["main"];
         let location = repository.url.parse().unwrap();
         keys::init(&location, &NewKey::File(directory.join("key")), false).await.unwrap();
-        let machine = Machine {
-            platforms: Platforms { docker: Some(lab::docker()), ..Platforms::default() },
-            warden: WardenProgram {
-                program: program(),
-                arguments: vec!["warden".into()],
-                journals: directory.join("freezes"),
-            },
-            state_dir: directory.join("state"),
-            clock: Arc::<DrivenClock>::clone(&clock),
-        };
+        let machine = machine(directory.path(), Arc::<DrivenClock>::clone(&clock));
         let repository = Some((location, repository.key().unwrap()));
         let setup = Setup { config, machine, cache_dir: None, repository, here: Zone::UTC };
         Self { directory, clock, setup, serving: JoinSet::new(), orders: None }

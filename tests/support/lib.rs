@@ -23,6 +23,7 @@ pub mod engine;
 pub mod every_kind;
 pub mod golden;
 pub mod lab;
+pub mod machine;
 pub mod markdown;
 pub mod proxy;
 pub mod sequence;

@@ -38,14 +38,16 @@ impl Service {
         for (name, job) in &self.jobs {
             let Some(policy) = policy_of(name, &self.setup.config) else { continue };
             let timing = policy.timing(&self.setup.here);
-            let delay = timing.delay(name.application.as_deref().unwrap_or_default());
-            let mut due = job.due(name, now);
-            if !timing.begins_like(&job.timing) {
+            let application = name.application.as_deref().unwrap_or_default();
+            let (delay, before) = (timing.delay(application), job.timing.delay(application));
+            let looked = (job.handled, &job.done);
+            let mut due = if timing.begins_like(&job.timing) {
+                job.timing.due(looked, now, before)
+            } else {
                 // Until now it ran as it did.
-                due = job.last_due(name, now);
                 let next = timing.due((now, &BTreeSet::new()), now, delay).next;
-                (due.handled, due.next) = (Some(now), next);
-            }
+                Due { handled: Some(now), next, ..job.timing.last_due(looked, now, before) }
+            };
             next = next.into_iter().chain(due.next).min();
             let Some(handled) = due.handled else { continue };
             // One that is to be given up, or does something else, stands for nothing.
@@ -149,18 +151,6 @@ impl Service {
     }
 }
 
-impl Job {
-    fn due(&self, name: &JobName, now: Timestamp) -> Due {
-        let delay = self.timing.delay(name.application.as_deref().unwrap_or_default());
-        self.timing.due((self.handled, &self.done), now, delay)
-    }
-
-    fn last_due(&self, name: &JobName, now: Timestamp) -> Due {
-        let delay = self.timing.delay(name.application.as_deref().unwrap_or_default());
-        self.timing.last_due((self.handled, &self.done), now, delay)
-    }
-}
-
 // A label that names a policy for repositories names none for its application.
 fn policy_of<'a>(name: &JobName, config: &'a Config) -> Option<&'a PolicyConfig> {
     let is_fitting =
@@ -187,10 +177,7 @@ fn went_back(name: &JobName, from: Option<Timestamp>, now: Timestamp) -> Option<
 
 // A run that still waits stands for the one that would be made, which is missed like others.
 fn join(due: &mut Due, waiting: &RunRow) -> Option<(catalog::RunId, Vec<String>)> {
-    let Slot { at, schedules } = due.run.take()?;
-    let missed = due.missed.get_or_insert(Missed { first: at, last: at, count: 0 });
-    missed.last = at.max(missed.last);
-    missed.count += 1;
+    let Slot { schedules, .. } = due.give_up()?;
     let mut joined = waiting.occasion.as_ref()?.schedules.clone();
     for name in schedules.iter().map(Schedule::name) {
         if !joined.contains(&name) {
