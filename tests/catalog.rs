@@ -7,6 +7,9 @@
     reason = "a test that cannot go on panics"
 )]
 
+#[path = "catalog/rebuild.rs"]
+mod rebuild;
+
 use std::fs;
 
 use tests::world::World;

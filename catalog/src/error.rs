@@ -18,8 +18,7 @@ pub enum CatalogError {
         /// What the operating system said.
         source: std::io::Error,
     },
-    /// The file is no database, or not a whole one. It was left as it is: move it away and
-    /// rebuild the catalog from the repositories.
+    /// The file is no database, or not a whole one. It was left as it is.
     #[error("catalog `{path}` is damaged")]
     Damaged {
         /// The file.
@@ -49,6 +48,16 @@ pub enum CatalogError {
         /// What the database said.
         source: sqlx::Error,
     },
+    /// There is no space left for the file to grow.
+    #[error("catalog `{path}` could not {action}: there is no space left")]
+    Full {
+        /// The file.
+        path: PathBuf,
+        /// What was asked for.
+        action: &'static str,
+        /// What the database said.
+        source: sqlx::Error,
+    },
     /// The catalog was closed before.
     #[error("catalog `{path}` is closed")]
     Closed {
@@ -61,7 +70,7 @@ pub enum CatalogError {
         /// The run.
         run: RunId,
     },
-    /// The database refused for another reason, such as a full disk.
+    /// The database refused for another reason, such as a disk that fails.
     #[error("catalog `{path}` could not {action}")]
     Refused {
         /// The file.
@@ -79,12 +88,20 @@ impl CatalogError {
         match source {
             sqlx::Error::PoolClosed => Self::Closed { path },
             // Rows that we cannot read were not written by us.
-            sqlx::Error::ColumnDecode { .. } => Self::Damaged { path, source: source.into() },
+            sqlx::Error::ColumnDecode { .. } | sqlx::Error::ColumnNotFound(_) => {
+                Self::Damaged { path, source: source.into() }
+            }
             source => match primary_code(&source) {
-                Some(SQLITE_CORRUPT | SQLITE_NOTADB) => {
+                // What we ask for makes sense: the schema is not the one that we made.
+                Some(SQLITE_ERROR | SQLITE_CORRUPT | SQLITE_NOTADB) => {
                     Self::Damaged { path, source: source.into() }
                 }
                 Some(SQLITE_BUSY | SQLITE_LOCKED) => Self::Busy { path, source },
+                Some(SQLITE_FULL) => Self::Full { path, action, source },
+                // Where it cannot make what goes with the file, it does not say why.
+                Some(SQLITE_IOERR | SQLITE_CANTOPEN) if is_full(&path) => {
+                    Self::Full { path, action, source }
+                }
                 _ => Self::Refused { path, action, source: source.into() },
             },
         }
@@ -96,6 +113,12 @@ pub(crate) fn is_busy(error: &sqlx::Error) -> bool {
     matches!(primary_code(error), Some(SQLITE_BUSY | SQLITE_LOCKED))
 }
 
+fn is_full(path: &Path) -> bool {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let space = rustix::fs::statvfs(directory.unwrap_or(Path::new(".")));
+    space.is_ok_and(|space| space.f_bavail.saturating_mul(space.f_frsize) < NEEDED_BYTES)
+}
+
 // SQLite's extended result codes have the primary one in their lowest byte.
 fn primary_code(error: &sqlx::Error) -> Option<u32> {
     let code: u32 = error.as_database_error()?.code()?.parse().ok()?;
@@ -103,7 +126,14 @@ fn primary_code(error: &sqlx::Error) -> Option<u32> {
 }
 
 // See https://sqlite.org/rescode.html
+const SQLITE_ERROR: u32 = 1;
 const SQLITE_BUSY: u32 = 5;
 const SQLITE_LOCKED: u32 = 6;
+const SQLITE_IOERR: u32 = 10;
 const SQLITE_CORRUPT: u32 = 11;
+const SQLITE_FULL: u32 = 13;
+const SQLITE_CANTOPEN: u32 = 14;
 const SQLITE_NOTADB: u32 = 26;
+
+/// What an open database needs besides its file: the index of its log, in pieces of 32 KiB.
+const NEEDED_BYTES: u64 = 64 << 10;

@@ -77,6 +77,11 @@ pub enum Happening {
     },
     /// A container names a policy that there is not.
     UnknownPolicy,
+    /// The catalog was damaged or lost, and another one is used now.
+    CatalogReplaced {
+        /// When the backup was made that it comes from; absent where there was none.
+        backup: Option<Timestamp>,
+    },
     /// The service was started.
     Started,
     /// The service has ended as it was told.

@@ -2,20 +2,24 @@
 //!
 //! It is a cache of the repositories (points and what is said about them) and the state of this
 //! host (runs, pins, applications seen). Deleting the file loses nothing that is in a repository:
-//! [`Catalog::insert_point`] for every manifest brings the points back. Nothing secret is stored,
+//! [`Catalog::insert_points`] with every manifest brings the points back, and what else there was
+//! is in its [backups](Catalog::back_up). Nothing secret is stored,
 //! and nothing here reads a clock.
 
 mod annotation;
 mod application;
+mod backup;
 mod column;
 mod error;
 mod event;
 mod filter;
+mod inspect;
 mod job;
 mod occasion;
 mod open;
 mod pin;
 mod point;
+mod rebuild;
 mod run;
 mod seen;
 mod task;
@@ -38,6 +42,7 @@ pub use crate::application::ApplicationRow;
 pub use crate::error::CatalogError;
 pub use crate::event::{Event, Happening};
 pub use crate::filter::PointFilter;
+pub use crate::inspect::{Condition, log, used_by};
 pub use crate::job::{JobName, JobRow, Look};
 pub use crate::point::{PointRow, VolumeRow};
 pub use crate::run::{Again, NewRun, Process, RunEnd, RunId, RunOutcome, RunRow, RunStart};
@@ -86,8 +91,17 @@ impl Catalog {
         repository: RepositoryId,
         manifest: &Manifest,
     ) -> Result<(), CatalogError> {
-        let point = Box::new(PointRow::of(repository, manifest));
-        self.write("insert a restore point", Change::InsertPoint(point)).await?;
+        self.insert_points(repository, std::slice::from_ref(manifest)).await
+    }
+
+    /// Remembers restore points, all or none; one that is known already stays as it is.
+    pub async fn insert_points(
+        &self,
+        repository: RepositoryId,
+        manifests: &[Manifest],
+    ) -> Result<(), CatalogError> {
+        let rows: Vec<_> = manifests.iter().map(|it| PointRow::of(repository, it)).collect();
+        self.write("insert restore points", Change::InsertPoints(rows)).await?;
         Ok(())
     }
 

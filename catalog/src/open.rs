@@ -1,4 +1,4 @@
-//! From a path to open connections: create, inspect, migrate.
+//! From a path to open connections: create, look at, migrate.
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
@@ -12,6 +12,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{ConnectOptions, Connection, SqliteConnection, SqlitePool};
 
 use crate::error::{CatalogError, is_busy};
+use crate::inspect::inspect;
 
 /// The one connection that writes, its schema up to date.
 pub(crate) async fn writer(path: &Path) -> Result<SqliteConnection, CatalogError> {
@@ -31,7 +32,8 @@ pub(crate) fn readers(path: &Path) -> SqlitePool {
         .connect_lazy_with(options(path).read_only(true))
 }
 
-fn create(path: &Path) -> std::io::Result<()> {
+/// Makes an empty file, for the owner alone, where there is none.
+pub(crate) fn create(path: &Path) -> std::io::Result<()> {
     if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
     }
@@ -41,61 +43,6 @@ fn create(path: &Path) -> std::io::Result<()> {
         Ok(()) | Err(Errno::EXIST) => Ok(()),
         Err(error) => Err(error.into()),
     }
-}
-
-// Read-only, because a connection that may write changes even a file that it then refuses.
-async fn inspect(path: &Path) -> Result<(), CatalogError> {
-    let length = std::fs::metadata(path)
-        .map_err(|source| CatalogError::NotCreated { path: path.to_owned(), source })?
-        .len();
-    if length == 0 {
-        return Ok(());
-    }
-    // After a power cut the end of the file may still be in the log alone.
-    let has_log = std::fs::metadata(log(path)).is_ok_and(|log| log.len() > 0);
-    let length = (!has_log).then_some(length);
-    let finding = examine(path, length).await;
-    match finding.map_err(|source| CatalogError::of(path, "check the file", source))? {
-        Finding::Sound => Ok(()),
-        Finding::Foreign => Err(CatalogError::Foreign { path: path.to_owned() }),
-        Finding::Fault(fault) => {
-            Err(CatalogError::Damaged { path: path.to_owned(), source: fault.into() })
-        }
-    }
-}
-
-fn log(path: &Path) -> PathBuf {
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    log.into()
-}
-
-enum Finding {
-    Sound,
-    Foreign,
-    Fault(String),
-}
-
-async fn examine(path: &Path, length: Option<u64>) -> sqlx::Result<Finding> {
-    let mut connection = options(path).read_only(true).connect().await?;
-    let verdict: String =
-        sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&mut connection).await?;
-    let page: u32 = sqlx::query_scalar("PRAGMA page_size").fetch_one(&mut connection).await?;
-    let owner: i64 = sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut connection).await?;
-    let objects: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM sqlite_schema").fetch_one(&mut connection).await?;
-    connection.close().await?;
-    Ok(if verdict != "ok" {
-        Finding::Fault(verdict)
-    } else if let Some(length) = length.filter(|length| !length.is_multiple_of(u64::from(page))) {
-        // SQLite itself reads the missing end of the last page as zeros.
-        Finding::Fault(format!("its {length} bytes are no whole number of {page}-byte pages"))
-    } else if owner != APPLICATION_ID && (owner != 0 || objects != 0) {
-        Finding::Foreign
-    } else {
-        // One with neither a mark nor a table is ours too: its maker died before the migration.
-        Finding::Sound
-    })
 }
 
 // SQLite does not wait for locks while it turns a new file to write-ahead logging, so several
@@ -115,7 +62,7 @@ async fn connect(path: &Path) -> sqlx::Result<SqliteConnection> {
     }
 }
 
-fn options(path: &Path) -> SqliteConnectOptions {
+pub(crate) fn options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new().filename(path).foreign_keys(true).busy_timeout(BUSY_WAIT_MAX)
 }
 
@@ -133,6 +80,10 @@ async fn migrate(path: &Path, connection: &mut SqliteConnection) -> Result<(), C
 fn migration_error(path: PathBuf, error: MigrateError) -> CatalogError {
     match error {
         MigrateError::VersionMissing(version) => CatalogError::Newer { path, version },
+        // What is written down about its schema is nothing that this program writes.
+        source @ MigrateError::VersionMismatch(_) => {
+            CatalogError::Damaged { path, source: source.into() }
+        }
         MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _) => {
             CatalogError::of(&path, SCHEMA_ACTION, source)
         }
@@ -145,7 +96,7 @@ static MIGRATOR: Migrator = sqlx::migrate!();
 const SCHEMA_ACTION: &str = "bring its schema up to date";
 
 /// Set by the first migration.
-const APPLICATION_ID: i64 = 0x5374_696c;
+pub(crate) const APPLICATION_ID: i64 = 0x5374_696c;
 
 /// A write lasts milliseconds; who waits this long has met a stopped process.
 const BUSY_WAIT_MAX: Duration = Duration::from_secs(15);

@@ -119,11 +119,19 @@ impl VolumeRow {
     }
 }
 
-/// Stores a point unless it is there; answers how many were stored.
-pub(crate) async fn insert(
+/// Stores the points that are not there; answers how many were stored.
+pub(crate) async fn insert_all(
     connection: &mut SqliteConnection,
-    point: &PointRow,
+    points: &[PointRow],
 ) -> sqlx::Result<u64> {
+    let mut inserted = 0;
+    for point in points {
+        inserted += insert(connection, point).await?;
+    }
+    Ok(inserted)
+}
+
+async fn insert(connection: &mut SqliteConnection, point: &PointRow) -> sqlx::Result<u64> {
     let statistics = &point.statistics;
     let (policy, due, schedules) = occasion::columns(point.occasion.as_ref())?;
     let inserted = sqlx::query(

@@ -2,6 +2,7 @@ mod at_once;
 mod jobs;
 mod opening;
 mod power;
+mod rebuild;
 
 use std::fs;
 use std::path::PathBuf;

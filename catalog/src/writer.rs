@@ -21,12 +21,12 @@ use crate::job::{self, Look};
 use crate::point::PointRow;
 use crate::run::{Again, NewRun, Process, RunEnd, RunId, RunStart};
 use crate::seen::Seen;
-use crate::{annotation, application, pin, point, run, seen};
+use crate::{annotation, application, pin, point, rebuild, run, seen};
 
 /// Something to write.
 #[derive(Debug)]
 pub(crate) enum Change {
-    InsertPoint(Box<PointRow>),
+    InsertPoints(Vec<PointRow>),
     ForgetPoints {
         repository: RepositoryId,
         points: Vec<PointId>,
@@ -44,6 +44,8 @@ pub(crate) enum Change {
         repository: RepositoryId,
         pin: ObjectId,
     },
+    BeginRebuild(RepositoryId),
+    EndRebuild(RepositoryId),
     BeginRun(NewRun),
     StartRun(RunId, RunStart),
     RequeueRun(RunId, Again),
@@ -133,7 +135,15 @@ async fn serve(mut connection: SqliteConnection, mut queue: mpsc::Receiver<Order
 async fn apply(connection: &mut SqliteConnection, change: &Change) -> sqlx::Result<i64> {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     let answer = match change {
-        Change::InsertPoint(point) => point::insert(&mut transaction, point).await?.cast_signed(),
+        Change::InsertPoints(points) => {
+            point::insert_all(&mut transaction, points).await?.cast_signed()
+        }
+        Change::BeginRebuild(repository) => {
+            rebuild::begin(&mut transaction, *repository).await?.cast_signed()
+        }
+        Change::EndRebuild(repository) => {
+            rebuild::end(&mut transaction, *repository).await?.cast_signed()
+        }
         Change::ForgetPoints { repository, points } => {
             point::forget(&mut transaction, *repository, points).await?.cast_signed()
         }

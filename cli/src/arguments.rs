@@ -152,6 +152,9 @@ pub(crate) enum Verb {
     /// Ask about the configuration
     #[command(subcommand)]
     Config(ConfigVerb),
+    /// Look after this host's catalog of restore points and runs
+    #[command(subcommand)]
+    Catalog(CatalogVerb),
     /// Thaws what it has frozen; started by every backup
     #[command(hide = true)]
     Warden,
@@ -203,6 +206,8 @@ impl Verb {
                 format!("say what `{policy}` would keep")
             }
             Self::Config(ConfigVerb::Check) => "use the configuration".into(),
+            Self::Catalog(CatalogVerb::Rebuild { .. }) => "rebuild the catalog".into(),
+            Self::Catalog(CatalogVerb::Backup) => "back the catalog up".into(),
             Self::Warden => "keep watch".into(),
             Self::DemoWriter { .. } => "write".into(),
         }
@@ -224,6 +229,7 @@ impl Verb {
                 "interrupted; run the same command again before the application starts"
             }
             Self::Snapshot(_) => "interrupted; the application runs on",
+            Self::Catalog(_) => "interrupted; the same command goes on from here",
             Self::Restore(_) => "interrupted; the same command goes on from here with --in-place",
             _ => "interrupted",
         }
@@ -359,6 +365,21 @@ pub(crate) enum PolicyVerb {
         #[arg(long, value_name = "TIME")]
         from: Option<jiff::Timestamp>,
     },
+}
+
+/// What to do with the catalog.
+#[derive(Debug, Subcommand)]
+pub(crate) enum CatalogVerb {
+    /// Read the restore points of all repositories anew; a catalog that is damaged or lost is replaced
+    /// by its newest sound backup first. The plan is shown first
+    Rebuild {
+        /// Only show what would be done
+        #[arg(long)]
+        plan: bool,
+    },
+    /// Back the catalog up, as every day's first backup does; a week of them is kept in the state
+    /// directory
+    Backup,
 }
 
 /// What to ask about the configuration.

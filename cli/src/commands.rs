@@ -1,5 +1,6 @@
 //! Each verb, done through the service.
 
+mod catalog;
 mod local;
 mod note;
 mod policy;
@@ -122,6 +123,7 @@ async fn perform(context: &Context) -> Result<Exit, ServiceError> {
             let file = context.config_file.as_deref();
             Ok(context.answer(&render::ConfigChecked::new(file, config), Exit::Success))
         }
+        Verb::Catalog(verb) => Box::pin(context.catalog(verb)).await,
         // Seen to above, or by `main`, being processes of their own.
         Verb::Thaw { .. } | Verb::Serve { .. } | Verb::Warden | Verb::DemoWriter { .. } => {
             Ok(Exit::Failure)

@@ -7,6 +7,7 @@ use std::time::Duration;
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use service::backup::{BackupProgress, Stage};
 use service::prune::{Phase, Progress as PruneProgress};
+use service::rebuild::Learning;
 use service::{CheckProgress, RestoreProgress};
 
 use crate::render;
@@ -123,6 +124,19 @@ impl Display {
         let line = || {
             let (packs, read) = (HumanCount(progress.packs()), HumanBytes(progress.bytes()));
             format!("checking: {packs} packs, {read} read")
+        };
+        self.during(work, line).await
+    }
+
+    /// Waits for a catalog that is rebuilt.
+    pub(crate) async fn during_rebuild<T>(
+        &self,
+        work: impl Future<Output = T>,
+        learning: &Learning,
+    ) -> T {
+        let line = || {
+            let (read, points) = (HumanCount(learning.read()), HumanCount(learning.points()));
+            format!("reading restore points: {read} of {points}")
         };
         self.during(work, line).await
     }

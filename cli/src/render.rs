@@ -5,6 +5,7 @@
 
 mod applications;
 mod backup;
+mod catalog;
 mod check;
 mod demo;
 mod hooks;

@@ -21,7 +21,7 @@ use crate::store::{Listed, ReadStore, StoreError};
 use crate::unlock::{self, Key};
 
 /// How many small objects are fetched at once.
-pub(crate) const FETCHES: usize = 16;
+pub const FETCHES: usize = 16;
 /// How much of a pack's end is read to find its footer; most footers are in it.
 const TAIL_BYTES: u64 = 64 << 10;
 /// No footer that is looked for by itself is longer: it names some millions of chunks.

@@ -158,6 +158,7 @@ impl Engine {
             // What became of the backup itself is more important.
             warn(&error, "the end of the run was not written down");
         }
+        self.machine.back_up_catalog_if_due(&self.catalog).await;
         result
     }
 

@@ -1,14 +1,12 @@
 //! An opened repository with its catalog and the platforms of this machine.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use catalog::{Catalog, CatalogError, Process, RunEnd, RunOutcome, Seen};
+use catalog::{Catalog, CatalogError, Process, RunEnd, RunOutcome};
 use format::ids::PointId;
-use format::names::{Folder, ObjectName};
 use platform::process::ProcessIdentity;
-use repository::annotate;
 use repository::check::Finding;
 use repository::error::RepositoryError;
 use repository::location::Location;
@@ -18,8 +16,8 @@ use repository::store::Store;
 use repository::unlock::Key;
 
 use crate::error::ServiceError;
-use crate::evidence;
 use crate::machine::Machine;
+use crate::synchronise::Learning;
 use crate::thaw::settle_first;
 use crate::upkeep::Upkeep;
 
@@ -64,6 +62,13 @@ impl Engine {
     /// Before anything else, what a backup that died has left frozen is thawed, and the hooks run that
     /// it owes.
     pub async fn open(settings: Settings) -> Result<Self, ServiceError> {
+        let mut engine = Self::open_unsynchronised(settings).await?;
+        engine.synchronise(&Learning::default()).await?;
+        Ok(engine)
+    }
+
+    /// The same with the catalog as it is.
+    pub(crate) async fn open_unsynchronised(settings: Settings) -> Result<Self, ServiceError> {
         settle_first(&settings.machine).await;
         let store = settings.location.open().map_err(RepositoryError::from)?;
         let readable: Arc<dyn repository::store::ReadStore> = Arc::<dyn Store>::clone(&store);
@@ -77,7 +82,9 @@ impl Engine {
         let store = settings.location.open_to_maintain().map_err(RepositoryError::from)?;
         let maintainer = Maintainer::open(store, &settings.key).await?;
         let (store, reader) = (maintainer.writable(), maintainer.reader());
-        Ok(Upkeep { engine: Self::with(settings, store, reader).await?, maintainer })
+        let mut engine = Self::with(settings, store, reader).await?;
+        engine.synchronise(&Learning::default()).await?;
+        Ok(Upkeep { engine, maintainer })
     }
 
     async fn with(
@@ -89,10 +96,9 @@ impl Engine {
         let catalog = machine.open_catalog().await?;
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let (evidence, missing) = (Vec::new(), BTreeSet::new());
-        let mut engine =
+        let engine =
             Self { store, reader, catalog, machine, location, cache, host, evidence, missing };
         engine.close_abandoned_runs().await?;
-        engine.synchronise().await?;
         Ok(engine)
     }
 
@@ -100,65 +106,6 @@ impl Engine {
     /// nothing that was answered.
     pub async fn close(self) {
         self.catalog.close().await;
-    }
-
-    async fn synchronise(&mut self) -> Result<(), ServiceError> {
-        let repository = self.reader.id();
-        let known = self.catalog.known_points(repository).await?;
-        let mut seen = self.catalog.seen(repository).await?;
-        let found = self.reader.listed(&LOOKED_FOR).await?;
-        let found: BTreeMap<_, _> = found.into_iter().map(sight).collect();
-        let is_forgotten = |point| found.contains_key(&ObjectName::Forgotten(point));
-        let present = found.keys().filter_map(|name| match name {
-            ObjectName::Outcome(point) => Some(*point),
-            _ => None,
-        });
-        for point in present.filter(|point| !known.contains(point) && !is_forgotten(*point)) {
-            match self.reader.point(point).await {
-                Ok(Some(manifest)) => self.catalog.insert_point(repository, &manifest).await?,
-                // A session without a point; or one that was forgotten meanwhile.
-                Ok(None)
-                | Err(RepositoryError::Forgotten(_) | RepositoryError::UnknownPoint(_)) => {}
-                Err(error @ RepositoryError::Damaged { .. }) => {
-                    // One bad record must not hide all the good ones; `check` reports it.
-                    tracing::warn!(%point, error = &error as &dyn std::error::Error, "unreadable restore point");
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-        self.learn_annotations(&found, is_forgotten).await?;
-        // Whatever else is known of a point, it was there.
-        let gone = known.iter().map(|point| ObjectName::Outcome(*point));
-        for name in gone.filter(|name| !found.contains_key(name)) {
-            seen.entry(name).or_insert(UNREAD);
-        }
-        let compared = evidence::compare(&seen, &found, is_looked_for);
-        let forgotten: Vec<_> = known.into_iter().filter(|point| is_forgotten(*point)).collect();
-        self.catalog.forget_points(repository, &forgotten).await?;
-        self.catalog.remember_seen(repository, compared.remember).await?;
-        self.catalog.forget_seen(repository, compared.forget).await?;
-        self.missing = evidence::missing_points(&compared.findings);
-        self.evidence = compared.findings;
-        warn_of(&self.evidence);
-        Ok(())
-    }
-
-    // Adds what was said about points since the last time.
-    async fn learn_annotations(
-        &self,
-        found: &BTreeMap<ObjectName, Seen>,
-        is_forgotten: impl Fn(PointId) -> bool,
-    ) -> Result<(), ServiceError> {
-        let repository = self.reader.id();
-        let known = self.catalog.known_annotations(repository).await?;
-        let present = found.keys().filter_map(|name| match name {
-            ObjectName::Annotation(point, number) => Some((*point, *number)),
-            _ => None,
-        });
-        let is_news = |name: &(PointId, u64)| !known.contains(name) && !is_forgotten(name.0);
-        let news = present.filter(is_news).collect();
-        let news = annotate::read(&self.reader, news).await?;
-        Ok(self.catalog.insert_annotations(repository, news).await?)
     }
 
     // A run whose process is gone will never say how it ended. What a policy wanted the service does
@@ -194,36 +141,4 @@ pub(crate) fn this_process() -> Result<Process, ServiceError> {
     let ProcessIdentity { pid, start_ticks } = ProcessIdentity::current()
         .map_err(|source| ServiceError::System { action: "look at processes", source })?;
     Ok(Process { pid, start_ticks })
-}
-
-/// A point of which a catalog of an earlier version knows, and no more than that.
-const UNREAD: Seen = Seen { size: 0, digest: None };
-/// What every command looks at. Outcomes first: who forgets a point says so before a prune removes
-/// it, and annotations go before the outcome.
-const LOOKED_FOR: [Folder; 4] =
-    [Folder::Annotations, Folder::Outcomes, Folder::Forgotten, Folder::Generations];
-/// How many warnings a command begins with at the most.
-const WARNINGS_MAX: usize = 5;
-
-fn sight((name, size): (ObjectName, u64)) -> (ObjectName, Seen) {
-    (name, Seen { size, digest: None })
-}
-
-fn is_looked_for(name: ObjectName) -> bool {
-    name.folder().is_some_and(|folder| LOOKED_FOR.contains(&folder))
-}
-
-fn warn_of(findings: &[Finding]) {
-    for finding in findings.iter().take(WARNINGS_MAX) {
-        if let Finding::RolledBack { object, reason } = finding {
-            tracing::warn!(%object, "the repository went back: {reason}");
-        }
-    }
-    let more = findings.len().saturating_sub(WARNINGS_MAX);
-    if more > 0 {
-        tracing::warn!(
-            more,
-            "more of the repository is not as it was; `stillpoint check` names all"
-        );
-    }
 }

@@ -22,6 +22,7 @@ use uploader::selection::PatternError;
 use crate::config::ConfigError;
 use crate::demo::error::DemoError;
 use crate::key::KeyFileError;
+use crate::rebuild::RebuildError;
 use crate::secret::SecretError;
 use crate::serve::RunError;
 
@@ -188,6 +189,9 @@ pub enum ServiceError {
     /// A recovery key was made, and nobody has seen it.
     #[error("the new recovery key could not be printed")]
     Unprinted(#[source] std::io::Error),
+    /// The catalog has to be rebuilt.
+    #[error(transparent)]
+    Rebuild(#[from] RebuildError),
     /// Another service has the state directory.
     #[error("the service with process id {pid} has the state directory `{}`", state_dir.display())]
     Served {

@@ -14,6 +14,7 @@ use crate::deadline::Deadline;
 use crate::engine::this_process;
 use crate::error::ServiceError;
 use crate::platforms::Platforms;
+use crate::rebuild::RebuildError;
 
 /// This machine, as far as applications are concerned.
 #[derive(Clone, Debug)]
@@ -29,9 +30,20 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Opens the catalog of this machine.
+    /// Where the catalog of this machine is.
+    pub(crate) fn catalog_path(&self) -> PathBuf {
+        self.state_dir.join("catalog.sqlite")
+    }
+
+    /// Opens the catalog of this machine; a new one where there was none before.
     pub(crate) async fn open_catalog(&self) -> Result<Catalog, ServiceError> {
-        Ok(Catalog::open(&self.state_dir.join("catalog.sqlite")).await?)
+        let path = self.catalog_path();
+        if !path.exists()
+            && let Some(backup) = self.catalog_backups()?.into_iter().next()
+        {
+            return Err(RebuildError::Lost { path, backup: backup.path }.into());
+        }
+        Ok(Catalog::open(&path).await?)
     }
 
     /// This process begins a run.

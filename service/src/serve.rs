@@ -36,6 +36,7 @@ use self::look::Job;
 pub use self::setup::Setup;
 use crate::backup::BackupProgress;
 use crate::error::ServiceError;
+use crate::rebuild;
 use crate::thaw::settle_first;
 
 /// What somebody tells a service.
@@ -58,6 +59,7 @@ pub async fn serve(setup: Setup, mut orders: Receiver<Order>) -> Result<(), Serv
     setup.check()?;
     let _instance = Instance::take(&setup.machine.state_dir)?;
     settle_first(&setup.machine).await;
+    rebuild::mend(setup.machine.clone()).await?;
     let catalog = setup.machine.open_catalog().await?;
     let mut service = Service::new(setup, catalog);
     service.report(Happening::Started).await?;
@@ -151,7 +153,7 @@ impl Service {
         let next = self.look().await?;
         self.enqueue().await?;
         self.begin().await?;
-        self.forget_history().await?;
+        self.tidy().await?;
         Ok(next.into_iter().chain(self.next_ready()).min())
     }
 
@@ -178,8 +180,9 @@ impl Service {
         Ok(())
     }
 
-    // Whoever asks for it looks for what is longer ago nowhere.
-    async fn forget_history(&mut self) -> Result<(), ServiceError> {
+    // Forgets history, of which nobody looks for what is longer ago, and backs up the rest.
+    async fn tidy(&mut self) -> Result<(), ServiceError> {
+        self.setup.machine.back_up_catalog_if_due(&self.catalog).await;
         if self.forgotten.is_some_and(|when| when.elapsed() < FORGET_AGAIN) {
             return Ok(());
         }

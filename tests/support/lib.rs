@@ -24,6 +24,7 @@ pub mod every_kind;
 pub mod golden;
 pub mod lab;
 pub mod machine;
+pub mod many_points;
 pub mod markdown;
 pub mod proxy;
 pub mod sequence;

@@ -73,6 +73,12 @@ fn happened(happening: &Happening) -> String {
         }
         Happening::NotForgotten { error } => format!("points were not forgotten: {error}"),
         Happening::UnknownPolicy => "there is no such policy".to_owned(),
+        Happening::CatalogReplaced { backup: Some(made) } => {
+            format!("the catalog was damaged or lost: its backup from {} is used", moment(*made))
+        }
+        Happening::CatalogReplaced { backup: None } => {
+            "the catalog was damaged or lost: what was known of earlier runs is gone".to_owned()
+        }
         Happening::Started => "the service was started".to_owned(),
         Happening::Stopped => "the service has ended".to_owned(),
         Happening::Other => "something that a newer version wrote down".to_owned(),

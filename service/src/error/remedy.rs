@@ -29,6 +29,7 @@ impl ServiceError {
             }
             Self::Budget(_) => "correct the label `stillpoint.lease` of the container",
             Self::Catalog(error) => catalog_remedy(error),
+            Self::Rebuild(error) => error.remedy(),
             Self::Config(_) => "correct the file; `stillpoint config check` reads it again",
             Self::Consistency(error) => consistency_remedy(error),
             Self::Demo(error) => error.remedy(),
@@ -151,8 +152,10 @@ fn is_full(error: &(dyn std::error::Error + 'static)) -> bool {
 fn catalog_remedy(error: &CatalogError) -> &'static str {
     match error {
         CatalogError::Damaged { .. } => {
-            "move the file away; the next command makes a new one from the repository"
+            "run `stillpoint catalog rebuild`: points come from the repositories, the rest from its backup"
         }
+        CatalogError::Foreign { .. } => "give another state directory with --state-dir",
+        CatalogError::Full { .. } => "free some space there, and run the command again",
         CatalogError::Newer { .. } => "use the version of stillpoint that wrote it, or a newer one",
         _ => "check the state directory (--state-dir) and its permissions",
     }
