@@ -7,6 +7,8 @@
     reason = "a test that cannot go on panics"
 )]
 
+#[path = "serve/health.rs"]
+mod health;
 #[path = "serve/process.rs"]
 mod process;
 #[path = "serve/time.rs"]

@@ -1,5 +1,8 @@
--- State of this host: the repositories whose points are being read anew, so that a rebuild which was
--- cut off goes on.
-CREATE TABLE rebuilding (
-    repository TEXT PRIMARY KEY NOT NULL
+-- State of this host: the points that a rebuild has read anew, and when, so that one which was cut off goes
+-- on.
+CREATE TABLE reread (
+    repository TEXT NOT NULL,
+    point      TEXT NOT NULL,
+    moment     TEXT NOT NULL,
+    PRIMARY KEY (repository, point)
 ) STRICT, WITHOUT ROWID;

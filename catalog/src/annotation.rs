@@ -41,6 +41,21 @@ pub(crate) async fn insert(
     Ok(inserted)
 }
 
+/// Drops an annotation.
+pub(crate) async fn forget(
+    connection: &mut SqliteConnection,
+    repository: RepositoryId,
+    (point, number): (PointId, u64),
+) -> sqlx::Result<()> {
+    sqlx::query("DELETE FROM annotations WHERE repository = ? AND point = ? AND number = ?")
+        .bind(repository.to_string())
+        .bind(point.to_string())
+        .bind(number.cast_signed())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 /// The names of all annotations of a repository.
 pub(crate) async fn known(
     readers: &SqlitePool,
@@ -77,7 +92,8 @@ pub(crate) async fn summaries(
     Ok(summaries)
 }
 
-fn read(row: &SqliteRow) -> sqlx::Result<Annotation> {
+/// What one row says.
+pub(crate) fn read(row: &SqliteRow) -> sqlx::Result<Annotation> {
     let note = serde_json::from_str(row.try_get("note")?)
         .map_err(|error| column::unreadable("note", error))?;
     let (who, when) = (row.try_get("who")?, column::parsed(row, "said")?);

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use serde::Serialize;
+use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection, SqlitePool};
 
 use crate::column;
@@ -51,14 +52,15 @@ pub(crate) async fn list(readers: &SqlitePool) -> sqlx::Result<Vec<ApplicationRo
     )
     .fetch_all(readers)
     .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(ApplicationRow {
-                name: row.try_get("name")?,
-                platform: row.try_get("platform")?,
-                seen: column::parsed_option(row, "seen")?,
-                newest: column::parsed_option(row, "newest")?,
-            })
-        })
-        .collect()
+    rows.iter().map(read).collect()
+}
+
+/// What one row says.
+pub(crate) fn read(row: &SqliteRow) -> sqlx::Result<ApplicationRow> {
+    Ok(ApplicationRow {
+        name: row.try_get("name")?,
+        platform: row.try_get("platform")?,
+        seen: column::parsed_option(row, "seen")?,
+        newest: column::parsed_option(row, "newest")?,
+    })
 }

@@ -8,11 +8,16 @@ use sqlx::{ConnectOptions, Connection};
 
 use crate::Catalog;
 use crate::error::CatalogError;
+use crate::inspect::Condition;
 use crate::open::{create, options};
 
 impl Catalog {
     /// Copies the whole catalog, as it is at one moment, to a new file; one that is there is replaced.
-    /// Others may go on writing meanwhile. Once this is answered the copy is on the disk.
+    /// Others may go on writing meanwhile. Once this is answered the copy is on the disk, and all of it was
+    /// read.
+    ///
+    /// # Errors
+    /// [`CatalogError::Damaged`] when something cannot be read; the file that was there stays.
     pub async fn back_up(&self, to: &Path) -> Result<(), CatalogError> {
         let mut new = to.as_os_str().to_owned();
         new.push(".new");
@@ -21,11 +26,12 @@ impl Catalog {
         remove(new).map_err(failed)?;
         // Before the database makes it with the rights that others have by default.
         create(new).map_err(failed)?;
-        if let Err(error) = self.copy(new).await {
+        let copied = self.copy(new).await;
+        if copied.is_err() {
             // It is of no use; and the error says more than one about its removal would.
             let _ = remove(new);
-            return Err(error);
         }
+        copied?;
         settle(new, to).map_err(failed)
     }
 
@@ -33,11 +39,20 @@ impl Catalog {
         let copy = async {
             // One of its own: it may take longer than others want to wait for a reader.
             let mut connection = options(&self.path).read_only(true).connect().await?;
-            let to = to.to_string_lossy();
-            sqlx::query("VACUUM INTO ?").bind(to.as_ref()).execute(&mut connection).await?;
+            let target = to.to_string_lossy();
+            sqlx::query("VACUUM INTO ?").bind(target.as_ref()).execute(&mut connection).await?;
             connection.close().await
         };
-        copy.await.map_err(|source| self.failed("copy itself", source))
+        copy.await.map_err(|source| self.failed("copy itself", source))?;
+        match Condition::of(to).await? {
+            Condition::Sound => Ok(()),
+            Condition::Absent => Err(self.damaged("its copy is empty".to_owned())),
+            Condition::Damaged { reason } => Err(self.damaged(reason)),
+        }
+    }
+
+    fn damaged(&self, reason: String) -> CatalogError {
+        CatalogError::Damaged { path: self.path.clone(), source: reason.into() }
     }
 }
 

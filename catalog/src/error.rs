@@ -91,6 +91,7 @@ impl CatalogError {
             sqlx::Error::ColumnDecode { .. } | sqlx::Error::ColumnNotFound(_) => {
                 Self::Damaged { path, source: source.into() }
             }
+            source if is_unreadable(&source) => Self::Damaged { path, source: source.into() },
             source => match primary_code(&source) {
                 // What we ask for makes sense: the schema is not the one that we made.
                 Some(SQLITE_ERROR | SQLITE_CORRUPT | SQLITE_NOTADB) => {
@@ -119,10 +120,19 @@ fn is_full(path: &Path) -> bool {
     space.is_ok_and(|space| space.f_bavail.saturating_mul(space.f_frsize) < NEEDED_BYTES)
 }
 
+// The disk does not give what is there.
+fn is_unreadable(error: &sqlx::Error) -> bool {
+    let reading = [SQLITE_IOERR_READ, SQLITE_IOERR_SHORT_READ, SQLITE_IOERR_DATA];
+    code(error).is_some_and(|code| reading.contains(&code))
+}
+
 // SQLite's extended result codes have the primary one in their lowest byte.
 fn primary_code(error: &sqlx::Error) -> Option<u32> {
-    let code: u32 = error.as_database_error()?.code()?.parse().ok()?;
-    Some(code & 0xff)
+    code(error).map(|code| code & 0xff)
+}
+
+fn code(error: &sqlx::Error) -> Option<u32> {
+    error.as_database_error()?.code()?.parse().ok()
 }
 
 // See https://sqlite.org/rescode.html
@@ -130,6 +140,9 @@ const SQLITE_ERROR: u32 = 1;
 const SQLITE_BUSY: u32 = 5;
 const SQLITE_LOCKED: u32 = 6;
 const SQLITE_IOERR: u32 = 10;
+const SQLITE_IOERR_READ: u32 = 266;
+const SQLITE_IOERR_SHORT_READ: u32 = 522;
+const SQLITE_IOERR_DATA: u32 = 8202;
 const SQLITE_CORRUPT: u32 = 11;
 const SQLITE_FULL: u32 = 13;
 const SQLITE_CANTOPEN: u32 = 14;

@@ -92,7 +92,7 @@ pub enum Happening {
 }
 
 impl Event {
-    fn read(row: &SqliteRow) -> sqlx::Result<Self> {
+    pub(crate) fn read(row: &SqliteRow) -> sqlx::Result<Self> {
         let happening: &str = row.try_get("happening")?;
         Ok(Self {
             moment: column::parsed(row, "moment")?,

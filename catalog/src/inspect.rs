@@ -54,25 +54,36 @@ impl Condition {
     }
 }
 
+/// A process that has a catalog open.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Holder {
+    /// Its number, where that means anything here: one in another container has none.
+    pub pid: Option<u32>,
+}
+
 /// The process, other than this one, that has the catalog at `path` open. To be asked while this one
 /// has not: asking drops the locks of its own connections.
-pub fn used_by(path: &Path) -> std::io::Result<Option<u32>> {
+pub fn used_by(path: &Path) -> std::io::Result<Option<Holder>> {
     let file = match open(path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()) {
         Err(rustix::io::Errno::NOENT) => return Ok(None),
         file => file?,
     };
     // A connection to a database with a write-ahead log has a lock on the file as long as it lives.
     let holder = fcntl_getlk(&file, &Flock::from(FlockType::WriteLock))?;
-    Ok(holder.and_then(|lock| lock.pid).map(|pid| pid.as_raw_nonzero().get().unsigned_abs()))
+    let pid = |lock: Flock| lock.pid.map(|pid| pid.as_raw_nonzero().get().unsigned_abs());
+    Ok(holder.map(|lock| Holder { pid: pid(lock) }))
 }
 
 /// # Errors
 /// When there is no catalog at `path` that can be used; an empty file can. The file stays as it is.
 // Read-only, because a connection that may write changes even a file that it then refuses.
 pub(crate) async fn inspect(path: &Path) -> Result<(), CatalogError> {
-    let length = std::fs::metadata(path)
-        .map_err(|source| CatalogError::NotCreated { path: path.to_owned(), source })?
-        .len();
+    let failed = |source| CatalogError::NotCreated { path: path.to_owned(), source };
+    let metadata = std::fs::metadata(path).map_err(failed)?;
+    if metadata.is_dir() {
+        return Err(failed(std::io::ErrorKind::IsADirectory.into()));
+    }
+    let length = metadata.len();
     if length == 0 {
         return Ok(());
     }

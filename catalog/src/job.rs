@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use format::manifest::Occasion;
 use jiff::Timestamp;
+use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection, SqlitePool};
 
 use crate::column;
@@ -82,13 +83,14 @@ pub(crate) async fn record(
 /// Up to when each job was looked after.
 pub(crate) async fn list(readers: &SqlitePool) -> sqlx::Result<BTreeMap<JobName, JobRow>> {
     let rows = sqlx::query("SELECT * FROM jobs").fetch_all(readers).await?;
-    let job = |row| -> sqlx::Result<_> {
-        let (application, policy) =
-            (column::name(row, "application")?, Row::try_get(row, "policy")?);
-        let (handled, timing) = (column::parsed(row, "handled")?, Row::try_get(row, "timing")?);
-        Ok((JobName { application, policy }, JobRow { handled, timing }))
-    };
-    rows.iter().map(job).collect()
+    rows.iter().map(read).collect()
+}
+
+/// What one row says.
+pub(crate) fn read(row: &SqliteRow) -> sqlx::Result<(JobName, JobRow)> {
+    let (application, policy) = (column::name(row, "application")?, row.try_get("policy")?);
+    let (handled, timing) = (column::parsed(row, "handled")?, row.try_get("timing")?);
+    Ok((JobName { application, policy }, JobRow { handled, timing }))
 }
 
 /// The moments after another for which a job has runs, whatever became of them.
@@ -106,4 +108,31 @@ pub(crate) async fn runs_after(
         .iter()
         .map(|row| column::parsed(row, "due"))
         .collect()
+}
+
+/// What became of a job so far.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Standing {
+    /// The last moment for which it has a run.
+    pub due: Option<Timestamp>,
+    /// When the last of its runs ended that did all of what they were for.
+    pub succeeded: Option<Timestamp>,
+}
+
+/// What became of a job so far.
+pub(crate) async fn standing(readers: &SqlitePool, job: &JobName) -> sqlx::Result<Standing> {
+    let row = sqlx::query(
+        "SELECT max(due) AS due, (
+             SELECT ended FROM runs
+             WHERE application = ?1 AND policy = ?2 AND outcome = 'succeeded'
+             ORDER BY due DESC LIMIT 1
+         ) AS succeeded
+         FROM runs WHERE application = ?1 AND policy = ?2",
+    )
+    .bind(job.application.as_deref().unwrap_or_default())
+    .bind(&job.policy)
+    .fetch_one(readers)
+    .await?;
+    let due = column::parsed_option(&row, "due")?;
+    Ok(Standing { due, succeeded: column::parsed_option(&row, "succeeded")? })
 }

@@ -19,6 +19,7 @@ mod occasion;
 mod open;
 mod pin;
 mod point;
+mod read_through;
 mod rebuild;
 mod run;
 mod seen;
@@ -42,9 +43,10 @@ pub use crate::application::ApplicationRow;
 pub use crate::error::CatalogError;
 pub use crate::event::{Event, Happening};
 pub use crate::filter::PointFilter;
-pub use crate::inspect::{Condition, log, used_by};
-pub use crate::job::{JobName, JobRow, Look};
+pub use crate::inspect::{Condition, Holder, log, used_by};
+pub use crate::job::{JobName, JobRow, Look, Standing};
 pub use crate::point::{PointRow, VolumeRow};
+pub use crate::rebuild::Gone;
 pub use crate::run::{Again, NewRun, Process, RunEnd, RunId, RunOutcome, RunRow, RunStart};
 pub use crate::seen::Seen;
 pub use crate::task::Task;
@@ -288,6 +290,12 @@ impl Catalog {
     ) -> Result<BTreeSet<Timestamp>, CatalogError> {
         let runs = job::runs_after(&self.readers, job, after).await;
         runs.map_err(|source| self.failed("list the runs of a job", source))
+    }
+
+    /// What became of a job so far.
+    pub async fn standing(&self, job: &JobName) -> Result<Standing, CatalogError> {
+        let standing = job::standing(&self.readers, job).await;
+        standing.map_err(|source| self.failed("look at the runs of a job", source))
     }
 
     /// Records what happened.

@@ -1,6 +1,7 @@
 //! The pins that this host has made in repositories.
 
 use format::ids::{ObjectId, RepositoryId};
+use sqlx::sqlite::SqliteRow;
 use sqlx::{SqliteConnection, SqlitePool};
 
 use crate::column;
@@ -48,6 +49,11 @@ pub(crate) async fn list(
         .fetch_all(readers)
         .await?
         .iter()
-        .map(|row| Ok((column::parsed(row, "pin")?, Process::read(row)?)))
+        .map(read)
         .collect()
+}
+
+/// What one row says.
+pub(crate) fn read(row: &SqliteRow) -> sqlx::Result<(ObjectId, Process)> {
+    Ok((column::parsed(row, "pin")?, Process::read(row)?))
 }

@@ -83,7 +83,7 @@ impl PointRow {
         }
     }
 
-    fn read(row: &SqliteRow) -> sqlx::Result<Self> {
+    pub(crate) fn read(row: &SqliteRow) -> sqlx::Result<Self> {
         Ok(Self {
             repository: column::parsed(row, "repository")?,
             point: column::parsed(row, "point")?,
@@ -109,7 +109,7 @@ impl PointRow {
 }
 
 impl VolumeRow {
-    fn read(row: &SqliteRow) -> sqlx::Result<Self> {
+    pub(crate) fn read(row: &SqliteRow) -> sqlx::Result<Self> {
         Ok(Self {
             name: column::parsed(row, "name")?,
             driver: row.try_get("driver")?,
@@ -126,44 +126,72 @@ pub(crate) async fn insert_all(
 ) -> sqlx::Result<u64> {
     let mut inserted = 0;
     for point in points {
-        inserted += insert(connection, point).await?;
+        let new = insert(&mut *connection, point, "DO NOTHING").await?;
+        if new > 0 {
+            insert_volumes(&mut *connection, point).await?;
+        }
+        inserted += new;
     }
     Ok(inserted)
 }
 
-async fn insert(connection: &mut SqliteConnection, point: &PointRow) -> sqlx::Result<u64> {
-    let statistics = &point.statistics;
-    let (policy, due, schedules) = occasion::columns(point.occasion.as_ref())?;
-    let inserted = sqlx::query(
+/// Stores a point, also where it is there; what is said about it stays.
+pub(crate) async fn replace(
+    connection: &mut SqliteConnection,
+    point: &PointRow,
+) -> sqlx::Result<()> {
+    // Not `REPLACE`, which would delete it first, and what is said about it with it.
+    let update = "DO UPDATE SET application = excluded.application, platform = excluded.platform,
+         host = excluded.host, taken = excluded.taken, level = excluded.level,
+         files = excluded.files, scanned = excluded.scanned, read = excluded.read,
+         changed = excluded.changed, stored = excluded.stored, sent = excluded.sent,
+         omissions = excluded.omissions, policy = excluded.policy, due = excluded.due,
+         schedules = excluded.schedules";
+    insert(&mut *connection, point, update).await?;
+    sqlx::query("DELETE FROM volumes WHERE repository = ? AND point = ?")
+        .bind(point.repository.to_string())
+        .bind(point.point.to_string())
+        .execute(&mut *connection)
+        .await?;
+    insert_volumes(connection, point).await
+}
+
+// What happens to one that is there is said in SQL; answers how many rows were written.
+async fn insert(
+    connection: &mut SqliteConnection,
+    point: &PointRow,
+    on_conflict: &'static str,
+) -> sqlx::Result<u64> {
+    let sql = format!(
         "INSERT INTO points (repository, point, application, platform, host, taken, level, files,
              scanned, read, changed, stored, sent, omissions, policy, due, schedules)
          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-         ON CONFLICT DO NOTHING",
-    )
-    .bind(point.repository.to_string())
-    .bind(point.point.to_string())
-    .bind(&point.application)
-    .bind(&point.platform)
-    .bind(&point.host)
-    .bind(column::time(point.taken))
-    .bind(point.level.to_string())
-    .bind(statistics.files.cast_signed())
-    .bind(statistics.scanned.cast_signed())
-    .bind(statistics.read.cast_signed())
-    .bind(statistics.changed.cast_signed())
-    .bind(statistics.stored.cast_signed())
-    .bind(statistics.sent.cast_signed())
-    .bind(point.omissions.cast_signed())
-    .bind(policy)
-    .bind(due)
-    .bind(schedules)
-    .execute(&mut *connection)
-    .await?
-    .rows_affected();
-    if inserted > 0 {
-        insert_volumes(connection, point).await?;
-    }
-    Ok(inserted)
+         ON CONFLICT {on_conflict}"
+    );
+    let statistics = &point.statistics;
+    let (policy, due, schedules) = occasion::columns(point.occasion.as_ref())?;
+    // Of two texts that stand above.
+    let inserted = sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(point.repository.to_string())
+        .bind(point.point.to_string())
+        .bind(&point.application)
+        .bind(&point.platform)
+        .bind(&point.host)
+        .bind(column::time(point.taken))
+        .bind(point.level.to_string())
+        .bind(statistics.files.cast_signed())
+        .bind(statistics.scanned.cast_signed())
+        .bind(statistics.read.cast_signed())
+        .bind(statistics.changed.cast_signed())
+        .bind(statistics.stored.cast_signed())
+        .bind(statistics.sent.cast_signed())
+        .bind(point.omissions.cast_signed())
+        .bind(policy)
+        .bind(due)
+        .bind(schedules)
+        .execute(connection)
+        .await?;
+    Ok(inserted.rows_affected())
 }
 
 async fn insert_volumes(connection: &mut SqliteConnection, point: &PointRow) -> sqlx::Result<()> {

@@ -1,96 +1,120 @@
-//! Reading everything there is, and dropping what is read anew.
+//! What is known of a repository, row for row as the repository says it.
 
-use format::ids::RepositoryId;
+use std::collections::BTreeSet;
+
+use format::ids::{PointId, RepositoryId};
+use format::manifest::Manifest;
+use jiff::Timestamp;
 use sqlx::{SqliteConnection, SqlitePool};
 
+use crate::annotation::{self, Numbered};
 use crate::error::CatalogError;
-use crate::filter::PointFilter;
+use crate::point::{self, PointRow};
 use crate::writer::Change;
-use crate::{Catalog, application, column, event, job, pin, point, run, seen};
+use crate::{Catalog, column};
 
 impl Catalog {
-    /// Drops the points of a repository and what is said about them, because they are read anew. Where
-    /// that was begun before and not [ended](Catalog::end_rebuild), what was read since then stays.
-    pub async fn begin_rebuild(&self, repository: RepositoryId) -> Result<(), CatalogError> {
-        self.write("drop what is read anew", Change::BeginRebuild(repository)).await?;
+    /// The points that [`Catalog::replace_points`] has put in since a moment, until
+    /// [`Catalog::end_rebuild`].
+    pub async fn reread_points(
+        &self,
+        repository: RepositoryId,
+        since: Timestamp,
+    ) -> Result<BTreeSet<PointId>, CatalogError> {
+        let reread = reread(&self.readers, repository, since).await;
+        reread.map_err(|source| self.failed("list what was read anew", source))
+    }
+
+    /// Puts in restore points as they were read at this moment, whatever is known of them; what is said
+    /// about them stays.
+    pub async fn replace_points(
+        &self,
+        repository: RepositoryId,
+        manifests: &[Manifest],
+        moment: Timestamp,
+    ) -> Result<(), CatalogError> {
+        let rows = manifests.iter().map(|it| PointRow::of(repository, it)).collect();
+        self.write("replace restore points", Change::ReplacePoints(rows, moment)).await?;
         Ok(())
     }
 
-    /// Everything of a repository was read anew.
-    pub async fn end_rebuild(&self, repository: RepositoryId) -> Result<(), CatalogError> {
-        self.write("end a rebuild", Change::EndRebuild(repository)).await?;
+    /// Drops what the repository has not, puts in what is said about its points, whatever is known of that,
+    /// and has the next rebuild begin at the beginning.
+    pub async fn end_rebuild(
+        &self,
+        repository: RepositoryId,
+        gone: Gone,
+        annotations: Vec<Numbered>,
+    ) -> Result<(), CatalogError> {
+        let change = Change::EndRebuild { repository, gone, annotations };
+        self.write("end a rebuild", change).await?;
         Ok(())
     }
-
-    /// Reads every row and every index.
-    ///
-    /// # Errors
-    /// [`CatalogError::Damaged`] when something cannot be read, or is nothing that this program writes.
-    pub async fn read_through(&self) -> Result<(), CatalogError> {
-        let read = read_all(&self.readers).await;
-        let verdict = read.map_err(|source| self.failed("read itself", source))?;
-        if verdict == "ok" {
-            return Ok(());
-        }
-        Err(CatalogError::Damaged { path: self.path.clone(), source: verdict.into() })
-    }
 }
 
-async fn read_all(readers: &SqlitePool) -> sqlx::Result<String> {
-    let verdict = sqlx::query_scalar("PRAGMA integrity_check(1)").fetch_one(readers).await?;
-    point::list(readers, &PointFilter::default()).await?;
-    application::list(readers).await?;
-    run::latest(readers, u32::MAX).await?;
-    event::latest(readers, u32::MAX).await?;
-    job::list(readers).await?;
-    for repository in repositories(readers).await? {
-        seen::list(readers, repository).await?;
-        seen::readings(readers, repository).await?;
-        pin::list(readers, repository).await?;
-    }
-    Ok(verdict)
+/// What the catalog knows and the repository has not.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Gone {
+    /// The points.
+    pub points: Vec<PointId>,
+    /// The points and numbers of annotations.
+    pub annotations: Vec<(PointId, u64)>,
 }
 
-async fn repositories(readers: &SqlitePool) -> sqlx::Result<Vec<RepositoryId>> {
-    sqlx::query(
-        "SELECT repository FROM seen UNION SELECT repository FROM readings
-         UNION SELECT repository FROM pins UNION SELECT repository FROM rebuilding",
-    )
-    .fetch_all(readers)
-    .await?
-    .iter()
-    .map(|row| column::parsed(row, "repository"))
-    .collect()
-}
-
-/// Drops the points of a repository, unless they are being read anew already; answers how many.
-pub(crate) async fn begin(
-    connection: &mut SqliteConnection,
+async fn reread(
+    readers: &SqlitePool,
     repository: RepositoryId,
-) -> sqlx::Result<u64> {
-    let begun =
-        sqlx::query("INSERT INTO rebuilding (repository) VALUES (?) ON CONFLICT DO NOTHING")
-            .bind(repository.to_string())
-            .execute(&mut *connection)
-            .await?;
-    if begun.rows_affected() == 0 {
-        return Ok(0);
-    }
-    let dropped = sqlx::query("DELETE FROM points WHERE repository = ?")
+    since: Timestamp,
+) -> sqlx::Result<BTreeSet<PointId>> {
+    sqlx::query("SELECT point FROM reread WHERE repository = ? AND moment >= ?")
         .bind(repository.to_string())
-        .execute(connection)
-        .await?;
-    Ok(dropped.rows_affected())
+        .bind(column::time(since))
+        .fetch_all(readers)
+        .await?
+        .iter()
+        .map(|row| column::parsed(row, "point"))
+        .collect()
 }
 
-/// The points of a repository were read anew.
+/// Puts points in, also where they are known; answers how many.
+pub(crate) async fn replace(
+    connection: &mut SqliteConnection,
+    points: &[PointRow],
+    moment: Timestamp,
+) -> sqlx::Result<u64> {
+    for row in points {
+        point::replace(&mut *connection, row).await?;
+        sqlx::query(
+            "INSERT INTO reread (repository, point, moment) VALUES (?, ?, ?)
+             ON CONFLICT DO UPDATE SET moment = excluded.moment",
+        )
+        .bind(row.repository.to_string())
+        .bind(row.point.to_string())
+        .bind(column::time(moment))
+        .execute(&mut *connection)
+        .await?;
+    }
+    // A `usize` is never wider than 64 bits.
+    Ok(points.len() as u64)
+}
+
+/// Drops what a repository has not, and puts annotations in, also where they are known; answers how many
+/// points went.
 pub(crate) async fn end(
     connection: &mut SqliteConnection,
     repository: RepositoryId,
+    gone: &Gone,
+    annotations: &[Numbered],
 ) -> sqlx::Result<u64> {
-    let ended = sqlx::query("DELETE FROM rebuilding WHERE repository = ?")
+    let dropped = point::forget(&mut *connection, repository, &gone.points).await?;
+    let known = annotations.iter().map(|(name, _)| name);
+    for name in gone.annotations.iter().chain(known) {
+        annotation::forget(&mut *connection, repository, *name).await?;
+    }
+    annotation::insert(&mut *connection, repository, annotations).await?;
+    sqlx::query("DELETE FROM reread WHERE repository = ?")
         .bind(repository.to_string())
         .execute(connection)
         .await?;
-    Ok(ended.rows_affected())
+    Ok(dropped)
 }

@@ -9,6 +9,7 @@ use serde::Serialize;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection, SqlitePool};
 
+use crate::job::JobName;
 use crate::task::Task;
 use crate::{column, occasion};
 
@@ -115,6 +116,14 @@ pub struct RunRow {
     pub end: Option<RunEnd>,
 }
 
+impl RunRow {
+    /// Which policy of which application it is for; nothing where a person asked for it.
+    pub fn job(&self) -> Option<JobName> {
+        let policy = self.occasion.as_ref()?.policy.clone();
+        Some(JobName { application: self.application.clone(), policy })
+    }
+}
+
 impl RunId {
     pub(crate) const fn new(id: i64) -> Self {
         Self(id)
@@ -128,7 +137,8 @@ impl fmt::Display for RunId {
 }
 
 impl RunOutcome {
-    fn name(&self) -> &'static str {
+    /// Its name, as it is shown.
+    pub fn name(&self) -> &'static str {
         match self {
             Self::Succeeded => "succeeded",
             Self::Partial => "partial",
@@ -156,7 +166,7 @@ impl RunOutcome {
 }
 
 impl RunRow {
-    fn read(row: &SqliteRow) -> sqlx::Result<Self> {
+    pub(crate) fn read(row: &SqliteRow) -> sqlx::Result<Self> {
         let ended: Option<Timestamp> = column::parsed_option(row, "ended")?;
         let end = match ended {
             Some(ended) => Some(RunEnd {

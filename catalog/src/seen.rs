@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use format::ids::{Digest, RepositoryId};
 use format::names::ObjectName;
 use jiff::Timestamp;
+use sqlx::sqlite::SqliteRow;
 use sqlx::{SqliteConnection, SqlitePool};
 
 use crate::column;
@@ -69,12 +70,15 @@ pub(crate) async fn list(
         .fetch_all(readers)
         .await?
         .iter()
-        .map(|row| {
-            let size = column::unsigned(row, "size")?;
-            let digest = column::parsed_option(row, "digest")?;
-            Ok((column::parsed(row, "object")?, Seen { size, digest }))
-        })
+        .map(read)
         .collect()
+}
+
+/// What one row says.
+pub(crate) fn read(row: &SqliteRow) -> sqlx::Result<(ObjectName, Seen)> {
+    let size = column::unsigned(row, "size")?;
+    let digest = column::parsed_option(row, "digest")?;
+    Ok((column::parsed(row, "object")?, Seen { size, digest }))
 }
 
 /// Remembers that these packs were read, and drops what is known of those in `gone`.
@@ -116,6 +120,11 @@ pub(crate) async fn readings(
         .fetch_all(readers)
         .await?
         .iter()
-        .map(|row| Ok((column::parsed(row, "pack")?, column::parsed(row, "read")?)))
+        .map(read_reading)
         .collect()
+}
+
+/// What one row of the readings says.
+pub(crate) fn read_reading(row: &SqliteRow) -> sqlx::Result<(ObjectName, Timestamp)> {
+    Ok((column::parsed(row, "pack")?, column::parsed(row, "read")?))
 }

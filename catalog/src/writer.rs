@@ -19,6 +19,7 @@ use crate::annotation::Numbered;
 use crate::event::{self, Event};
 use crate::job::{self, Look};
 use crate::point::PointRow;
+use crate::rebuild::Gone;
 use crate::run::{Again, NewRun, Process, RunEnd, RunId, RunStart};
 use crate::seen::Seen;
 use crate::{annotation, application, pin, point, rebuild, run, seen};
@@ -44,8 +45,12 @@ pub(crate) enum Change {
         repository: RepositoryId,
         pin: ObjectId,
     },
-    BeginRebuild(RepositoryId),
-    EndRebuild(RepositoryId),
+    ReplacePoints(Vec<PointRow>, Timestamp),
+    EndRebuild {
+        repository: RepositoryId,
+        gone: Gone,
+        annotations: Vec<Numbered>,
+    },
     BeginRun(NewRun),
     StartRun(RunId, RunStart),
     RequeueRun(RunId, Again),
@@ -138,11 +143,11 @@ async fn apply(connection: &mut SqliteConnection, change: &Change) -> sqlx::Resu
         Change::InsertPoints(points) => {
             point::insert_all(&mut transaction, points).await?.cast_signed()
         }
-        Change::BeginRebuild(repository) => {
-            rebuild::begin(&mut transaction, *repository).await?.cast_signed()
+        Change::ReplacePoints(points, moment) => {
+            rebuild::replace(&mut transaction, points, *moment).await?.cast_signed()
         }
-        Change::EndRebuild(repository) => {
-            rebuild::end(&mut transaction, *repository).await?.cast_signed()
+        Change::EndRebuild { repository, gone, annotations } => {
+            rebuild::end(&mut transaction, *repository, gone, annotations).await?.cast_signed()
         }
         Change::ForgetPoints { repository, points } => {
             point::forget(&mut transaction, *repository, points).await?.cast_signed()

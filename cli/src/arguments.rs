@@ -229,7 +229,9 @@ impl Verb {
                 "interrupted; run the same command again before the application starts"
             }
             Self::Snapshot(_) => "interrupted; the application runs on",
-            Self::Catalog(_) => "interrupted; the same command goes on from here",
+            Self::Catalog(CatalogVerb::Rebuild { .. }) => {
+                "interrupted; the same command goes on from here"
+            }
             Self::Restore(_) => "interrupted; the same command goes on from here with --in-place",
             _ => "interrupted",
         }
@@ -377,8 +379,8 @@ pub(crate) enum CatalogVerb {
         #[arg(long)]
         plan: bool,
     },
-    /// Back the catalog up, as every day's first backup does; a week of them is kept in the state
-    /// directory
+    /// Back the catalog up, as every day's first backup does. The three newest are kept in the state
+    /// directory, and one of each of seven days
     Backup,
 }
 

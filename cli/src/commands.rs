@@ -139,6 +139,11 @@ struct Context {
     config_file: Option<PathBuf>,
 }
 
+/// The directory of what need not outlive the next start of the machine.
+fn runtime_dir(arguments: &Arguments) -> PathBuf {
+    arguments.runtime_dir.clone().unwrap_or_else(paths::runtime_dir)
+}
+
 /// The configuration that is named, or the usual one if it is there; and the file that it is from.
 fn read_config(arguments: &Arguments) -> Result<(Option<PathBuf>, Config), ServiceError> {
     let usual = Some(paths::config_file()).filter(|path| path.exists());

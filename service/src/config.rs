@@ -1,10 +1,12 @@
 //! The configuration: one TOML file, in which an unknown key is an error.
 
+mod nearest;
 mod policy;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use catalog::Task;
@@ -37,6 +39,9 @@ pub struct Config {
     /// The hooks of applications, by the names of the application and of the container.
     #[serde(default)]
     pub hooks: BTreeMap<String, BTreeMap<String, Declaration>>,
+    /// Where the service tells what it counts.
+    #[serde(default)]
+    pub metrics: MetricsConfig,
     /// The policies, by name.
     #[serde(default)]
     pub policies: BTreeMap<String, PolicyConfig>,
@@ -60,6 +65,14 @@ impl RepositoryConfig {
         let file = self.key_file.clone().map(KeySource::File);
         file.or_else(|| self.passphrase.clone().map(KeySource::Passphrase))
     }
+}
+
+/// Where the service tells what it counts, and whether it is well.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct MetricsConfig {
+    /// A loopback address, for nobody is asked who he is; such as `127.0.0.1:9417`.
+    pub listen: Option<SocketAddr>,
 }
 
 /// One application of this host.
@@ -134,10 +147,12 @@ pub enum ConfigError {
         source: io::Error,
     },
     /// The file says something that makes no sense.
-    #[error("the configuration `{}` is wrong", path.display())]
+    #[error("the configuration `{}` is wrong{}", path.display(), question(meant.as_deref()))]
     Wrong {
         /// Which file.
         path: PathBuf,
+        /// The known name that is nearest to one that is unknown.
+        meant: Option<String>,
         /// Where and why.
         source: Box<toml::de::Error>,
     },
@@ -151,6 +166,9 @@ pub enum ConfigError {
         /// By which name.
         name: String,
     },
+    /// Everybody could ask.
+    #[error("`metrics.listen` is {0}, which is no loopback address")]
+    NotLoopback(SocketAddr),
     /// A policy would never run.
     #[error("the blackouts of policy `{0}` leave no time for its runs")]
     NoTime(String),
@@ -185,9 +203,12 @@ impl Config {
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let text = fs::read_to_string(path)
             .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-        let config: Self = toml::from_str(&text)
-            .map_err(|e| ConfigError::Wrong { path: path.to_owned(), source: Box::new(e) })?;
+        let config: Self = toml::from_str(&text).map_err(|error| {
+            let meant = nearest::meant(error.message()).map(ToOwned::to_owned);
+            ConfigError::Wrong { path: path.to_owned(), meant, source: Box::new(error) }
+        })?;
         config.check_repositories()?;
+        config.check_metrics()?;
         config.check_policies()?;
         config.check_hooks()?;
         Host::new(config.declared())?;
@@ -223,6 +244,13 @@ impl Config {
             }
         }
         Ok(())
+    }
+
+    fn check_metrics(&self) -> Result<(), ConfigError> {
+        match self.metrics.listen.filter(|address| !address.ip().is_loopback()) {
+            Some(address) => Err(ConfigError::NotLoopback(address)),
+            None => Ok(()),
+        }
     }
 
     fn check_hooks(&self) -> Result<(), ConfigError> {
@@ -272,6 +300,10 @@ impl Config {
     }
 }
 
+fn question(meant: Option<&str>) -> String {
+    meant.map(|name| format!(": did you mean `{name}`?")).unwrap_or_default()
+}
+
 fn undeclared(user: &str, kind: &'static str, name: &str) -> ConfigError {
     ConfigError::Undeclared { user: user.to_owned(), kind, name: name.to_owned() }
 }
@@ -316,6 +348,9 @@ mod tests {
             keep = { daily = 7, within_hourly = "2d" }
             repositories = ["main"]
 
+            [metrics]
+            listen = "[::1]:9417"
+
             [policies.proof]
             task = "check"
             schedules = ["daily 05:00"]
@@ -355,9 +390,26 @@ mod tests {
     }
 
     #[test]
+    fn the_nearest_key_is_named() {
+        for (text, nearest) in [
+            ("[polices.p]\nschedules = []", "policies"),
+            ("[policies.p]\nshedules = []", "schedules"),
+            ("[policies.p]\nschedules = []\nkeep = { dayly = 7 }", "daily"),
+            ("[policies.p]\nschedules = []\ntask = \"verfy\"", "verify"),
+            ("[repositories.main]\nulr = \"/x\"", "url"),
+            ("[applications.a]\nplatform = \"dokcer\"", "docker"),
+        ] {
+            let error = read(text).unwrap_err().to_string();
+            assert!(error.contains(&format!("did you mean `{nearest}`?")), "{text}: {error}");
+        }
+    }
+
+    #[test]
     fn unknown_keys_zones_and_schedules_are_refused() {
         for text in [
             "colour = 1",
+            "[metrics]\nlisten = \"0.0.0.0:9417\"",
+            "[metrics]\nlisten = \"9417\"",
             "[repositories.main]\nurl = \"x\"\ncolour = 1",
             "[repositories.main]\nurl = \"x\"\npassphrase = \"secret\"",
             "[repositories.main]\nurl = \"az://x\"",

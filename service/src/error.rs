@@ -24,7 +24,7 @@ use crate::demo::error::DemoError;
 use crate::key::KeyFileError;
 use crate::rebuild::RebuildError;
 use crate::secret::SecretError;
-use crate::serve::RunError;
+use crate::serve::{HttpError, RunError};
 
 /// Why something did not happen.
 #[derive(Debug, Error)]
@@ -189,6 +189,9 @@ pub enum ServiceError {
     /// A recovery key was made, and nobody has seen it.
     #[error("the new recovery key could not be printed")]
     Unprinted(#[source] std::io::Error),
+    /// The service cannot be asked.
+    #[error(transparent)]
+    Http(#[from] HttpError),
     /// The catalog has to be rebuilt.
     #[error(transparent)]
     Rebuild(#[from] RebuildError),

@@ -18,6 +18,7 @@ pub mod error;
 mod evidence;
 mod freeze;
 pub mod history;
+mod instance;
 pub mod key;
 pub mod keys;
 pub mod length;

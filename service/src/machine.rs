@@ -38,9 +38,8 @@ impl Machine {
     /// Opens the catalog of this machine; a new one where there was none before.
     pub(crate) async fn open_catalog(&self) -> Result<Catalog, ServiceError> {
         let path = self.catalog_path();
-        if !path.exists()
-            && let Some(backup) = self.catalog_backups()?.into_iter().next()
-        {
+        let is_there = std::fs::metadata(&path).is_ok_and(|metadata| metadata.len() > 0);
+        if !is_there && let Some(backup) = self.catalog_backups()?.into_iter().next() {
             return Err(RebuildError::Lost { path, backup: backup.path }.into());
         }
         Ok(Catalog::open(&path).await?)

@@ -2,14 +2,15 @@
 //! host knew from the catalog's own backups.
 //!
 //! Whatever ends a rebuild, there is a catalog that can be used afterwards, or the damaged one is still
-//! in its place; and the same command goes on.
+//! in its place; and the same command goes on. Whoever replaces a catalog has the state directory for
+//! himself, as a service has it.
 
 mod error;
 mod replace;
 
 use std::path::PathBuf;
 
-use catalog::{Condition, used_by};
+use catalog::Condition;
 use repository::blocking;
 use repository::error::chain;
 use repository::location::Location;
@@ -19,6 +20,7 @@ pub use self::error::RebuildError;
 use crate::catalog_backups::CatalogBackup;
 use crate::engine::{Engine, Settings};
 use crate::error::ServiceError;
+use crate::instance::Instance;
 use crate::key::KeySource;
 use crate::machine::Machine;
 use crate::secret::SecretError;
@@ -47,13 +49,6 @@ pub struct RebuildPlan {
     pub backups: Vec<CatalogBackup>,
     /// The repositories whose points are read anew.
     pub repositories: Vec<String>,
-}
-
-impl RebuildPlan {
-    /// Whether there never was a catalog here.
-    fn is_first(&self) -> bool {
-        self.condition == Condition::Absent && self.backups.is_empty()
-    }
 }
 
 /// What a rebuild has done.
@@ -85,15 +80,14 @@ pub struct Reread {
 
 /// Has a machine that nobody watches go on where its catalog is damaged or lost: another one takes its
 /// place, and points are read as their repositories are opened.
-pub(crate) async fn mend(machine: Machine) -> Result<(), ServiceError> {
-    let request = Request { machine, cache_dir: None, repositories: Vec::new() };
-    let plan = plan(&request).await?;
-    if plan.condition == Condition::Sound || plan.is_first() {
+pub(crate) async fn mend(machine: &Machine, instance: &Instance) -> Result<(), ServiceError> {
+    let state = State::of(machine).await?;
+    if !state.needs_another() {
         return Ok(());
     }
-    let (backup, set_aside) = replace::replace(&request.machine, &plan).await?;
+    let (backup, set_aside) = replace::replace(machine, &state, instance).await?;
     tracing::error!(
-        condition = ?plan.condition, ?set_aside, backup = ?backup.map(|it| it.path),
+        condition = ?state.condition, ?set_aside, backup = ?backup.map(|it| it.path),
         "the catalog could not be used, and another one takes its place"
     );
     Ok(())
@@ -101,34 +95,29 @@ pub(crate) async fn mend(machine: Machine) -> Result<(), ServiceError> {
 
 /// Looks what has to be done; nothing is written but the schema of a catalog of an earlier version.
 pub async fn plan(request: &Request) -> Result<RebuildPlan, ServiceError> {
-    let catalog = request.machine.catalog_path();
-    // Before anything opens it here.
-    let holder = used_by(&catalog)
-        .map_err(|source| ServiceError::System { action: "look at the catalog", source })?;
-    let condition = Condition::of(&catalog).await?;
-    if let (Some(pid), Condition::Damaged { .. }) = (holder, &condition) {
-        return Err(RebuildError::InUse { pid }.into());
-    }
-    let backups = match condition {
-        Condition::Sound => Vec::new(),
-        Condition::Absent | Condition::Damaged { .. } => request.machine.catalog_backups()?,
-    };
+    let State { condition, backups } = State::of(&request.machine).await?;
     let repositories = request.repositories.iter().map(|(it, _)| it.to_string()).collect();
+    let catalog = request.machine.catalog_path();
     Ok(RebuildPlan { catalog, condition, backups, repositories })
 }
 
-/// Does what was planned. A repository that cannot be read does not keep the others from being read.
-pub async fn rebuild(
-    request: &Request,
-    plan: RebuildPlan,
-    learning: &Learning,
-) -> Result<Rebuilt, ServiceError> {
-    let (backup, set_aside) = match plan.condition {
-        Condition::Sound => (None, None),
-        Condition::Absent | Condition::Damaged { .. } => {
-            replace::replace(&request.machine, &plan).await?
+/// Does what has to be done, as [`plan`] has it. A repository that cannot be read does not keep the others
+/// from being read.
+///
+/// # Errors
+/// When the catalog has to be replaced while a service or another rebuild is at work.
+pub async fn rebuild(request: &Request, learning: &Learning) -> Result<Rebuilt, ServiceError> {
+    let machine = &request.machine;
+    let mut state = State::of(machine).await?;
+    let (mut backup, mut set_aside) = (None, None);
+    if state.needs_another() {
+        let instance = Instance::take(&machine.state_dir)?;
+        // Somebody may have replaced it since.
+        state = State::of(machine).await?;
+        if state.needs_another() {
+            (backup, set_aside) = replace::replace(machine, &state, &instance).await?;
         }
-    };
+    }
     let mut repositories = Vec::new();
     for (location, key) in &request.repositories {
         let before = learning.unreadable();
@@ -139,7 +128,38 @@ pub async fn rebuild(
         let (location, unreadable) = (location.to_string(), learning.unreadable() - before);
         repositories.push(Reread { location, points, unreadable, error });
     }
-    Ok(Rebuilt { condition: plan.condition, backup, set_aside, repositories })
+    Ok(Rebuilt { condition: state.condition, backup, set_aside, repositories })
+}
+
+/// How the catalog stands, and what could take its place.
+struct State {
+    condition: Condition,
+    /// None where it is sound.
+    backups: Vec<CatalogBackup>,
+}
+
+impl State {
+    async fn of(machine: &Machine) -> Result<Self, ServiceError> {
+        let catalog = machine.catalog_path();
+        let condition = match replace::cut_off(&catalog)? {
+            Some(reason) => Condition::Damaged { reason },
+            None => Condition::of(&catalog).await?,
+        };
+        let backups = match condition {
+            Condition::Sound => Vec::new(),
+            Condition::Absent | Condition::Damaged { .. } => machine.catalog_backups()?,
+        };
+        Ok(Self { condition, backups })
+    }
+
+    /// Whether it cannot be used; one that never was is made by the next command.
+    fn needs_another(&self) -> bool {
+        match self.condition {
+            Condition::Sound => false,
+            Condition::Absent => !self.backups.is_empty(),
+            Condition::Damaged { .. } => true,
+        }
+    }
 }
 
 // Answers how many points the catalog knows then.
@@ -155,11 +175,8 @@ async fn reread(
     let (location, machine) = (location.clone(), request.machine.clone());
     let settings = Settings { location, key, cache_dir: request.cache_dir.clone(), machine };
     let mut engine = Engine::open_unsynchronised(settings).await?;
-    let repository = engine.reader.id();
     let read = async {
-        engine.catalog.begin_rebuild(repository).await?;
-        engine.synchronise(learning).await?;
-        engine.catalog.end_rebuild(repository).await?;
+        engine.reread(learning).await?;
         Ok(engine.points(None).await?.len() as u64)
     }
     .await;

@@ -7,8 +7,9 @@
 
 mod discovery;
 mod error;
-mod instance;
+mod http;
 mod look;
+mod metrics;
 mod notify;
 mod runs;
 mod setup;
@@ -31,11 +32,14 @@ use tokio::time::Instant;
 
 use self::discovery::Discovery;
 pub use self::error::RunError;
-use self::instance::Instance;
+pub use self::http::HttpError;
+use self::http::{Face, Server};
 use self::look::Job;
+use self::metrics::Metrics;
 pub use self::setup::Setup;
 use crate::backup::BackupProgress;
 use crate::error::ServiceError;
+use crate::instance::Instance;
 use crate::rebuild;
 use crate::thaw::settle_first;
 
@@ -57,11 +61,11 @@ pub enum Order {
 /// cannot be used.
 pub async fn serve(setup: Setup, mut orders: Receiver<Order>) -> Result<(), ServiceError> {
     setup.check()?;
-    let _instance = Instance::take(&setup.machine.state_dir)?;
+    let instance = Instance::take(&setup.machine.state_dir)?;
     settle_first(&setup.machine).await;
-    rebuild::mend(setup.machine.clone()).await?;
+    rebuild::mend(&setup.machine, &instance).await?;
     let catalog = setup.machine.open_catalog().await?;
-    let mut service = Service::new(setup, catalog);
+    let mut service = Service::start(setup, catalog).await?;
     service.report(Happening::Started).await?;
     notify::ready();
     let grace = service.go_on(&mut orders).await;
@@ -88,8 +92,12 @@ struct Service {
     /// The runs of the queue.
     runs: BTreeMap<RunId, RunRow>,
     workers: JoinSet<()>,
-    /// When history was last forgotten.
-    forgotten: Option<Instant>,
+    /// What is told to whoever asks.
+    face: Arc<Face>,
+    server: Server,
+    /// When history was last forgotten and backed up.
+    tidied: Option<Instant>,
+    tidying: JoinSet<()>,
     going_on: BTreeMap<RunId, Going>,
 }
 
@@ -100,14 +108,21 @@ struct Going {
 }
 
 impl Service {
-    fn new(setup: Setup, catalog: Catalog) -> Self {
-        let setup = Arc::new(setup);
-        Self {
-            latest: watch::Sender::new(Arc::clone(&setup)),
+    async fn start(setup: Setup, catalog: Catalog) -> Result<Self, ServiceError> {
+        let (setup, catalog) = (Arc::new(setup), Arc::new(catalog));
+        let latest = watch::Sender::new(Arc::clone(&setup));
+        let face = Arc::new(Face::new(Arc::clone(&catalog), latest.subscribe()));
+        let (socket, address) = (setup.socket.clone(), setup.config.metrics.listen);
+        let server = Server::start(Arc::clone(&face), socket, address).await?;
+        Ok(Self {
+            latest,
             setup,
+            face,
+            server,
             unknown: BTreeSet::new(),
-            forgotten: None,
-            catalog: Arc::new(catalog),
+            tidied: None,
+            tidying: JoinSet::new(),
+            catalog,
             discovery: Discovery::default(),
             jobs: BTreeMap::new(),
             looked: Instant::now(),
@@ -115,7 +130,7 @@ impl Service {
             runs: BTreeMap::new(),
             workers: JoinSet::new(),
             going_on: BTreeMap::new(),
-        }
+        })
     }
 
     /// Until it is told to stop; answers for how long uploads may go on then.
@@ -129,7 +144,10 @@ impl Service {
                     None
                 }
             };
-            notify::alive(self.going_on.len(), self.queue.waiting().len());
+            let (going_on, waiting) = (self.going_on.len(), self.queue.waiting().len());
+            notify::alive(going_on, waiting);
+            self.face.metrics.queue(going_on, waiting);
+            self.face.health.turn();
             let clock = Arc::clone(&self.setup.machine.clock);
             // Somebody may set the clock, or start a container.
             let pause = next.map_or(LOOK_AGAIN, |next| clock.until(next).min(LOOK_AGAIN));
@@ -137,7 +155,7 @@ impl Service {
                 () = tokio::time::sleep(pause.min(notify::patience())) => {}
                 Some(ended) = self.workers.join_next_with_id() => self.ended(ended).await,
                 order = orders.recv() => match order {
-                    Some(Order::Reload(setup)) => self.reload(*setup),
+                    Some(Order::Reload(setup)) => self.reload(*setup).await,
                     Some(Order::Keep(error)) => {
                         tracing::error!("the old configuration stays: {}", chain(error.as_ref()));
                     }
@@ -157,19 +175,21 @@ impl Service {
         Ok(next.into_iter().chain(self.next_ready()).min())
     }
 
-    fn reload(&mut self, setup: Setup) {
+    async fn reload(&mut self, setup: Setup) {
         notify::reloading();
-        if let Err(error) = self.admit(setup) {
+        if let Err(error) = self.admit(setup).await {
             tracing::error!("the old configuration stays: {}", chain(&error));
         }
         notify::ready();
     }
 
-    fn admit(&mut self, setup: Setup) -> Result<(), ServiceError> {
-        if setup.machine.state_dir != self.setup.machine.state_dir {
+    async fn admit(&mut self, setup: Setup) -> Result<(), ServiceError> {
+        let is_same = setup.machine.state_dir == self.setup.machine.state_dir;
+        if !is_same || setup.socket != self.setup.socket {
             return Err(ServiceError::OtherState);
         }
         setup.check()?;
+        self.server.follow(setup.config.metrics.listen).await?;
         self.setup = Arc::new(setup);
         self.latest.send_replace(Arc::clone(&self.setup));
         (self.discovery, self.unknown) = (Discovery::default(), BTreeSet::new());
@@ -180,15 +200,16 @@ impl Service {
         Ok(())
     }
 
-    // Forgets history, of which nobody looks for what is longer ago, and backs up the rest.
+    // Forgets history, of which nobody looks for what is longer ago, and has the rest backed up.
     async fn tidy(&mut self) -> Result<(), ServiceError> {
-        self.setup.machine.back_up_catalog_if_due(&self.catalog).await;
-        if self.forgotten.is_some_and(|when| when.elapsed() < FORGET_AGAIN) {
+        if self.tidied.is_some_and(|when| when.elapsed() < TIDY_AGAIN) {
             return Ok(());
         }
         let before = self.now().checked_sub(LOOK_BACK).unwrap_or(Timestamp::MIN);
         self.catalog.forget_history(before).await?;
-        self.forgotten = Some(Instant::now());
+        self.tidied = Some(Instant::now());
+        let (machine, catalog) = (self.setup.machine.clone(), Arc::clone(&self.catalog));
+        self.tidying.spawn(async move { machine.back_up_catalog_if_due(&catalog).await });
         Ok(())
     }
 
@@ -210,5 +231,5 @@ const LIMITS: Limits =
 
 /// How long nobody looks at the clock at the most.
 const LOOK_AGAIN: Duration = Duration::from_secs(20);
-/// How often history is forgotten.
-const FORGET_AGAIN: Duration = Duration::from_hours(24);
+/// How often history is forgotten, and backed up where that is due.
+const TIDY_AGAIN: Duration = Duration::from_hours(1);

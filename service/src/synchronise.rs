@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use catalog::Seen;
+use catalog::{Gone, Seen};
 use format::ids::PointId;
 use format::manifest::Manifest;
 use format::names::{Folder, ObjectName};
 use futures::{StreamExt as _, stream};
+use jiff::{SignedDuration, Timestamp};
 use repository::annotate;
 use repository::check::Finding;
 use repository::error::RepositoryError;
@@ -57,7 +58,8 @@ impl Engine {
             _ => None,
         });
         let is_news = |point: &PointId| !known.contains(point) && !is_forgotten(*point);
-        self.learn_points(present.filter(is_news).collect(), learning).await?;
+        let news = present.filter(is_news).collect();
+        self.learn_points(news, Learned::Added, learning).await?;
         self.learn_annotations(&found, is_forgotten).await?;
         // Whatever else is known of a point, it was there.
         let gone = known.iter().map(|point| ObjectName::Outcome(*point));
@@ -75,11 +77,46 @@ impl Engine {
         Ok(())
     }
 
+    /// Reads every point and annotation anew, whatever is known of them. What is known stays until it is
+    /// replaced, so that nobody meets a point without its annotations. Goes on where one was cut off that
+    /// began within a day.
+    pub(crate) async fn reread(&mut self, learning: &Learning) -> Result<(), ServiceError> {
+        let (repository, now) = (self.reader.id(), self.machine.clock.now());
+        let since = now.checked_sub(REREAD_WITHIN).unwrap_or(now);
+        let done = self.catalog.reread_points(repository, since).await?;
+        // Known before the look, so that nothing is dropped that is made meanwhile.
+        let points = self.catalog.known_points(repository).await?;
+        let annotations = self.catalog.known_annotations(repository).await?;
+        let found = self.reader.listed(&LOOKED_FOR).await?;
+        let is_there = |name| found.contains_key(&name);
+        let left = found.keys().filter_map(|name| match name {
+            ObjectName::Outcome(point) => Some(*point),
+            _ => None,
+        });
+        let left = left.filter(|it| !done.contains(it) && !is_there(ObjectName::Forgotten(*it)));
+        self.learn_points(left.collect(), Learned::Replaced(now), learning).await?;
+        let said = found.keys().filter_map(|name| match name {
+            ObjectName::Annotation(point, number) => Some((*point, *number)),
+            _ => None,
+        });
+        let said = annotate::read(&self.reader, said.collect()).await?;
+        let gone = Gone {
+            points: points.into_iter().filter(|it| !is_there(ObjectName::Outcome(*it))).collect(),
+            annotations: annotations
+                .into_iter()
+                .filter(|(point, number)| !is_there(ObjectName::Annotation(*point, *number)))
+                .collect(),
+        };
+        self.catalog.end_rebuild(repository, gone, said).await?;
+        self.synchronise(learning).await
+    }
+
     // Many at once, because a store far away answers late; and written down by the hundred, so that one
     // that is cut off goes on from there.
     async fn learn_points(
         &self,
         news: Vec<PointId>,
+        learned: Learned,
         learning: &Learning,
     ) -> Result<(), ServiceError> {
         learning.points.fetch_add(news.len() as u64, Ordering::Relaxed);
@@ -99,7 +136,13 @@ impl Engine {
                     read => manifests.extend(present(read)?),
                 }
             }
-            self.catalog.insert_points(self.reader.id(), &manifests).await?;
+            let repository = self.reader.id();
+            match learned {
+                Learned::Added => self.catalog.insert_points(repository, &manifests).await?,
+                Learned::Replaced(now) => {
+                    self.catalog.replace_points(repository, &manifests, now).await?;
+                }
+            }
             learning.read.fetch_add(count, Ordering::Relaxed);
         }
         Ok(())
@@ -122,6 +165,15 @@ impl Engine {
         let news = annotate::read(&self.reader, news).await?;
         Ok(self.catalog.insert_annotations(repository, news).await?)
     }
+}
+
+/// What becomes of points that were read.
+#[derive(Clone, Copy, Debug)]
+enum Learned {
+    /// They are added to what is known.
+    Added,
+    /// They replace what is known, at this moment.
+    Replaced(Timestamp),
 }
 
 // Nothing for a session without a point, or one that was forgotten meanwhile.
@@ -167,3 +219,5 @@ const LOOKED_FOR: [Folder; 4] =
 const BATCH: usize = 100;
 /// How many warnings a command begins with at the most.
 const WARNINGS_MAX: usize = 5;
+/// For how long a rebuild that was cut off is gone on with.
+const REREAD_WITHIN: SignedDuration = SignedDuration::from_hours(24);

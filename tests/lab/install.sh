@@ -51,6 +51,14 @@ if [ -n "$packages" ]; then
     apt install -y --no-install-recommends $packages
 fi
 
+# Unpacked, not installed: the package starts a server.
+if [ ! -x "$LAB/prometheus/usr/bin/promtool" ]; then
+    echo "fetching promtool"
+    [ -n "$packages" ] || apt update
+    mkdir -p "$LAB/prometheus"
+    (cd "$LAB/prometheus" && apt download prometheus && dpkg -x prometheus_*.deb . && rm prometheus_*.deb)
+fi
+
 # The object store has its own place, and a mark of its version that only a whole one gets.
 moto=5.2.5
 if [ "$(cat "$LAB/moto/version" 2>/dev/null)" != "$moto" ]; then

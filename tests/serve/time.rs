@@ -15,6 +15,7 @@ use service::serve::{Order, Setup, serve};
 use service::{Happening, PointRow, Task, Zone, keys};
 use tests::directory::Directory;
 use tests::driven::DrivenClock;
+use tests::http::{self, value};
 use tests::machine::machine;
 use tokio::sync::mpsc::{Sender, channel};
 use tokio::task::JoinSet;
@@ -42,7 +43,9 @@ impl Served {
         keys::init(&location, &NewKey::File(directory.join("key")), false).await.unwrap();
         let machine = machine(directory.path(), Arc::<DrivenClock>::clone(&clock));
         let repository = Some((location, repository.key().unwrap()));
-        let setup = Setup { config, machine, cache_dir: None, repository, here: Zone::UTC };
+        let socket = directory.join("stillpoint.sock");
+        let here = Zone::UTC;
+        let setup = Setup { config, machine, cache_dir: None, repository, socket, here };
         Self { directory, clock, setup, serving: JoinSet::new(), orders: None }
     }
 
@@ -71,6 +74,14 @@ impl Served {
         while self.clock.now() < moment {
             tokio::time::sleep(self.clock.until(moment)).await;
         }
+    }
+
+    async fn metrics(&self) -> String {
+        let socket = self.setup.socket.clone();
+        let asked = tokio::task::spawn_blocking(move || http::get(&socket, "/metrics"));
+        let (status, metrics) = asked.await.unwrap().unwrap();
+        assert_eq!(status, 200, "{metrics}");
+        metrics
     }
 
     async fn history(&self) -> History {
@@ -114,6 +125,47 @@ fn missed(history: &History, policy: &str) -> u64 {
     all_missed(history, policy).0
 }
 
+// They were asked for just before the service was stopped.
+fn assert_metrics(metrics: &str, history: &History) {
+    let count = |name: &str, labels: &[(&str, &str)]| value(metrics, name, labels).unwrap_or(0.0);
+    let near = |counted: f64, recorded: u64, what: &str| {
+        let recorded = u32::try_from(recorded).unwrap();
+        let difference = f64::from(recorded) - counted;
+        assert!((0.0..=2.0).contains(&difference), "{what}: {counted} and {recorded}\n{metrics}");
+    };
+    let of = |task: Task| {
+        history.runs.iter().filter(move |run| run.row.task == task && run.row.end.is_some())
+    };
+    for task in [Task::Backup, Task::Prune, Task::Check, Task::Verify] {
+        let labels = [("task", task.name()), ("outcome", "succeeded")];
+        near(count("stillpoint_runs_total", &labels), of(task).count() as u64, task.name());
+    }
+    let freezes = count("stillpoint_freeze_duration_seconds_count", &[]);
+    near(freezes, of(Task::Backup).count() as u64, "freezes");
+    near(
+        count("stillpoint_runs_missed_total", &[("policy", "often")]),
+        missed(history, "often"),
+        "missed",
+    );
+    let forgotten = history.events.iter().filter_map(|event| match event.happening {
+        Happening::Forgotten { count } => Some(count),
+        _ => None,
+    });
+    near(count("stillpoint_points_forgotten_total", &[]), forgotten.sum(), "forgotten");
+    for name in ["pruned_bytes_total", "backup_scanned_bytes_total", "backup_sent_bytes_total"] {
+        assert!(count(&format!("stillpoint_{name}"), &[]) > 0.0, "{name}\n{metrics}");
+    }
+    let nightly = [("task", "backup"), ("policy", "nightly")];
+    let [due, succeeded] =
+        ["stillpoint_last_due_timestamp_seconds", "stillpoint_last_success_timestamp_seconds"]
+            .map(|name| count(name, &nightly));
+    let last = at("2026-03-03T02:00Z").as_second();
+    assert_eq!(due.to_string(), last.to_string(), "{metrics}");
+    assert!(succeeded >= due && succeeded < due + 7200.0, "{metrics}");
+    let newest = count("stillpoint_newest_point_timestamp_seconds", &[]);
+    assert!(newest >= due, "{metrics}");
+}
+
 // A run may take longer than an hour of that clock: the next is missed then, and that is recorded.
 #[tokio::test(flavor = "multi_thread")]
 async fn three_days_leave_the_points_that_the_policies_want_and_no_more_space() {
@@ -126,6 +178,7 @@ async fn three_days_leave_the_points_that_the_policies_want_and_no_more_space() 
     let mut served = Served::new(policies, 2000).await;
     served.start();
     served.wait_for(at("2026-03-04T00:30:00Z")).await;
+    let metrics = served.metrics().await;
     served.stop().await;
     let (points, history) = (served.points().await, served.history().await);
     assert!(points.iter().all(|point| point.application == application.name));
@@ -164,6 +217,7 @@ async fn three_days_leave_the_points_that_the_policies_want_and_no_more_space() 
         assert!(history.runs.iter().any(|run| run.row.task == task), "{}", task.name());
     }
     assert!(!application.is_frozen());
+    assert_metrics(&metrics, &history);
     drop(served.directory);
 }
 

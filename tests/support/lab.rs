@@ -27,6 +27,11 @@ pub fn python() -> PathBuf {
     variable("STILLPOINT_LAB_PYTHON").into()
 }
 
+/// What checks rules of Prometheus.
+pub fn promtool() -> PathBuf {
+    variable("STILLPOINT_LAB_PROMTOOL").into()
+}
+
 /// The address of the container engine.
 pub fn docker() -> String {
     variable("DOCKER_HOST")

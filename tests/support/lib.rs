@@ -22,6 +22,7 @@ pub mod driven;
 pub mod engine;
 pub mod every_kind;
 pub mod golden;
+pub mod http;
 pub mod lab;
 pub mod machine;
 pub mod many_points;

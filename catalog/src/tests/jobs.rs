@@ -154,3 +154,24 @@ async fn a_point_knows_what_it_was_made_for() {
         everything(&catalog).await.into_iter().map(|point| point.occasion).collect();
     assert_eq!(occasions, [None, Some(occasion(1))]);
 }
+
+#[tokio::test]
+async fn a_job_stands_where_its_last_runs_have_left_it() {
+    let world = World::new();
+    let catalog = world.open().await;
+    let standing = async || catalog.standing(&job("shop")).await.unwrap();
+    assert_eq!(standing().await, Standing::default());
+    let end = async |second, outcome: RunOutcome| {
+        let looks = vec![look("shop", second), look("wiki", second + 50)];
+        catalog.record_looks(looks, at(second)).await.unwrap();
+        for run in catalog.unfinished_runs().await.unwrap() {
+            let (ended, outcome) = (at(second + 1), outcome.clone());
+            let end = RunEnd { ended, outcome, point: None };
+            catalog.finish_run(run.id, end).await.unwrap();
+        }
+    };
+    end(5, RunOutcome::Succeeded).await;
+    assert_eq!(standing().await, Standing { due: Some(at(5)), succeeded: Some(at(6)) });
+    end(8, RunOutcome::Partial).await;
+    assert_eq!(standing().await, Standing { due: Some(at(8)), succeeded: Some(at(6)) });
+}

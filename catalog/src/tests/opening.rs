@@ -132,5 +132,5 @@ async fn an_unusable_path_is_named() {
     let error = Catalog::open(&world.path()).await.unwrap_err();
     assert!(matches!(error, CatalogError::NotCreated { .. }), "{error:?}");
     let error = Catalog::open(world.directory.path()).await.unwrap_err();
-    assert!(matches!(error, CatalogError::Refused { .. }), "{error:?}");
+    assert!(matches!(error, CatalogError::NotCreated { .. }), "{error:?}");
 }

@@ -10,17 +10,16 @@ impl World {
     }
 }
 
+fn verified_note() -> Note {
+    Note::Verified { bytes: 5 }
+}
+
 /// A catalog with something of everything.
 async fn filled(world: &World) -> Catalog {
     let catalog = world.open().await;
     let manifests: Vec<_> = (0..40).map(manifest).collect();
     catalog.insert_points(REPOSITORY, &manifests).await.unwrap();
-    let said = Annotation {
-        who: "me".into(),
-        when: at(9),
-        note: Note::Verified { bytes: 5 },
-        previous: None,
-    };
+    let said = Annotation { who: "me".into(), when: at(9), note: verified_note(), previous: None };
     catalog.insert_annotations(REPOSITORY, vec![((point_id(3), 0), said)]).await.unwrap();
     for second in 0..20 {
         let run = catalog.begin_run(new_run(second)).await.unwrap();
@@ -73,20 +72,50 @@ async fn a_backup_that_cannot_be_made_leaves_the_last_one() {
 }
 
 #[tokio::test]
-async fn a_rebuild_that_was_cut_off_keeps_what_was_read() {
+async fn a_backup_of_what_is_damaged_does_not_replace_the_last_one() {
     let world = World::new();
     let catalog = filled(&world).await;
-    let elsewhere = RepositoryId::new([8; 16]);
+    catalog.back_up(&world.backup()).await.unwrap();
+    let before = fs::read(world.backup()).unwrap();
+    let sql = "UPDATE runs SET queued = 'now' WHERE id = 7";
+    sqlx::Executor::execute(&mut world.raw().await, sql).await.unwrap();
+    let error = catalog.back_up(&world.backup()).await.unwrap_err();
+    let is_ours = |path: &PathBuf| *path == world.path();
+    assert!(matches!(&error, CatalogError::Damaged { path, .. } if is_ours(path)), "{error:?}");
+    assert_eq!(fs::read(world.backup()).unwrap(), before);
+    let names = fs::read_dir(world.directory.path()).unwrap();
+    assert_eq!(names.count(), 2, "the backup and the directory of the state");
+}
+
+#[tokio::test]
+async fn a_rebuild_replaces_row_for_row_and_goes_on_where_it_was_cut_off() {
+    let world = World::new();
+    let catalog = filled(&world).await;
+    let (before, elsewhere) = (everything(&catalog).await, RepositoryId::new([8; 16]));
     catalog.insert_point(elsewhere, &manifest(1)).await.unwrap();
-    let points = async || everything(&catalog).await.len();
-    catalog.begin_rebuild(REPOSITORY).await.unwrap();
-    assert_eq!(points().await, 1);
-    catalog.insert_point(REPOSITORY, &manifest(1)).await.unwrap();
-    catalog.begin_rebuild(REPOSITORY).await.unwrap();
-    assert_eq!(points().await, 2);
-    catalog.end_rebuild(REPOSITORY).await.unwrap();
-    catalog.begin_rebuild(REPOSITORY).await.unwrap();
-    assert_eq!(points().await, 1);
+    let sql = "UPDATE points SET application = 'flipped'; UPDATE volumes SET driver = 'flipped';
+        UPDATE annotations SET who = 'flipped'";
+    sqlx::Executor::execute(&mut world.raw().await, sql).await.unwrap();
+    let reread = async |since| catalog.reread_points(REPOSITORY, at(since)).await.unwrap();
+    let manifests: Vec<_> = (0..40).map(manifest).collect();
+    catalog.replace_points(REPOSITORY, &manifests[..20], at(100)).await.unwrap();
+    // Nobody sees a point without what is said about it.
+    let verified = |row: &PointRow| row.annotations.verified.is_some();
+    assert_eq!(everything(&catalog).await.iter().filter(|row| verified(row)).count(), 1);
+    assert_eq!((reread(100).await.len(), reread(101).await.len()), (20, 0));
+    catalog.replace_points(REPOSITORY, &manifests[20..], at(101)).await.unwrap();
+    let said = Annotation { who: "me".into(), when: at(9), note: verified_note(), previous: None };
+    let said = vec![((point_id(3), 0), said)];
+    catalog.end_rebuild(REPOSITORY, Gone::default(), said).await.unwrap();
+    let mut after = everything(&catalog).await;
+    after.retain(|row| row.repository == REPOSITORY);
+    assert_eq!(after, before);
+    assert_eq!(reread(0).await.len(), 0);
+    // What the repository has not goes.
+    let gone = Gone { points: vec![point_id(5)], annotations: vec![(point_id(3), 0)] };
+    catalog.end_rebuild(REPOSITORY, gone, Vec::new()).await.unwrap();
+    let after = everything(&catalog).await;
+    assert_eq!((after.len(), after.iter().filter(|row| verified(row)).count()), (40, 0));
 }
 
 #[tokio::test]

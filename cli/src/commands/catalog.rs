@@ -37,7 +37,7 @@ impl Context {
             render::talk(&plan);
         }
         let (display, learning) = (Display::new(self.shows_progress()), Learning::default());
-        let rebuilding = Box::pin(rebuild::rebuild(&request, plan, &learning));
+        let rebuilding = Box::pin(rebuild::rebuild(&request, &learning));
         let rebuilt = display.during_rebuild(rebuilding, &learning).await?;
         let whole = rebuilt.repositories.iter().all(|it| it.error.is_none() && it.unreadable == 0);
         let exit = if whole { Exit::Success } else { Exit::Partial };

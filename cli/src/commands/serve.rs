@@ -9,7 +9,7 @@ use service::serve::{Order, Setup, serve};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
-use super::{Context, read_config};
+use super::{Context, read_config, runtime_dir};
 use crate::arguments::{Arguments, Verb};
 use crate::exit::Exit;
 
@@ -64,6 +64,7 @@ impl Context {
             machine: self.machine()?,
             cache_dir: (!self.arguments.no_cache).then(|| self.cache_dir(state_dir.as_deref())),
             repository,
+            socket: runtime_dir(&self.arguments).join("stillpoint.sock"),
             here: Zone::from(TimeZone::system()),
         })
     }

@@ -8,15 +8,14 @@ use service::error::ServiceError;
 use service::thaw::{MadeGood, Which, settle_hooks, thaw};
 use tokio::time::{Instant, sleep};
 
-use super::Context;
+use super::{Context, runtime_dir};
 use crate::arguments::Arguments;
 use crate::exit::Exit;
-use crate::paths;
 use crate::render;
 
 /// Where the wardens of this user keep their journals.
 pub(super) fn journals(arguments: &Arguments) -> PathBuf {
-    arguments.runtime_dir.clone().unwrap_or_else(paths::runtime_dir).join("freezes")
+    runtime_dir(arguments).join("freezes")
 }
 
 pub(super) async fn run(arguments: Arguments, all: bool) -> Result<Exit, ServiceError> {

@@ -29,6 +29,7 @@ impl ServiceError {
             }
             Self::Budget(_) => "correct the label `stillpoint.lease` of the container",
             Self::Catalog(error) => catalog_remedy(error),
+            Self::Http(error) => error.remedy(),
             Self::Rebuild(error) => error.remedy(),
             Self::Config(_) => "correct the file; `stillpoint config check` reads it again",
             Self::Consistency(error) => consistency_remedy(error),

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use catalog::Holder;
 use thiserror::Error;
 
 /// Why a catalog cannot be used as it is, or not be replaced.
@@ -16,11 +17,11 @@ pub enum RebuildError {
         /// Its newest backup.
         backup: PathBuf,
     },
-    /// It is damaged, and open all the same.
-    #[error("process {pid} has the damaged catalog open")]
+    /// It is to be replaced, and open all the same.
+    #[error("{} has the damaged catalog open", named(*holder))]
     InUse {
-        /// The process.
-        pid: u32,
+        /// Who has it.
+        holder: Holder,
     },
 }
 
@@ -34,4 +35,8 @@ impl RebuildError {
             Self::InUse { .. } => "let it end, or stop the service, and run the command again",
         }
     }
+}
+
+fn named(Holder { pid }: Holder) -> String {
+    pid.map_or_else(|| "a process of another container".to_owned(), |pid| format!("process {pid}"))
 }

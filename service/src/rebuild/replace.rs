@@ -2,61 +2,101 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use catalog::{Catalog, CatalogError, Event, Happening, log};
+use catalog::{Catalog, CatalogError, Condition, Event, Happening, log, used_by};
 
-use super::RebuildPlan;
+use super::{RebuildError, State};
 use crate::catalog_backups::CatalogBackup;
 use crate::error::ServiceError;
+use crate::instance::Instance;
 use crate::machine::Machine;
 
 /// Puts the newest sound backup, or an empty catalog, in the place of the one that is there; answers which
 /// backup that is, and where the old one is now.
+///
+/// # Errors
+/// When another process has the old one open.
 pub(super) async fn replace(
     machine: &Machine,
-    plan: &RebuildPlan,
+    state: &State,
+    _instance: &Instance,
 ) -> Result<(Option<CatalogBackup>, Option<PathBuf>), ServiceError> {
-    let new = with_suffix(&plan.catalog, "-new");
-    let backup = match prepare(machine, plan, &new).await {
-        Err(error) => {
-            // It is of no use; and the error says more than one about its removal would.
-            let _ = clear(&new);
-            return Err(error);
+    let catalog = machine.catalog_path();
+    let new = with_suffix(&catalog, "-new");
+    let prepared = prepare(machine, &state.backups, &new).await;
+    let exchanged = prepared.and_then(|backup| {
+        if let Some(holder) = used_by(&catalog).map_err(failed)? {
+            return Err(RebuildError::InUse { holder }.into());
         }
-        prepared => prepared?,
+        let moment = machine.clock.now().strftime("%Y-%m-%dT%H-%M-%SZ").to_string();
+        let aside = exchange(&catalog, &new, &moment).map_err(failed)?;
+        Ok((backup, aside))
+    });
+    if exchanged.is_err() {
+        // It is of no use; and the error says more than one about its removal would.
+        let _ = clear(&new);
+    }
+    exchanged
+}
+
+/// Why a catalog cannot be trusted although it may look sound: its log was set aside, and then the one who
+/// replaced it was killed.
+pub(super) fn cut_off(catalog: &Path) -> Result<Option<String>, ServiceError> {
+    let find = || {
+        let Some(directory) = catalog.parent() else { return Ok(None) };
+        let inode = match fs::metadata(catalog) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            metadata => metadata?.ino(),
+        };
+        for entry in fs::read_dir(directory)? {
+            let entry = entry?;
+            let is_aside = entry.file_name().to_string_lossy().contains(ASIDE);
+            if is_aside && entry.metadata()?.ino() == inode {
+                return Ok(Some("it was about to be replaced".to_owned()));
+            }
+        }
+        Ok(None)
     };
-    let moment = machine.clock.now().strftime("%Y-%m-%dT%H-%M-%SZ");
-    let aside = with_suffix(&plan.catalog, &format!("-damaged-{moment}"));
-    let exchanged = exchange(&plan.catalog, &new, &aside).map_err(failed)?;
-    Ok((backup, exchanged.then_some(aside)))
+    find().map_err(|source| ServiceError::System { action: "look at the catalog", source })
 }
 
 // The new catalog, whole and closed.
 async fn prepare(
     machine: &Machine,
-    plan: &RebuildPlan,
+    backups: &[CatalogBackup],
     new: &Path,
 ) -> Result<Option<CatalogBackup>, ServiceError> {
-    for backup in &plan.backups {
+    for backup in backups {
         clear(new).map_err(failed)?;
-        fs::copy(&backup.path, new).map_err(failed)?;
-        match begin(machine, new, Some(backup)).await {
-            Ok(()) => return Ok(Some(backup.clone())),
-            Err(
-                error @ (CatalogError::Damaged { .. }
-                | CatalogError::Foreign { .. }
-                | CatalogError::Newer { .. }),
-            ) => {
+        match copy(backup, new).await {
+            Ok(()) => {
+                begin(machine, new, Some(backup)).await?;
+                return Ok(Some(backup.clone()));
+            }
+            Err(error @ CatalogError::Full { .. }) => return Err(error.into()),
+            Err(error) => {
                 let (path, error) = (backup.path.display(), &error as &dyn std::error::Error);
                 tracing::warn!(%path, error, "this backup of the catalog cannot be used");
             }
-            Err(error) => return Err(error.into()),
         }
     }
     clear(new).map_err(failed)?;
     begin(machine, new, None).await?;
     Ok(None)
+}
+
+async fn copy(backup: &CatalogBackup, new: &Path) -> Result<(), CatalogError> {
+    let path = &backup.path;
+    fs::copy(path, new)
+        .map_err(|source| CatalogError::NotCreated { path: new.to_owned(), source })?;
+    let reason = match Condition::of(new).await? {
+        Condition::Sound => return Ok(()),
+        Condition::Absent => "it is empty".to_owned(),
+        Condition::Damaged { reason } => reason,
+    };
+    Err(CatalogError::Damaged { path: path.clone(), source: reason.into() })
 }
 
 // Closing it brings all of it into the one file.
@@ -66,44 +106,60 @@ async fn begin(
     backup: Option<&CatalogBackup>,
 ) -> Result<(), CatalogError> {
     let catalog = Catalog::open(new).await?;
-    let written = async {
-        catalog.read_through().await?;
-        let happening = Happening::CatalogReplaced { backup: backup.map(|backup| backup.made) };
-        let (moment, application, policy) = (machine.clock.now(), None, None);
-        catalog.record_event(Event { moment, application, policy, happening }).await
-    }
-    .await;
+    let happening = Happening::CatalogReplaced { backup: backup.map(|backup| backup.made) };
+    let (moment, application, policy) = (machine.clock.now(), None, None);
+    let event = Event { moment, application, policy, happening };
+    let written = catalog.record_event(event).await;
     catalog.close().await;
     written
 }
 
-// Answers whether there was an old one. Its log goes first: beside the new file the database would take it
-// for that one's. Until the very end the old file has its name, so that no command finds none and makes
-// an empty one.
-fn exchange(catalog: &Path, new: &Path, aside: &Path) -> io::Result<bool> {
+// Answers where the old one is now, if there was one. Its log goes first, for good: beside the new file the
+// database would take it for that one's. Until the very end the old file has its name, so that no command
+// finds none and makes an empty one.
+fn exchange(catalog: &Path, new: &Path, moment: &str) -> io::Result<Option<PathBuf>> {
     File::open(new)?.sync_all()?;
-    let was_there = there(fs::hard_link(catalog, aside))?;
-    there(fs::rename(log(catalog), log(aside)))?;
-    there(fs::remove_file(with_suffix(catalog, "-shm")))?;
-    fs::rename(new, catalog)?;
+    let aside = link_aside(catalog, moment)?;
+    if let Some(aside) = &aside {
+        unless_absent(fs::rename(log(catalog), log(aside)))?;
+    }
+    clear_beside(catalog)?;
     let directory = catalog.parent().filter(|parent| !parent.as_os_str().is_empty());
-    File::open(directory.unwrap_or(Path::new(".")))?.sync_all()?;
-    Ok(was_there)
+    let directory = File::open(directory.unwrap_or(Path::new(".")))?;
+    directory.sync_all()?;
+    fs::rename(new, catalog)?;
+    directory.sync_all()?;
+    Ok(aside)
+}
+
+fn link_aside(catalog: &Path, moment: &str) -> io::Result<Option<PathBuf>> {
+    let mut aside = with_suffix(catalog, &format!("{ASIDE}{moment}"));
+    loop {
+        match fs::hard_link(catalog, &aside) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                aside = with_suffix(&aside, "+");
+            }
+            linked => return linked.map(|()| Some(aside)),
+        }
+    }
 }
 
 // What a rebuild that was cut off has left.
 fn clear(new: &Path) -> io::Result<()> {
-    for path in [new, &log(new), &with_suffix(new, "-shm")] {
-        there(fs::remove_file(path))?;
-    }
-    Ok(())
+    unless_absent(fs::remove_file(new))?;
+    clear_beside(new)
 }
 
-// Whether it was done; not where there was nothing to do it to.
-fn there(done: io::Result<()>) -> io::Result<bool> {
+fn clear_beside(database: &Path) -> io::Result<()> {
+    unless_absent(fs::remove_file(log(database)))?;
+    unless_absent(fs::remove_file(with_suffix(database, "-shm")))
+}
+
+fn unless_absent(done: io::Result<()>) -> io::Result<()> {
     match done {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        done => done.map(|()| true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        done => done,
     }
 }
 
@@ -116,3 +172,6 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 fn failed(source: io::Error) -> ServiceError {
     ServiceError::System { action: "replace the catalog", source }
 }
+
+/// What is behind the name of a catalog that was set aside, before the time.
+const ASIDE: &str = "-damaged-";

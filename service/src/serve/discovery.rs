@@ -9,12 +9,15 @@ use repository::error::chain;
 use tokio::time::Instant;
 
 use super::Setup;
+use crate::config::{ApplicationConfig, DeclaredPlatform};
 
 /// The jobs that were found, and when.
 #[derive(Debug, Default)]
 pub(super) struct Discovery {
     found: BTreeSet<JobName>,
     looked: Option<Instant>,
+    /// Why a platform that is needed did not answer.
+    trouble: Option<String>,
 }
 
 impl Discovery {
@@ -30,11 +33,16 @@ impl Discovery {
                     if seen.unreachable.is_none() {
                         self.found.clear();
                     }
+                    // A host need not have an engine.
+                    let is_needed = !self.found.is_empty() || names_engine(setup);
+                    self.trouble =
+                        seen.unreachable.as_ref().filter(|_| is_needed).map(|it| chain(it));
                     self.found.extend(seen.applications.iter().flat_map(labelled));
                 }
                 Err(error) => {
                     let error = chain(&error);
                     tracing::warn!("applications cannot be looked for: {error}");
+                    self.trouble = Some(error);
                 }
             }
         }
@@ -47,6 +55,16 @@ impl Discovery {
             .map(|(name, _)| job(None, name));
         declared.chain(for_repositories).chain(self.found.iter().cloned()).collect()
     }
+
+    /// Why a platform that is needed did not answer, when applications were last looked for.
+    pub(super) fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
+    }
+}
+
+fn names_engine(setup: &Setup) -> bool {
+    let is_on_engine = |it: &ApplicationConfig| it.platform == DeclaredPlatform::Docker;
+    setup.machine.platforms.docker.is_some() || setup.config.applications.values().any(is_on_engine)
 }
 
 fn labelled(application: &Application) -> impl Iterator<Item = JobName> + '_ {

@@ -32,6 +32,7 @@ impl Service {
         let passed = self.setup.machine.clock.passes(self.looked.elapsed());
         self.looked = Instant::now();
         let names = self.discovery.jobs(&self.setup).await;
+        self.face.health.looked(self.discovery.trouble());
         self.meet(&names, (now, passed)).await?;
         let waiting = self.waiting().await?;
         let (mut looks, mut next) = (Vec::new(), None);
@@ -65,7 +66,9 @@ impl Service {
         let written_down = looks.iter().map(|(look, _)| look.clone()).collect();
         self.catalog.record_looks(written_down, now).await?;
         // Only now: what was not written down is looked at again.
-        for (Look { job, handled, .. }, timing) in looks {
+        for (look, timing) in looks {
+            self.count(&look);
+            let Look { job, handled, .. } = look;
             if let Some(job) = self.jobs.get_mut(&job) {
                 (job.handled, job.timing) = (handled, timing);
                 job.done.retain(|moment| *moment > handled);
@@ -82,6 +85,7 @@ impl Service {
         (now, passed): (Timestamp, Duration),
     ) -> Result<(), ServiceError> {
         self.jobs.retain(|name, _| names.contains(name));
+        self.face.metrics.retain(|name| names.contains(name));
         let setup = Arc::clone(&self.setup);
         let policy = |name: &JobName| policy_of(name, &setup.config);
         let (declared, unknown): (Vec<_>, Vec<_>) =
@@ -115,11 +119,25 @@ impl Service {
                 let look = decided(name, Due::default(), (handled, now));
                 looks.push(Look { events, task: policy.task, timing: written(&timing), ..look });
             }
+            let standing = self.catalog.standing(name).await?;
+            self.face.metrics.met(name.clone(), policy.task, standing);
             met.push((name.clone(), Job { handled, timing, done }));
         }
-        self.catalog.record_looks(looks, now).await?;
+        self.catalog.record_looks(looks.clone(), now).await?;
+        for look in &looks {
+            self.count(look);
+        }
         self.jobs.extend(met);
         Ok(())
+    }
+
+    fn count(&self, look: &Look) {
+        for event in &look.events {
+            self.face.metrics.happened(event);
+        }
+        if let Some(occasion) = &look.run {
+            self.face.metrics.due(&look.job, occasion.due);
+        }
     }
 
     async fn report_unknown(
@@ -142,11 +160,7 @@ impl Service {
     // The runs that have not begun yet, whether there was place for them in the queue or not.
     async fn waiting(&self) -> Result<BTreeMap<JobName, RunRow>, ServiceError> {
         let unfinished = self.catalog.unfinished_runs().await?.into_iter();
-        let job = |run: RunRow| {
-            let policy = run.occasion.as_ref()?.policy.clone();
-            let application = run.application.clone();
-            run.start.is_none().then_some((JobName { application, policy }, run))
-        };
+        let job = |run: RunRow| run.start.is_none().then_some((run.job()?, run));
         Ok(unfinished.filter_map(job).collect())
     }
 }

@@ -91,6 +91,7 @@ impl Service {
                 catalog: Arc::clone(&self.catalog),
                 run,
                 progress: Arc::clone(&progress),
+                metrics: Arc::clone(&self.face.metrics),
             };
             let task = self.workers.spawn(work.perform());
             self.going_on.insert(id, Going { task, progress });
@@ -118,13 +119,18 @@ impl Service {
         let Some(run) = found.map(|(run, _)| *run) else { return };
         self.going_on.remove(&run);
         self.queue.end(&run);
-        self.runs.remove(&run);
+        let row = self.runs.remove(&run);
         let recorded = match error {
             None => Ok(()),
             Some(error) if error.is_cancelled() => self.wait_again(run).await,
             Some(error) => {
                 tracing::error!(%run, %error, "a run has failed in a way that it should not");
-                self.fail(run, "it ended by a mistake of this program; the log says more").await
+                let error = "it ended by a mistake of this program; the log says more".to_owned();
+                let outcome = RunOutcome::Failed { error };
+                if let Some(row) = row {
+                    self.face.metrics.ended(&row, &outcome, self.now());
+                }
+                self.fail(run, outcome).await
             }
         };
         if let Err(error) = recorded {
@@ -141,8 +147,7 @@ impl Service {
         }
     }
 
-    async fn fail(&self, run: RunId, error: &str) -> Result<(), ServiceError> {
-        let outcome = RunOutcome::Failed { error: error.to_owned() };
+    async fn fail(&self, run: RunId, outcome: RunOutcome) -> Result<(), ServiceError> {
         let end = RunEnd { ended: self.now(), outcome, point: None };
         Ok(self.catalog.finish_run(run, end).await?)
     }

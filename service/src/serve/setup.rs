@@ -24,6 +24,8 @@ pub struct Setup {
     pub cache_dir: Option<PathBuf>,
     /// Where backups go whose policy names no repository, and the key to it.
     pub repository: Option<(Location, KeySource)>,
+    /// Where the service listens to this machine.
+    pub socket: PathBuf,
     /// The time zone of policies that name none.
     pub here: Zone,
 }

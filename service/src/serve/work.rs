@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use repository::error::chain;
 use tokio::sync::watch;
 
-use super::{RunError, Setup};
+use super::{Metrics, RunError, Setup};
 use crate::backup::BackupProgress;
 use crate::config::PolicyConfig;
 use crate::error::ServiceError;
@@ -25,6 +25,7 @@ pub(super) struct Work {
     pub(super) catalog: Arc<Catalog>,
     pub(super) run: RunRow,
     pub(super) progress: Arc<BackupProgress>,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 /// What came of a run.
@@ -62,7 +63,9 @@ impl Work {
         } else {
             tracing::info!(%run, task, application, ?point, "a run has ended");
         }
-        let end = RunEnd { ended: self.now(), outcome: outcome.clone(), point: *point };
+        let ended = self.now();
+        self.metrics.ended(&self.run, outcome, ended);
+        let end = RunEnd { ended, outcome: outcome.clone(), point: *point };
         if let Err(error) = self.catalog.finish_run(run, end).await {
             tracing::error!(%run, "its end cannot be written down: {}", chain(&error));
         }
@@ -114,6 +117,7 @@ impl Work {
         let application = self.run.application.clone();
         let policy = self.run.occasion.as_ref().map(|occasion| occasion.policy.clone());
         let event = Event { moment: self.now(), application, policy, happening };
+        self.metrics.happened(&event);
         if let Err(error) = self.catalog.record_event(event).await {
             tracing::error!("this cannot be written down: {}", chain(&error));
         }

@@ -52,6 +52,7 @@ impl Work {
         self.admit(policy, occasion)?;
         let request = request(application, &left, policy);
         let report = Box::pin(engine.make(request, &self.progress)).await?;
+        self.metrics.backed_up(&report);
         // A `usize` is never wider than 64 bits.
         Ok(done(report.point, report.omissions.len() as u64))
     }

@@ -1,4 +1,4 @@
-//! One service for each state directory.
+//! One service for each state directory, and nobody replaces its catalog meanwhile.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write as _};
@@ -11,14 +11,14 @@ use crate::error::ServiceError;
 
 /// The state directory is ours until this is dropped, or we die.
 #[derive(Debug)]
-pub(super) struct Instance {
+pub(crate) struct Instance {
     _lock: File,
 }
 
 impl Instance {
     /// # Errors
-    /// When another service has it.
-    pub(super) fn take(state_dir: &Path) -> Result<Self, ServiceError> {
+    /// When another process has it.
+    pub(crate) fn take(state_dir: &Path) -> Result<Self, ServiceError> {
         let failed = |source| ServiceError::System { action: "take the state directory", source };
         let mut file = open(state_dir).map_err(failed)?;
         if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {

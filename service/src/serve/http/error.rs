@@ -1,0 +1,46 @@
+//! Why the service cannot be asked.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+/// Why the service cannot listen.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum HttpError {
+    /// Somebody else listens on its socket.
+    #[error("another process listens on `{}`", path.display())]
+    InUse {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// The socket cannot be made.
+    #[error("cannot listen on `{}`", path.display())]
+    Socket {
+        /// The socket.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The address cannot be had.
+    #[error("cannot listen on {address}")]
+    Address {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl HttpError {
+    /// What the user can do about it, in one sentence.
+    pub(crate) fn remedy(&self) -> &'static str {
+        match self {
+            Self::InUse { .. } => "stop it, or give this service a directory with --runtime-dir",
+            Self::Socket { .. } => "give a directory with a short path with --runtime-dir",
+            Self::Address { .. } => "choose another one for `listen` in `[metrics]`",
+        }
+    }
+}
