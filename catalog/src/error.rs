@@ -40,6 +40,14 @@ pub enum CatalogError {
         /// The number of the schema that is not known here.
         version: i64,
     },
+    /// Its tables are not those that a version of this program makes. It was left as it is.
+    #[error("catalog `{path}` has another schema than this program made")]
+    Schema {
+        /// The file.
+        path: PathBuf,
+        /// What the database said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// Another process has kept the file locked for too long.
     #[error("catalog `{path}` is locked by another process")]
     Busy {
@@ -118,6 +126,12 @@ fn is_full(path: &Path) -> bool {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let space = rustix::fs::statvfs(directory.unwrap_or(Path::new(".")));
     space.is_ok_and(|space| space.f_bavail.saturating_mul(space.f_frsize) < NEEDED_BYTES)
+}
+
+/// Whether the database said that its file is damaged.
+pub(crate) fn is_corrupt(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
+    let error = error.downcast_ref::<sqlx::Error>();
+    error.and_then(primary_code).is_some_and(|code| matches!(code, SQLITE_CORRUPT | SQLITE_NOTADB))
 }
 
 // The disk does not give what is there.

@@ -2,8 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags, open};
-use rustix::process::{Flock, FlockType, fcntl_getlk};
 use serde::Serialize;
 use sqlx::{ConnectOptions, Connection};
 
@@ -52,26 +50,6 @@ impl Condition {
             Err(error) => Err(error),
         }
     }
-}
-
-/// A process that has a catalog open.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Holder {
-    /// Its number, where that means anything here: one in another container has none.
-    pub pid: Option<u32>,
-}
-
-/// The process, other than this one, that has the catalog at `path` open. To be asked while this one
-/// has not: asking drops the locks of its own connections.
-pub fn used_by(path: &Path) -> std::io::Result<Option<Holder>> {
-    let file = match open(path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()) {
-        Err(rustix::io::Errno::NOENT) => return Ok(None),
-        file => file?,
-    };
-    // A connection to a database with a write-ahead log has a lock on the file as long as it lives.
-    let holder = fcntl_getlk(&file, &Flock::from(FlockType::WriteLock))?;
-    let pid = |lock: Flock| lock.pid.map(|pid| pid.as_raw_nonzero().get().unsigned_abs());
-    Ok(holder.map(|lock| Holder { pid: pid(lock) }))
 }
 
 /// # Errors

@@ -117,6 +117,8 @@ pub struct Standing {
     pub due: Option<Timestamp>,
     /// When the last of its runs ended that did all of what they were for.
     pub succeeded: Option<Timestamp>,
+    /// When the last of its runs ended that failed.
+    pub failed: Option<Timestamp>,
 }
 
 /// What became of a job so far.
@@ -126,13 +128,20 @@ pub(crate) async fn standing(readers: &SqlitePool, job: &JobName) -> sqlx::Resul
              SELECT ended FROM runs
              WHERE application = ?1 AND policy = ?2 AND outcome = 'succeeded'
              ORDER BY due DESC LIMIT 1
-         ) AS succeeded
+         ) AS succeeded, (
+             SELECT ended FROM runs
+             WHERE application = ?1 AND policy = ?2 AND outcome = 'failed'
+             ORDER BY due DESC LIMIT 1
+         ) AS failed
          FROM runs WHERE application = ?1 AND policy = ?2",
     )
     .bind(job.application.as_deref().unwrap_or_default())
     .bind(&job.policy)
     .fetch_one(readers)
     .await?;
-    let due = column::parsed_option(&row, "due")?;
-    Ok(Standing { due, succeeded: column::parsed_option(&row, "succeeded")? })
+    Ok(Standing {
+        due: column::parsed_option(&row, "due")?,
+        succeeded: column::parsed_option(&row, "succeeded")?,
+        failed: column::parsed_option(&row, "failed")?,
+    })
 }

@@ -30,6 +30,7 @@ mod writer;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use format::ids::{ObjectId, PointId, RepositoryId};
@@ -43,7 +44,7 @@ pub use crate::application::ApplicationRow;
 pub use crate::error::CatalogError;
 pub use crate::event::{Event, Happening};
 pub use crate::filter::PointFilter;
-pub use crate::inspect::{Condition, Holder, log, used_by};
+pub use crate::inspect::{Condition, log};
 pub use crate::job::{JobName, JobRow, Look, Standing};
 pub use crate::point::{PointRow, VolumeRow};
 pub use crate::rebuild::Gone;
@@ -62,6 +63,9 @@ pub struct Catalog {
     path: PathBuf,
     readers: SqlitePool,
     writer: Writer,
+    /// What others can tell by that it is open.
+    #[allow(dead_code, reason = "it is dropped with the rest")]
+    guard: Option<OwnedFd>,
 }
 
 impl Catalog {
@@ -75,7 +79,14 @@ impl Catalog {
             path: path.to_owned(),
             readers: open::readers(path),
             writer: Writer::start(connection),
+            guard: None,
         })
+    }
+
+    /// The same, and this stays open as long as it.
+    #[must_use]
+    pub fn guarded_by(self, guard: OwnedFd) -> Self {
+        Self { guard: Some(guard), ..self }
     }
 
     /// Ends all writes that were asked for and closes the file. Later calls give

@@ -11,7 +11,7 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, SqliteConnection, SqlitePool};
 
-use crate::error::{CatalogError, is_busy};
+use crate::error::{CatalogError, is_busy, is_corrupt};
 use crate::inspect::inspect;
 
 /// The one connection that writes, its schema up to date.
@@ -80,14 +80,16 @@ async fn migrate(path: &Path, connection: &mut SqliteConnection) -> Result<(), C
 fn migration_error(path: PathBuf, error: MigrateError) -> CatalogError {
     match error {
         MigrateError::VersionMissing(version) => CatalogError::Newer { path, version },
-        // What is written down about its schema is nothing that this program writes.
-        source @ MigrateError::VersionMismatch(_) => {
-            CatalogError::Damaged { path, source: source.into() }
-        }
         MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _) => {
-            CatalogError::of(&path, SCHEMA_ACTION, source)
+            match CatalogError::of(&path, SCHEMA_ACTION, source) {
+                // A mistake of ours would look the same, and would be in all backups.
+                CatalogError::Damaged { path, source } if !is_corrupt(source.as_ref()) => {
+                    CatalogError::Schema { path, source }
+                }
+                error => error,
+            }
         }
-        source => CatalogError::Refused { path, action: SCHEMA_ACTION, source: source.into() },
+        source => CatalogError::Schema { path, source: source.into() },
     }
 }
 

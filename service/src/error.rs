@@ -196,7 +196,7 @@ pub enum ServiceError {
     #[error(transparent)]
     Rebuild(#[from] RebuildError),
     /// Another service has the state directory.
-    #[error("the service with process id {pid} has the state directory `{}`", state_dir.display())]
+    #[error("process {pid} has the state directory `{}`, a service or a rebuild", state_dir.display())]
     Served {
         /// The state directory.
         state_dir: std::path::PathBuf,

@@ -1,5 +1,9 @@
 //! This machine: the applications that run on it, and what is needed to freeze them. No repository.
 
+use std::fs::{DirBuilder, File};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,13 +12,15 @@ use catalog::{Catalog, RunStart};
 use consistency::hooks::Plan;
 use consistency::warden::WardenProgram;
 use platform::application::Application;
+use repository::blocking;
+use rustix::fs::{FlockOperation, flock};
 
 use crate::clock::Clock;
 use crate::deadline::Deadline;
 use crate::engine::this_process;
 use crate::error::ServiceError;
 use crate::platforms::Platforms;
-use crate::rebuild::RebuildError;
+use crate::rebuild::{self, RebuildError};
 
 /// This machine, as far as applications are concerned.
 #[derive(Clone, Debug)]
@@ -37,12 +43,28 @@ impl Machine {
 
     /// Opens the catalog of this machine; a new one where there was none before.
     pub(crate) async fn open_catalog(&self) -> Result<Catalog, ServiceError> {
-        let path = self.catalog_path();
+        let (path, guard) = (self.catalog_path(), self.guard_catalog().await?);
+        if let Some(reason) = rebuild::cut_off(&path)? {
+            return Err(RebuildError::CutOff { path, reason }.into());
+        }
         let is_there = std::fs::metadata(&path).is_ok_and(|metadata| metadata.len() > 0);
         if !is_there && let Some(backup) = self.catalog_backups()?.into_iter().next() {
             return Err(RebuildError::Lost { path, backup: backup.path }.into());
         }
-        Ok(Catalog::open(&path).await?)
+        Ok(Catalog::open(&path).await?.guarded_by(guard))
+    }
+
+    /// As long as this lives nobody replaces the catalog. Whoever does has it for milliseconds.
+    pub(crate) async fn guard_catalog(&self) -> Result<OwnedFd, ServiceError> {
+        let state_dir = self.state_dir.clone();
+        let guard = blocking::run(move || {
+            DirBuilder::new().recursive(true).mode(0o700).create(&state_dir)?;
+            let directory = OwnedFd::from(File::open(&state_dir)?);
+            flock(&directory, FlockOperation::LockShared)?;
+            Ok::<_, io::Error>(directory)
+        });
+        let failed = |source| ServiceError::System { action: "open the state directory", source };
+        guard.await.map_err(failed)
     }
 
     /// This process begins a run.

@@ -17,6 +17,7 @@ use repository::location::Location;
 use serde::Serialize;
 
 pub use self::error::RebuildError;
+pub(crate) use self::replace::cut_off;
 use crate::catalog_backups::CatalogBackup;
 use crate::engine::{Engine, Settings};
 use crate::error::ServiceError;
@@ -140,8 +141,9 @@ struct State {
 
 impl State {
     async fn of(machine: &Machine) -> Result<Self, ServiceError> {
+        let _guard = machine.guard_catalog().await?;
         let catalog = machine.catalog_path();
-        let condition = match replace::cut_off(&catalog)? {
+        let condition = match cut_off(&catalog)? {
             Some(reason) => Condition::Damaged { reason },
             None => Condition::of(&catalog).await?,
         };

@@ -33,7 +33,7 @@ use tokio::time::Instant;
 use self::discovery::Discovery;
 pub use self::error::RunError;
 pub use self::http::HttpError;
-use self::http::{Face, Server};
+use self::http::{Server, Status};
 use self::look::Job;
 use self::metrics::Metrics;
 pub use self::setup::Setup;
@@ -93,7 +93,7 @@ struct Service {
     runs: BTreeMap<RunId, RunRow>,
     workers: JoinSet<()>,
     /// What is told to whoever asks.
-    face: Arc<Face>,
+    status: Arc<Status>,
     server: Server,
     /// When history was last forgotten and backed up.
     tidied: Option<Instant>,
@@ -109,21 +109,23 @@ struct Going {
 
 impl Service {
     async fn start(setup: Setup, catalog: Catalog) -> Result<Self, ServiceError> {
+        let now = setup.machine.clock.now();
+        let discovery = Discovery::remembering(&catalog.jobs().await?, now);
         let (setup, catalog) = (Arc::new(setup), Arc::new(catalog));
         let latest = watch::Sender::new(Arc::clone(&setup));
-        let face = Arc::new(Face::new(Arc::clone(&catalog), latest.subscribe()));
+        let status = Arc::new(Status::new(Arc::clone(&catalog), latest.subscribe()));
         let (socket, address) = (setup.socket.clone(), setup.config.metrics.listen);
-        let server = Server::start(Arc::clone(&face), socket, address).await?;
+        let server = Server::start(Arc::clone(&status), socket, address).await?;
         Ok(Self {
             latest,
             setup,
-            face,
+            status,
             server,
             unknown: BTreeSet::new(),
             tidied: None,
             tidying: JoinSet::new(),
             catalog,
-            discovery: Discovery::default(),
+            discovery,
             jobs: BTreeMap::new(),
             looked: Instant::now(),
             queue: Queue::new(LIMITS),
@@ -136,18 +138,23 @@ impl Service {
     /// Until it is told to stop; answers for how long uploads may go on then.
     async fn go_on(&mut self, orders: &mut Receiver<Order>) -> Duration {
         loop {
-            let next = match self.turn().await {
-                Ok(next) => next,
+            let turned = self.turn().await;
+            self.status.health.turned(turned.as_ref().err().map(|error| chain(error)));
+            let next = match turned {
+                Ok(next) => {
+                    self.status.metrics.looked(self.now());
+                    next
+                }
                 Err(error) => {
                     // A disk that is full, perhaps: what is due stays due.
                     tracing::error!("what is due cannot be seen to: {}", chain(&error));
                     None
                 }
             };
+            self.server.keep_up().await;
             let (going_on, waiting) = (self.going_on.len(), self.queue.waiting().len());
             notify::alive(going_on, waiting);
-            self.face.metrics.queue(going_on, waiting);
-            self.face.health.turn();
+            self.status.metrics.queue(going_on, waiting);
             let clock = Arc::clone(&self.setup.machine.clock);
             // Somebody may set the clock, or start a container.
             let pause = next.map_or(LOOK_AGAIN, |next| clock.until(next).min(LOOK_AGAIN));
@@ -155,7 +162,7 @@ impl Service {
                 () = tokio::time::sleep(pause.min(notify::patience())) => {}
                 Some(ended) = self.workers.join_next_with_id() => self.ended(ended).await,
                 order = orders.recv() => match order {
-                    Some(Order::Reload(setup)) => self.reload(*setup).await,
+                    Some(Order::Reload(setup)) => self.reload(*setup),
                     Some(Order::Keep(error)) => {
                         tracing::error!("the old configuration stays: {}", chain(error.as_ref()));
                     }
@@ -175,24 +182,25 @@ impl Service {
         Ok(next.into_iter().chain(self.next_ready()).min())
     }
 
-    async fn reload(&mut self, setup: Setup) {
+    fn reload(&mut self, setup: Setup) {
         notify::reloading();
-        if let Err(error) = self.admit(setup).await {
+        if let Err(error) = self.admit(setup) {
             tracing::error!("the old configuration stays: {}", chain(&error));
         }
         notify::ready();
     }
 
-    async fn admit(&mut self, setup: Setup) -> Result<(), ServiceError> {
+    fn admit(&mut self, setup: Setup) -> Result<(), ServiceError> {
         let is_same = setup.machine.state_dir == self.setup.machine.state_dir;
         if !is_same || setup.socket != self.setup.socket {
             return Err(ServiceError::OtherState);
         }
         setup.check()?;
-        self.server.follow(setup.config.metrics.listen).await?;
+        self.server.follow(setup.config.metrics.listen);
         self.setup = Arc::new(setup);
         self.latest.send_replace(Arc::clone(&self.setup));
-        (self.discovery, self.unknown) = (Discovery::default(), BTreeSet::new());
+        self.discovery.look_again();
+        self.unknown = BTreeSet::new();
         // What waits may be for another repository now: it is put into the queue again.
         self.queue.clear();
         self.runs.retain(|run, _| self.going_on.contains_key(run));

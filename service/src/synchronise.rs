@@ -108,7 +108,7 @@ impl Engine {
                 .collect(),
         };
         self.catalog.end_rebuild(repository, gone, said).await?;
-        self.synchronise(learning).await
+        self.synchronise(&Learning::default()).await
     }
 
     // Many at once, because a store far away answers late; and written down by the hundred, so that one

@@ -167,8 +167,8 @@ fn a_service_goes_on_with_the_backup_and_its_catalog_is_not_taken_away() {
 
 #[test]
 fn a_rebuild_that_is_killed_anywhere_goes_on() {
-    let world = World::new();
-    many_points::add(&world.repository(), 300);
+    let world = World::with_key_file();
+    many_points::add(&world, 1000);
     fs::create_dir(world.path("data")).unwrap();
     backup(&world, "recorded");
     let before = knowledge(&world);
@@ -176,7 +176,7 @@ fn a_rebuild_that_is_killed_anywhere_goes_on() {
     for _ in 0..12 {
         harm(&catalog(&world), Harm::Cut);
         let running: Running = world.start(["catalog", "rebuild"]);
-        sleep(Duration::from_millis(chance.below(700)));
+        sleep(Duration::from_millis(chance.below(500)));
         running.kill();
         world.stillpoint(["catalog", "rebuild"]).succeeded();
         assert_eq!(knowledge(&world), before);
@@ -216,8 +216,11 @@ fn a_full_disk_below_the_catalog_is_named_and_loses_nothing() {
 #[ignore = "it takes a minute, and says how long"]
 #[allow(clippy::print_stdout, reason = "somebody wants to see it")]
 fn ten_thousand_points() {
-    let world = World::empty_inside(Path::new("/dev/shm")).init();
-    many_points::add(&world.repository(), 10_000);
+    let mut world = World::empty_inside(Path::new("/dev/shm"));
+    world.unset("STILLPOINT_PASSPHRASE");
+    world.set("STILLPOINT_KEY_FILE", world.path("key"));
+    world.stillpoint(["init", "--new-key-file", "key", "--no-recovery-key"]).succeeded();
+    many_points::add(&world, 10_000);
     let begun = Instant::now();
     let rebuilt = world.json(["catalog", "rebuild"]);
     println!("10,000 points of 16 volumes were read in {:.1} s", begun.elapsed().as_secs_f64());

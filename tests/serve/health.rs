@@ -107,8 +107,12 @@ fn the_address_follows_the_configuration_and_is_loopback() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     configure(&world, Some(taken.local_addr().unwrap()));
     signal(&service, "HUP");
-    std::thread::sleep(Duration::from_millis(500));
+    let ready = wait_for(503, || get(&socket(&world), "/readyz"));
+    assert!(ready.contains("[-] address"), "{ready}");
     assert_eq!(get_at(second, "/livez").unwrap().0, 200);
+    let address = taken.local_addr().unwrap();
+    drop(taken);
+    wait_for(200, || get_at(address, "/readyz"));
     configure(&world, Some("0.0.0.0:1".parse().unwrap()));
     world.stillpoint(["config", "check"]).failed(1, "0.0.0.0:1");
     drop(service);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use format::manifest::{Level, Manifest, Statistics, VolumeRecord};
 use format::raw::RawPath;
-use format::slot::{Key, Passphrase};
+use format::slot::Key;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
 use repository::error::RepositoryError;
@@ -13,8 +13,9 @@ use repository::reader::Reader;
 use repository::store::local::LocalStore;
 use repository::store::{ReadStore, Store};
 use repository::writer::Writer;
+use service::key::KeySource;
 
-use crate::world::PASSPHRASE;
+use crate::world::World;
 
 /// How many applications there are, with how many volumes each.
 const APPLICATIONS: u32 = 100;
@@ -22,16 +23,17 @@ const VOLUMES: u32 = 16;
 /// How many points are written at once.
 const WRITERS: usize = 32;
 
-/// Adds this many restore points to a repository that the passphrase opens.
-pub fn add(repository: &Path, count: u32) {
+/// Adds this many restore points to the repository of a world with a key file.
+pub fn add(world: &World, count: u32) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    runtime.block_on(write(repository, count)).unwrap();
+    let key = KeySource::File(world.path("key")).read().unwrap();
+    runtime.block_on(write(&world.repository(), &key, count)).unwrap();
 }
 
-async fn write(repository: &Path, count: u32) -> Result<(), RepositoryError> {
+async fn write(repository: &Path, key: &Key, count: u32) -> Result<(), RepositoryError> {
     let store = Arc::new(LocalStore::new(repository));
     let readable: Arc<dyn ReadStore> = Arc::<LocalStore>::clone(&store);
-    let reader = Reader::open(readable, &Key::Passphrase(Passphrase::new(PASSPHRASE))).await?;
+    let reader = Reader::open(readable, key).await?;
     let point = async |number| {
         let writable: Arc<dyn Store> = Arc::<LocalStore>::clone(&store);
         let writer = Writer::register(writable, &reader, "many").await?;

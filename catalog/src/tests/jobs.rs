@@ -171,7 +171,13 @@ async fn a_job_stands_where_its_last_runs_have_left_it() {
         }
     };
     end(5, RunOutcome::Succeeded).await;
-    assert_eq!(standing().await, Standing { due: Some(at(5)), succeeded: Some(at(6)) });
+    let stands = |due, failed: Option<u32>| {
+        let (due, succeeded) = (Some(at(due)), Some(at(6)));
+        Standing { due, succeeded, failed: failed.map(at) }
+    };
+    assert_eq!(standing().await, stands(5, None));
     end(8, RunOutcome::Partial).await;
-    assert_eq!(standing().await, Standing { due: Some(at(8)), succeeded: Some(at(6)) });
+    assert_eq!(standing().await, stands(8, None));
+    end(10, RunOutcome::Failed { error: "no".into() }).await;
+    assert_eq!(standing().await, stands(10, Some(11)));
 }

@@ -155,6 +155,9 @@ fn catalog_remedy(error: &CatalogError) -> &'static str {
         CatalogError::Damaged { .. } => {
             "run `stillpoint catalog rebuild`: points come from the repositories, the rest from its backup"
         }
+        CatalogError::Schema { .. } => {
+            "move the file away, and run `stillpoint catalog rebuild`; keep it, for this should not be"
+        }
         CatalogError::Foreign { .. } => "give another state directory with --state-dir",
         CatalogError::Full { .. } => "free some space there, and run the command again",
         CatalogError::Newer { .. } => "use the version of stillpoint that wrote it, or a newer one",

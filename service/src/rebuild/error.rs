@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use catalog::Holder;
 use thiserror::Error;
 
 /// Why a catalog cannot be used as it is, or not be replaced.
@@ -17,12 +16,17 @@ pub enum RebuildError {
         /// Its newest backup.
         backup: PathBuf,
     },
-    /// It is to be replaced, and open all the same.
-    #[error("{} has the damaged catalog open", named(*holder))]
-    InUse {
-        /// Who has it.
-        holder: Holder,
+    /// Whoever replaced it was killed before the new one was in its place.
+    #[error("catalog `{}` cannot be trusted: {reason}", path.display())]
+    CutOff {
+        /// Its file.
+        path: PathBuf,
+        /// What is known of that.
+        reason: String,
     },
+    /// It is to be replaced, and open all the same.
+    #[error("another process has the damaged catalog open")]
+    InUse,
 }
 
 impl RebuildError {
@@ -32,11 +36,8 @@ impl RebuildError {
             Self::Lost { .. } => {
                 "run `stillpoint catalog rebuild`; to begin anew instead, move its backups away"
             }
-            Self::InUse { .. } => "let it end, or stop the service, and run the command again",
+            Self::CutOff { .. } => "run `stillpoint catalog rebuild`",
+            Self::InUse => "let it end, or stop the service, and run the command again",
         }
     }
-}
-
-fn named(Holder { pid }: Holder) -> String {
-    pid.map_or_else(|| "a process of another container".to_owned(), |pid| format!("process {pid}"))
 }

@@ -1,11 +1,14 @@
 //! Another catalog in the place of one that is damaged or lost.
 
-use std::fs::{self, File};
-use std::io;
-use std::os::unix::fs::MetadataExt as _;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use catalog::{Catalog, CatalogError, Condition, Event, Happening, log, used_by};
+use catalog::{Catalog, CatalogError, Condition, Event, Happening, log};
+use rustix::fs::{FlockOperation, flock};
+use tokio::time::{Instant, sleep};
 
 use super::{RebuildError, State};
 use crate::catalog_backups::CatalogBackup;
@@ -25,15 +28,14 @@ pub(super) async fn replace(
 ) -> Result<(Option<CatalogBackup>, Option<PathBuf>), ServiceError> {
     let catalog = machine.catalog_path();
     let new = with_suffix(&catalog, "-new");
-    let prepared = prepare(machine, &state.backups, &new).await;
-    let exchanged = prepared.and_then(|backup| {
-        if let Some(holder) = used_by(&catalog).map_err(failed)? {
-            return Err(RebuildError::InUse { holder }.into());
-        }
+    let exchanged = async {
+        let backup = prepare(machine, &state.backups, &new).await?;
+        let _alone = alone(&machine.state_dir).await?;
         let moment = machine.clock.now().strftime("%Y-%m-%dT%H-%M-%SZ").to_string();
         let aside = exchange(&catalog, &new, &moment).map_err(failed)?;
         Ok((backup, aside))
-    });
+    }
+    .await;
     if exchanged.is_err() {
         // It is of no use; and the error says more than one about its removal would.
         let _ = clear(&new);
@@ -41,9 +43,22 @@ pub(super) async fn replace(
     exchanged
 }
 
+// Whoever has the catalog open has locked this, too, and whoever opens it waits.
+async fn alone(state_dir: &Path) -> Result<File, ServiceError> {
+    let directory = File::open(state_dir).map_err(failed)?;
+    let deadline = Instant::now() + PATIENCE;
+    while flock(&directory, FlockOperation::NonBlockingLockExclusive).is_err() {
+        if Instant::now() > deadline {
+            return Err(RebuildError::InUse.into());
+        }
+        sleep(LOOK_AGAIN).await;
+    }
+    Ok(directory)
+}
+
 /// Why a catalog cannot be trusted although it may look sound: its log was set aside, and then the one who
 /// replaced it was killed.
-pub(super) fn cut_off(catalog: &Path) -> Result<Option<String>, ServiceError> {
+pub(crate) fn cut_off(catalog: &Path) -> Result<Option<String>, ServiceError> {
     let find = || {
         let Some(directory) = catalog.parent() else { return Ok(None) };
         let inode = match fs::metadata(catalog) {
@@ -70,15 +85,14 @@ async fn prepare(
 ) -> Result<Option<CatalogBackup>, ServiceError> {
     for backup in backups {
         clear(new).map_err(failed)?;
-        match copy(backup, new).await {
+        match copy(backup, new).await? {
             Ok(()) => {
                 begin(machine, new, Some(backup)).await?;
                 return Ok(Some(backup.clone()));
             }
-            Err(error @ CatalogError::Full { .. }) => return Err(error.into()),
-            Err(error) => {
-                let (path, error) = (backup.path.display(), &error as &dyn std::error::Error);
-                tracing::warn!(%path, error, "this backup of the catalog cannot be used");
+            Err(reason) => {
+                let path = backup.path.display();
+                tracing::warn!(%path, "this backup of the catalog cannot be used: {reason}");
             }
         }
     }
@@ -87,16 +101,23 @@ async fn prepare(
     Ok(None)
 }
 
-async fn copy(backup: &CatalogBackup, new: &Path) -> Result<(), CatalogError> {
-    let path = &backup.path;
-    fs::copy(path, new)
-        .map_err(|source| CatalogError::NotCreated { path: new.to_owned(), source })?;
-    let reason = match Condition::of(new).await? {
-        Condition::Sound => return Ok(()),
-        Condition::Absent => "it is empty".to_owned(),
-        Condition::Damaged { reason } => reason,
+// Answers why the backup cannot be used. Only where it cannot be read, or is damaged: after a full disk the
+// next one would fit no better, and an empty catalog perhaps would.
+async fn copy(backup: &CatalogBackup, new: &Path) -> Result<Result<(), String>, ServiceError> {
+    let bytes = match fs::read(&backup.path) {
+        Err(error) => return Ok(Err(error.to_string())),
+        Ok(bytes) => bytes,
     };
-    Err(CatalogError::Damaged { path: path.clone(), source: reason.into() })
+    let mut options = OpenOptions::new();
+    let file = options.write(true).create_new(true).mode(0o600).open(new);
+    file.and_then(|mut file| file.write_all(&bytes)).map_err(failed)?;
+    Ok(match Condition::of(new).await {
+        Ok(Condition::Sound) => Ok(()),
+        Ok(Condition::Absent) => Err("it is empty".to_owned()),
+        Ok(Condition::Damaged { reason }) => Err(reason),
+        Err(error @ CatalogError::Foreign { .. }) => Err(error.to_string()),
+        Err(error) => return Err(error.into()),
+    })
 }
 
 // Closing it brings all of it into the one file.
@@ -104,14 +125,19 @@ async fn begin(
     machine: &Machine,
     new: &Path,
     backup: Option<&CatalogBackup>,
-) -> Result<(), CatalogError> {
+) -> Result<(), ServiceError> {
     let catalog = Catalog::open(new).await?;
     let happening = Happening::CatalogReplaced { backup: backup.map(|backup| backup.made) };
     let (moment, application, policy) = (machine.clock.now(), None, None);
     let event = Event { moment, application, policy, happening };
     let written = catalog.record_event(event).await;
     catalog.close().await;
-    written
+    written?;
+    if log(new).exists() {
+        // Closing does not say what kept it from it.
+        return Err(failed(io::ErrorKind::StorageFull.into()));
+    }
+    Ok(())
 }
 
 // Answers where the old one is now, if there was one. Its log goes first, for good: beside the new file the
@@ -175,3 +201,6 @@ fn failed(source: io::Error) -> ServiceError {
 
 /// What is behind the name of a catalog that was set aside, before the time.
 const ASIDE: &str = "-damaged-";
+/// A command that finds the catalog damaged ends at once.
+const PATIENCE: Duration = Duration::from_secs(10);
+const LOOK_AGAIN: Duration = Duration::from_millis(10);

@@ -1,9 +1,10 @@
 //! Which applications have which policies, and which policies are for repositories.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use catalog::{JobName, Task};
+use catalog::{JobName, JobRow, Task};
+use jiff::{SignedDuration, Timestamp};
 use platform::application::Application;
 use repository::error::chain;
 use tokio::time::Instant;
@@ -21,6 +22,19 @@ pub(super) struct Discovery {
 }
 
 impl Discovery {
+    /// What a service before this one has found, until the platforms say what there is: while they do not
+    /// answer nothing is taken for gone. What was looked after long ago may be.
+    pub(super) fn remembering(jobs: &BTreeMap<JobName, JobRow>, now: Timestamp) -> Self {
+        let is_recent = |row: &JobRow| now.duration_since(row.handled) < REMEMBERED;
+        let recent = jobs.iter().filter(|(name, row)| name.application.is_some() && is_recent(row));
+        Self { found: recent.map(|(name, _)| name.clone()).collect(), ..Self::default() }
+    }
+
+    /// Asks the platforms again when jobs are next wanted.
+    pub(super) fn look_again(&mut self) {
+        self.looked = None;
+    }
+
     /// Every application with each of its policies: those that the configuration names, and those that a
     /// label does; and every policy for a repository. A platform that does not answer leaves what was found
     /// there before.
@@ -83,5 +97,7 @@ fn job(application: Option<&String>, policy: &str) -> JobName {
 /// The policies by which a container's application is backed up, separated by commas.
 const LABEL: &str = "stillpoint.policy";
 
+/// What nobody has looked after for so long may be gone.
+const REMEMBERED: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// Who starts a container waits that long for its policy.
 const LOOK_AGAIN: Duration = Duration::from_secs(15);

@@ -32,7 +32,7 @@ impl Service {
         let passed = self.setup.machine.clock.passes(self.looked.elapsed());
         self.looked = Instant::now();
         let names = self.discovery.jobs(&self.setup).await;
-        self.face.health.looked(self.discovery.trouble());
+        self.status.health.looked(self.discovery.trouble());
         self.meet(&names, (now, passed)).await?;
         let waiting = self.waiting().await?;
         let (mut looks, mut next) = (Vec::new(), None);
@@ -85,7 +85,7 @@ impl Service {
         (now, passed): (Timestamp, Duration),
     ) -> Result<(), ServiceError> {
         self.jobs.retain(|name, _| names.contains(name));
-        self.face.metrics.retain(|name| names.contains(name));
+        self.status.metrics.retain(|name| names.contains(name));
         let setup = Arc::clone(&self.setup);
         let policy = |name: &JobName| policy_of(name, &setup.config);
         let (declared, unknown): (Vec<_>, Vec<_>) =
@@ -120,7 +120,7 @@ impl Service {
                 looks.push(Look { events, task: policy.task, timing: written(&timing), ..look });
             }
             let standing = self.catalog.standing(name).await?;
-            self.face.metrics.met(name.clone(), policy.task, standing);
+            self.status.metrics.met(name.clone(), policy.task, standing);
             met.push((name.clone(), Job { handled, timing, done }));
         }
         self.catalog.record_looks(looks.clone(), now).await?;
@@ -133,10 +133,10 @@ impl Service {
 
     fn count(&self, look: &Look) {
         for event in &look.events {
-            self.face.metrics.happened(event);
+            self.status.metrics.happened(event);
         }
         if let Some(occasion) = &look.run {
-            self.face.metrics.due(&look.job, occasion.due);
+            self.status.metrics.due(&look.job, occasion.due);
         }
     }
 

@@ -67,12 +67,23 @@ pub(super) struct Metrics {
     put_off: Family<Policy, Counter>,
     missed: Family<Policy, Counter>,
     forgotten: Family<Policy, Counter>,
+    not_forgotten: Family<Policy, Counter>,
     alarms: Family<Policy, Counter>,
     given_back: Counter,
     verified: Counter,
     going_on: Gauge,
     waiting: Gauge,
-    standings: Mutex<BTreeMap<JobName, (Task, Standing)>>,
+    looked: Gauge,
+    standings: Mutex<BTreeMap<JobName, State>>,
+}
+
+/// How a job stands.
+#[derive(Clone, Copy)]
+struct State {
+    task: Task,
+    standing: Standing,
+    /// When runs of it were last left out.
+    missed: Option<Timestamp>,
 }
 
 /// One of the counts of a backup: its name, what it is, and where it stands.
@@ -99,11 +110,13 @@ impl Metrics {
             put_off: Family::default(),
             missed: Family::default(),
             forgotten: Family::default(),
+            not_forgotten: Family::default(),
             alarms: Family::default(),
             given_back: Counter::default(),
             verified: Counter::default(),
             going_on: Gauge::default(),
             waiting: Gauge::default(),
+            looked: Gauge::default(),
             standings: Mutex::default(),
             registry: Registry::default(),
         };
@@ -131,10 +144,14 @@ impl Metrics {
         let help =
             "Times that nothing was forgotten, because the newest point is unlike those before it";
         to.register("retention_alarms", help, self.alarms.clone());
+        let help = "Times that what nothing keeps could not be forgotten";
+        to.register("retention_failures", help, self.not_forgotten.clone());
         to.register("pruned_bytes", "Bytes that were given back", self.given_back.clone());
         to.register("points_verified", "Restore points that were read", self.verified.clone());
         to.register("runs_going_on", "Runs that go on", self.going_on.clone());
         to.register("runs_waiting", "Runs in the queue", self.waiting.clone());
+        let help = "When it was last looked what is due, and that was written down";
+        to.register("last_look_timestamp_seconds", help, self.looked.clone());
     }
 
     /// A backup has made a point.
@@ -171,10 +188,12 @@ impl Metrics {
             let took = took.max(SignedDuration::ZERO);
             self.durations.get_or_create(&OfTask { task }).observe(took.as_secs_f64());
         }
-        if *outcome == RunOutcome::Succeeded
-            && let Some((_, standing)) = self.standings().get_mut(job)
-        {
-            standing.succeeded = Some(ended);
+        if let Some(State { standing, .. }) = self.standings().get_mut(job) {
+            match outcome {
+                RunOutcome::Succeeded => standing.succeeded = Some(ended),
+                RunOutcome::Failed { .. } => standing.failed = Some(ended),
+                RunOutcome::Partial | RunOutcome::Abandoned => {}
+            }
         }
     }
 
@@ -188,9 +207,13 @@ impl Metrics {
             family.get_or_create(&label()).inc_by(count);
         };
         match &event.happening {
-            Happening::Missed { count: missed, .. } => count(&self.missed, *missed),
+            Happening::Missed { count: missed, .. } => {
+                count(&self.missed, *missed);
+                self.was_missed(event);
+            }
             Happening::PutOff { .. } => count(&self.put_off, 1),
             Happening::Forgotten { count: forgotten } => count(&self.forgotten, *forgotten),
+            Happening::NotForgotten { .. } => count(&self.not_forgotten, 1),
             Happening::Alarm { .. } => count(&self.alarms, 1),
             Happening::Pruned { bytes, .. } => {
                 self.given_back.inc_by(*bytes);
@@ -200,6 +223,19 @@ impl Metrics {
             }
             _ => {}
         }
+    }
+
+    fn was_missed(&self, event: &Event) {
+        let Some(policy) = event.policy.clone() else { return };
+        let job = JobName { application: event.application.clone(), policy };
+        if let Some(state) = self.standings().get_mut(&job) {
+            state.missed = Some(event.moment);
+        }
+    }
+
+    /// It was looked what is due.
+    pub(super) fn looked(&self, now: Timestamp) {
+        self.looked.set(now.as_second());
     }
 
     /// How many runs go on and wait.
@@ -218,16 +254,16 @@ impl Metrics {
             self.ended.get_or_create(&ended).inc_by(0);
         }
         let policy = Policy { application, policy };
-        for family in [&self.missed, &self.put_off, &self.alarms] {
+        for family in [&self.missed, &self.put_off, &self.alarms, &self.not_forgotten] {
             family.get_or_create(&policy).inc_by(0);
         }
-        self.standings().insert(name, (task, standing));
+        self.standings().insert(name, State { task, standing, missed: None });
     }
 
     /// A job has another run.
     pub(super) fn due(&self, name: &JobName, due: Timestamp) {
-        if let Some((_, standing)) = self.standings().get_mut(name) {
-            standing.due = Some(due);
+        if let Some(state) = self.standings().get_mut(name) {
+            state.standing.due = Some(due);
         }
     }
 
@@ -248,14 +284,14 @@ impl Metrics {
     // What is, and need not have become so while this process lived.
     fn states(&self, applications: &[ApplicationRow]) -> Registry {
         let mut registry = Registry::with_prefix("stillpoint");
-        let (due, succeeded) = (Family::<Job, Gauge>::default(), Family::<Job, Gauge>::default());
-        for (name, (task, standing)) in self.standings().iter() {
-            let label = labels(*task, name);
-            for (family, moment) in [(&due, standing.due), (&succeeded, standing.succeeded)] {
-                if let Some(moment) = moment {
-                    family.get_or_create(&label).set(moment.as_second());
+        for (name, help, moment) in MOMENTS {
+            let family = Family::<Job, Gauge>::default();
+            for (job, state) in self.standings().iter() {
+                if let Some(moment) = moment(state) {
+                    family.get_or_create(&labels(state.task, job)).set(moment.as_second());
                 }
             }
+            registry.register(format!("last_{name}_timestamp_seconds"), help, family);
         }
         let newest = Family::<Application, Gauge>::default();
         for row in applications {
@@ -266,16 +302,12 @@ impl Metrics {
                 gauge.set(taken.as_second().max(gauge.get()));
             }
         }
-        let help = "The last moment for which a policy has wanted a run";
-        registry.register("last_due_timestamp_seconds", help, due);
-        let help = "When the last run of a policy ended that did all of what it was for";
-        registry.register("last_success_timestamp_seconds", help, succeeded);
         let help = "When the newest restore point was taken, by whomever";
         registry.register("newest_point_timestamp_seconds", help, newest);
         registry
     }
 
-    fn standings(&self) -> MutexGuard<'_, BTreeMap<JobName, (Task, Standing)>> {
+    fn standings(&self) -> MutexGuard<'_, BTreeMap<JobName, State>> {
         self.standings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -285,6 +317,17 @@ fn labels(task: Task, JobName { application, policy }: &JobName) -> Job {
     Job { task: task.name(), application, policy }
 }
 
+/// A moment of a job: its name, what it is, and where it stands.
+type Moment = (&'static str, &'static str, fn(&State) -> Option<Timestamp>);
+
+const MOMENTS: [Moment; 4] = [
+    ("due", "The last moment for which a policy has wanted a run", |it| it.standing.due),
+    ("success", "When the last run of a policy ended that did all of what it was for", |it| {
+        it.standing.succeeded
+    }),
+    ("failure", "When the last run of a policy ended that failed", |it| it.standing.failed),
+    ("missed", "When runs of a policy were last found to be left out", |it| it.missed),
+];
 /// How runs of the service end.
 const OUTCOMES: [&str; 3] = ["succeeded", "partial", "failed"];
 /// From what nobody notices to what a freeze may last.

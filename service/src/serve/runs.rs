@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use catalog::{Again, CatalogError, RunEnd, RunId, RunOutcome, RunRow, Task};
+use catalog::{Again, CatalogError, RunEnd, RunId, RunOutcome, RunRow, RunStart, Task};
 use jiff::{SignedDuration, Timestamp};
 use repository::error::chain;
 use repository::location::Location;
@@ -78,11 +78,14 @@ impl Service {
                 runs.get(&ticket.id).is_some_and(|run| ready(run, setup, now) == Some(now))
             };
             let Some(ticket) = self.queue.begin(is_ready) else { return Ok(()) };
-            let Some(run) = self.runs.get(&ticket.id).cloned() else { continue };
-            if let Err(error) = self.start_run(run.id).await {
-                self.queue.end(&run.id);
-                self.runs.remove(&run.id);
-                return Err(error);
+            let Some(mut run) = self.runs.get(&ticket.id).cloned() else { continue };
+            match self.start_run(run.id).await {
+                Ok(start) => run.start = Some(start),
+                Err(error) => {
+                    self.queue.end(&run.id);
+                    self.runs.remove(&run.id);
+                    return Err(error);
+                }
             }
             let (id, progress) = (run.id, Arc::new(BackupProgress::default()));
             let work = work::Work {
@@ -91,7 +94,7 @@ impl Service {
                 catalog: Arc::clone(&self.catalog),
                 run,
                 progress: Arc::clone(&progress),
-                metrics: Arc::clone(&self.face.metrics),
+                metrics: Arc::clone(&self.status.metrics),
             };
             let task = self.workers.spawn(work.perform());
             self.going_on.insert(id, Going { task, progress });
@@ -105,8 +108,10 @@ impl Service {
         waiting.filter_map(|run| ready(run, &self.setup, now)).filter(|moment| *moment > now).min()
     }
 
-    async fn start_run(&self, run: RunId) -> Result<(), ServiceError> {
-        Ok(self.catalog.start_run(run, self.setup.machine.run_start()?).await?)
+    async fn start_run(&self, run: RunId) -> Result<RunStart, ServiceError> {
+        let start = self.setup.machine.run_start()?;
+        self.catalog.start_run(run, start).await?;
+        Ok(start)
     }
 
     /// A run's task is over. One that has not said how it ended was cut off, or is our fault.
@@ -128,7 +133,7 @@ impl Service {
                 let error = "it ended by a mistake of this program; the log says more".to_owned();
                 let outcome = RunOutcome::Failed { error };
                 if let Some(row) = row {
-                    self.face.metrics.ended(&row, &outcome, self.now());
+                    self.status.metrics.ended(&row, &outcome, self.now());
                 }
                 self.fail(run, outcome).await
             }

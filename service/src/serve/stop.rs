@@ -29,6 +29,7 @@ impl Service {
                 }
             }
             notify::alive(self.going_on.len(), 0);
+            self.status.health.turned(None);
             tokio::select! {
                 Some(ended) = self.workers.join_next_with_id() => self.ended(ended).await,
                 () = sleep(LOOK_AGAIN) => {}

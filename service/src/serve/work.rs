@@ -64,10 +64,13 @@ impl Work {
             tracing::info!(%run, task, application, ?point, "a run has ended");
         }
         let ended = self.now();
-        self.metrics.ended(&self.run, outcome, ended);
         let end = RunEnd { ended, outcome: outcome.clone(), point: *point };
-        if let Err(error) = self.catalog.finish_run(run, end).await {
-            tracing::error!(%run, "its end cannot be written down: {}", chain(&error));
+        match self.catalog.finish_run(run, end).await {
+            Ok(()) => self.metrics.ended(&self.run, outcome, ended),
+            // It is done again, or found to be done.
+            Err(error) => {
+                tracing::error!(%run, "its end cannot be written down: {}", chain(&error));
+            }
         }
     }
 

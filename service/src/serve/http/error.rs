@@ -39,7 +39,9 @@ impl HttpError {
     pub(crate) fn remedy(&self) -> &'static str {
         match self {
             Self::InUse { .. } => "stop it, or give this service a directory with --runtime-dir",
-            Self::Socket { .. } => "give a directory with a short path with --runtime-dir",
+            Self::Socket { .. } => {
+                "give a directory of yours with --runtime-dir; its path must be short"
+            }
             Self::Address { .. } => "choose another one for `listen` in `[metrics]`",
         }
     }

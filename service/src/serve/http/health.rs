@@ -1,14 +1,15 @@
 //! Whether the service lives, and whether it can do its work.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use catalog::Catalog;
 use format::names::Folder;
-use futures::future::join_all;
+use futures::FutureExt as _;
+use futures::future::{BoxFuture, Shared, join_all};
 use repository::error::{RepositoryError, chain};
 use repository::location::Location;
 use tokio::sync::watch;
@@ -23,67 +24,101 @@ pub(super) type Finding = (String, Result<(), String>);
 pub(in crate::serve) struct Health {
     catalog: Arc<Catalog>,
     setup: watch::Receiver<Arc<Setup>>,
-    /// When its loop last came round.
-    turned: Mutex<Instant>,
-    /// What the platforms said when applications were last looked for.
-    platforms: Mutex<Result<(), String>>,
-    /// What was found of the repositories, and when.
-    repositories: tokio::sync::Mutex<Option<(Instant, Vec<Finding>)>>,
+    seen: Mutex<Seen>,
+    repositories: tokio::sync::Mutex<Repositories>,
+}
+
+/// What the loop has seen.
+struct Seen {
+    /// When it last came round.
+    turned: Instant,
+    /// Why it could not see to what is due.
+    turn: Option<String>,
+    /// Why a platform did not answer when applications were last looked for.
+    platforms: Option<String>,
+    /// Why it cannot listen where it is to.
+    address: Option<String>,
+}
+
+/// What was found of the repositories.
+#[derive(Default)]
+struct Repositories {
+    known: Option<(Instant, Vec<Finding>)>,
+    /// Those that have not answered yet: nobody asks them again before they have.
+    asked: BTreeMap<String, Shared<BoxFuture<'static, Finding>>>,
 }
 
 impl Health {
     pub(super) fn new(catalog: Arc<Catalog>, setup: watch::Receiver<Arc<Setup>>) -> Self {
-        Self {
-            catalog,
-            setup,
-            turned: Mutex::new(Instant::now()),
-            platforms: Mutex::new(Ok(())),
-            repositories: tokio::sync::Mutex::default(),
-        }
+        let seen = Seen { turned: Instant::now(), turn: None, platforms: None, address: None };
+        Self { catalog, setup, seen: Mutex::new(seen), repositories: tokio::sync::Mutex::default() }
     }
 
-    /// The loop has come round.
-    pub(in crate::serve) fn turn(&self) {
-        *self.turned.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    /// The loop has come round; or it could not see to what is due.
+    pub(in crate::serve) fn turned(&self, trouble: Option<String>) {
+        let mut seen = self.seen();
+        (seen.turned, seen.turn) = (Instant::now(), trouble);
     }
 
     /// Applications were looked for.
     pub(in crate::serve) fn looked(&self, trouble: Option<&str>) {
-        let outcome = trouble.map_or(Ok(()), |trouble| Err(trouble.to_owned()));
-        *self.platforms.lock().unwrap_or_else(PoisonError::into_inner) = outcome;
+        self.seen().platforms = trouble.map(ToOwned::to_owned);
+    }
+
+    /// It listens where it is to; or it cannot.
+    pub(super) fn listens(&self, trouble: Option<String>) {
+        self.seen().address = trouble;
     }
 
     /// Whether its loop comes round.
     pub(super) fn is_alive(&self) -> Finding {
-        let turned = *self.turned.lock().unwrap_or_else(PoisonError::into_inner);
-        let since = turned.elapsed();
-        let late = || format!("nothing was seen to for {} s", since.as_secs());
-        ("service".to_owned(), if since < ALIVE_WITHIN { Ok(()) } else { Err(late()) })
+        let since = self.seen().turned.elapsed();
+        let late = format!("nothing was looked at for {} s", since.as_secs());
+        ("service".to_owned(), if since < ALIVE_WITHIN { Ok(()) } else { Err(late) })
     }
 
     /// Everything that it needs.
     pub(super) async fn all(&self) -> Vec<Finding> {
         let catalog = self.catalog.jobs().await.map(drop).map_err(|error| chain(&error));
-        let platforms = self.platforms.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let own = [("catalog".to_owned(), catalog), ("platforms".to_owned(), platforms)];
-        let mut all = vec![self.is_alive()];
-        all.extend(own);
+        let mut all = vec![self.is_alive(), ("catalog".to_owned(), catalog)];
+        {
+            let Seen { turned: _, turn, platforms, address } = &*self.seen();
+            for (what, trouble) in
+                [("schedules", turn), ("platforms", platforms), ("address", address)]
+            {
+                all.push((what.to_owned(), trouble.clone().map_or(Ok(()), Err)));
+            }
+        }
         all.extend(self.repositories().await);
         all
     }
 
     // Whoever asks at the same time waits for the same answer.
     async fn repositories(&self) -> Vec<Finding> {
-        let mut known = self.repositories.lock().await;
-        match &*known {
-            Some((when, findings)) if when.elapsed() < FRESH => findings.clone(),
-            _ => {
-                let setup = Arc::clone(&self.setup.borrow());
-                let findings = join_all(locations(&setup).into_values().map(reach)).await;
-                *known = Some((Instant::now(), findings.clone()));
-                findings
-            }
+        let mut repositories = self.repositories.lock().await;
+        if let Some((when, findings)) = &repositories.known
+            && when.elapsed() < FRESH
+        {
+            return findings.clone();
         }
+        let locations = locations(&self.setup.borrow());
+        repositories.asked.retain(|name, _| locations.contains_key(name));
+        for (name, location) in locations {
+            repositories.asked.entry(name).or_insert_with(|| reach(location).boxed().shared());
+        }
+        let waiting = repositories.asked.iter().map(async |(name, asked)| {
+            let late = format!("no answer in {} s", REACH_MAX.as_secs());
+            let late = || (format!("repository {name}"), Err(late));
+            timeout(REACH_MAX, asked.clone()).await.unwrap_or_else(|_| late())
+        });
+        let findings = join_all(waiting).await;
+        repositories.asked.retain(|_, asked| asked.peek().is_none());
+        repositories.known = Some((Instant::now(), findings.clone()));
+        findings
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -100,10 +135,7 @@ async fn reach(location: Location) -> Finding {
         let slots = store.list(Folder::Slots).await?;
         if slots.is_empty() { Err(RepositoryError::NotFound(location.to_string())) } else { Ok(()) }
     };
-    let reached = match timeout(REACH_MAX, listed).await {
-        Ok(reached) => reached.map_err(|error| chain(&error)),
-        Err(_) => Err(format!("no answer in {} s", REACH_MAX.as_secs())),
-    };
+    let reached = listed.await.map_err(|error| chain(&error));
     (format!("repository {location}"), reached)
 }
 

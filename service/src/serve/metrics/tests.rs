@@ -49,7 +49,8 @@ fn happened(happening: Happening) -> Event {
 /// One of everything.
 fn filled() -> Metrics {
     let metrics = Metrics::new();
-    metrics.met(name(), Task::Backup, Standing { due: Some(at(100)), succeeded: Some(at(50)) });
+    let standing = Standing { due: Some(at(100)), succeeded: Some(at(50)), failed: None };
+    metrics.met(name(), Task::Backup, standing);
     metrics.backed_up(&report());
     let took = Some(SignedDuration::from_secs(20));
     for outcome in [RunOutcome::Partial, RunOutcome::Failed { error: "no".into() }] {
@@ -65,7 +66,9 @@ fn filled() -> Metrics {
     ] {
         metrics.happened(&happened(happening));
     }
+    metrics.happened(&happened(Happening::NotForgotten { error: "away".into() }));
     metrics.queue(2, 7);
+    metrics.looked(at(140));
     metrics
 }
 
@@ -117,6 +120,10 @@ fn every_series_has_the_number_that_was_counted() {
         format!("points_forgotten_total{{{policy}}} 4"),
         format!("retention_alarms_total{{{policy}}} 1"),
         format!("runs_put_off_total{{{policy}}} 1"),
+        format!("retention_failures_total{{{policy}}} 1"),
+        format!("last_failure_timestamp_seconds{{{job}}} 130"),
+        format!("last_missed_timestamp_seconds{{{job}}} 1"),
+        "last_look_timestamp_seconds 140".to_owned(),
         "pruned_bytes_total 5".to_owned(),
         "points_verified_total 6".to_owned(),
         "runs_going_on 2".to_owned(),
