@@ -127,7 +127,8 @@ impl Platform for Docker {
     }
 }
 
-const PLATFORM: &str = "docker";
+/// The name of this platform.
+pub const PLATFORM: &str = "docker";
 const DEFAULT_SOCKET: &str = "unix:///var/run/docker.sock";
 
 // The engine answers each in a few milliseconds and serves them side by side.

@@ -110,11 +110,14 @@ struct Going {
 impl Service {
     async fn start(setup: Setup, catalog: Catalog) -> Result<Self, ServiceError> {
         let now = setup.machine.clock.now();
-        let discovery = Discovery::remembering(&catalog.jobs().await?, now);
+        let (jobs, known) = (catalog.jobs().await?, catalog.applications().await?);
+        let discovery = Discovery::remembering(&jobs, &known, now);
         let (setup, catalog) = (Arc::new(setup), Arc::new(catalog));
         let latest = watch::Sender::new(Arc::clone(&setup));
         let status = Arc::new(Status::new(Arc::clone(&catalog), latest.subscribe()));
         let (socket, address) = (setup.socket.clone(), setup.config.metrics.listen);
+        // Until it has looked for the first time, it was started a moment ago.
+        status.metrics.looked(now);
         let server = Server::start(Arc::clone(&status), socket, address).await?;
         Ok(Self {
             latest,

@@ -88,6 +88,9 @@ fn a_service_says_whether_it_can_do_its_work() {
     signal(&service, "TERM");
     service.finish().succeeded();
     assert!(!socket(&world).exists());
+    // What it remembers of an application of the host needs no engine.
+    let _service = serve(&world);
+    wait_for(200, || get(&socket(&world), "/readyz"));
 }
 
 #[test]
@@ -110,7 +113,14 @@ fn the_address_follows_the_configuration_and_is_loopback() {
     let ready = wait_for(503, || get(&socket(&world), "/readyz"));
     assert!(ready.contains("[-] address"), "{ready}");
     assert_eq!(get_at(second, "/livez").unwrap().0, 200);
+    // Back to where it listens: nothing is wrong any more.
+    configure(&world, Some(second));
+    signal(&service, "HUP");
+    wait_for(200, || get(&socket(&world), "/readyz"));
     let address = taken.local_addr().unwrap();
+    configure(&world, Some(address));
+    signal(&service, "HUP");
+    wait_for(503, || get(&socket(&world), "/readyz"));
     drop(taken);
     wait_for(200, || get_at(address, "/readyz"));
     configure(&world, Some("0.0.0.0:1".parse().unwrap()));

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use catalog::{JobName, JobRow, Task};
+use catalog::{ApplicationRow, JobName, JobRow, Task};
 use jiff::{SignedDuration, Timestamp};
 use platform::application::Application;
+use platform::docker::PLATFORM;
 use repository::error::chain;
 use tokio::time::Instant;
 
@@ -17,17 +18,29 @@ use crate::config::{ApplicationConfig, DeclaredPlatform};
 pub(super) struct Discovery {
     found: BTreeSet<JobName>,
     looked: Option<Instant>,
+    /// Since when it relies on what was remembered.
+    remembers_since: Option<Instant>,
     /// Why a platform that is needed did not answer.
     trouble: Option<String>,
 }
 
 impl Discovery {
-    /// What a service before this one has found, until the platforms say what there is: while they do not
-    /// answer nothing is taken for gone. What was looked after long ago may be.
-    pub(super) fn remembering(jobs: &BTreeMap<JobName, JobRow>, now: Timestamp) -> Self {
-        let is_recent = |row: &JobRow| now.duration_since(row.handled) < REMEMBERED;
-        let recent = jobs.iter().filter(|(name, row)| name.application.is_some() && is_recent(row));
-        Self { found: recent.map(|(name, _)| name.clone()).collect(), ..Self::default() }
+    /// What a service before this one has found on an engine, until that says what there is: while it does
+    /// not answer nothing is taken for gone, for a day. What was looked after long ago may be.
+    pub(super) fn remembering(
+        jobs: &BTreeMap<JobName, JobRow>,
+        applications: &[ApplicationRow],
+        now: Timestamp,
+    ) -> Self {
+        let on_engine = |name: &String| {
+            applications.iter().any(|row| row.name == *name && row.platform == PLATFORM)
+        };
+        let is_remembered = |(name, row): &(&JobName, &JobRow)| {
+            name.application.as_ref().is_some_and(on_engine)
+                && now.duration_since(row.handled) < REMEMBERED
+        };
+        let found = jobs.iter().filter(is_remembered).map(|(name, _)| name.clone()).collect();
+        Self { found, remembers_since: Some(Instant::now()), ..Self::default() }
     }
 
     /// Asks the platforms again when jobs are next wanted.
@@ -46,6 +59,7 @@ impl Discovery {
                 Ok(seen) => {
                     if seen.unreachable.is_none() {
                         self.found.clear();
+                        self.remembers_since = None;
                     }
                     // A host need not have an engine.
                     let is_needed = !self.found.is_empty() || names_engine(setup);
@@ -59,6 +73,9 @@ impl Discovery {
                     self.trouble = Some(error);
                 }
             }
+        }
+        if self.remembers_since.is_some_and(|since| since.elapsed() > RELIED_ON) {
+            self.found.clear();
         }
         let declared = setup.config.applications.iter().flat_map(|(application, config)| {
             config.policies.iter().map(|policy| job(Some(application), policy))
@@ -99,5 +116,7 @@ const LABEL: &str = "stillpoint.policy";
 
 /// What nobody has looked after for so long may be gone.
 const REMEMBERED: SignedDuration = SignedDuration::from_hours(7 * 24);
+/// How long an engine may take until it answers.
+const RELIED_ON: Duration = Duration::from_hours(24);
 /// Who starts a container waits that long for its policy.
 const LOOK_AGAIN: Duration = Duration::from_secs(15);

@@ -81,6 +81,7 @@ impl Server {
     /// Listens where it is to. Where somebody else does, backups go on, and the next time may be better.
     pub(super) async fn keep_up(&mut self) {
         if self.address.as_ref().map(|(address, _)| *address) == self.wanted {
+            self.status.health.listens(None);
             return;
         }
         let bound = match self.wanted {

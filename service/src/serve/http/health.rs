@@ -104,7 +104,11 @@ impl Health {
         let locations = locations(&self.setup.borrow());
         repositories.asked.retain(|name, _| locations.contains_key(name));
         for (name, location) in locations {
-            repositories.asked.entry(name).or_insert_with(|| reach(location).boxed().shared());
+            // What was answered while nobody asked is old.
+            let asked = repositories.asked.get(&name).cloned();
+            if asked.is_none_or(|asked| asked.now_or_never().is_some()) {
+                repositories.asked.insert(name, reach(location).boxed().shared());
+            }
         }
         let waiting = repositories.asked.iter().map(async |(name, asked)| {
             let late = format!("no answer in {} s", REACH_MAX.as_secs());
