@@ -209,12 +209,10 @@ impl Context {
     }
 
     fn settings(&self) -> Result<Settings, ServiceError> {
-        let location = self.location()?;
-        let state_dir = self.chosen_state_dir();
         Ok(Settings {
-            location,
+            location: self.location()?,
             key: self.key_source()?.read()?,
-            cache_dir: (!self.arguments.no_cache).then(|| self.cache_dir(state_dir.as_deref())),
+            cache_dir: self.cache(),
             machine: self.machine()?,
         })
     }
@@ -241,8 +239,13 @@ impl Context {
         })
     }
 
-    fn cache_dir(&self, state_dir: Option<&Path>) -> PathBuf {
-        let beside = || state_dir.map(|state_dir| state_dir.join("cache"));
+    /// The directory of the cache, if there is to be one.
+    fn cache(&self) -> Option<PathBuf> {
+        (!self.arguments.no_cache).then(|| self.cache_dir())
+    }
+
+    fn cache_dir(&self) -> PathBuf {
+        let beside = || self.chosen_state_dir().map(|state_dir| state_dir.join("cache"));
         self.arguments.cache_dir.clone().or_else(beside).unwrap_or_else(paths::cache_dir)
     }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use catalog::{Catalog, CatalogError, Process, RunEnd, RunOutcome};
 use format::ids::PointId;
 use platform::process::ProcessIdentity;
+use repository::blocking;
 use repository::check::Finding;
 use repository::error::RepositoryError;
 use repository::location::Location;
@@ -16,6 +17,7 @@ use repository::store::Store;
 use repository::unlock::Key;
 
 use crate::error::ServiceError;
+use crate::key::KeySource;
 use crate::machine::Machine;
 use crate::synchronise::Learning;
 use crate::thaw::settle_first;
@@ -36,6 +38,18 @@ pub struct Settings {
     pub cache_dir: Option<PathBuf>,
     /// Where applications run; the catalog is in its directory.
     pub machine: Machine,
+}
+
+impl Settings {
+    /// With the key from this source; a command may be asked for it.
+    pub(crate) async fn fetch(
+        (location, key): (Location, KeySource),
+        cache_dir: Option<PathBuf>,
+        machine: Machine,
+    ) -> Result<Self, ServiceError> {
+        let key = blocking::run(move || key.read()).await?;
+        Ok(Self { location, key, cache_dir, machine })
+    }
 }
 
 /// Backs up, restores and answers questions.

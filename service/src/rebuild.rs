@@ -11,7 +11,6 @@ mod replace;
 use std::path::PathBuf;
 
 use catalog::Condition;
-use repository::blocking;
 use repository::error::chain;
 use repository::location::Location;
 use serde::Serialize;
@@ -172,10 +171,8 @@ async fn reread(
     learning: &Learning,
 ) -> Result<u64, ServiceError> {
     let key = key.ok_or(SecretError::Missing)?;
-    // A command may be asked for it.
-    let key = blocking::run(move || key.read()).await?;
-    let (location, machine) = (location.clone(), request.machine.clone());
-    let settings = Settings { location, key, cache_dir: request.cache_dir.clone(), machine };
+    let (cache_dir, machine) = (request.cache_dir.clone(), request.machine.clone());
+    let settings = Settings::fetch((location.clone(), key), cache_dir, machine).await?;
     let mut engine = Engine::open_unsynchronised(settings).await?;
     let read = async {
         engine.reread(learning).await?;

@@ -23,10 +23,9 @@ impl Context {
     }
 
     async fn rebuild(&self, only_plan: bool) -> Result<Exit, ServiceError> {
-        let state_dir = self.chosen_state_dir();
         let request = Request {
             machine: self.machine()?,
-            cache_dir: (!self.arguments.no_cache).then(|| self.cache_dir(state_dir.as_deref())),
+            cache_dir: self.cache(),
             repositories: self.all_repositories()?,
         };
         let plan = rebuild::plan(&request).await?;

@@ -37,7 +37,7 @@ impl Context {
             // Where there is none, none lies in a volume.
             Ok(_) | Err(_) => None,
         };
-        let cache = self.cache_dir(self.chosen_state_dir().as_deref());
+        let cache = self.cache_dir();
         let own: Vec<_> = repository.into_iter().chain([cache]).collect();
         let planning = machine.plan_put_back(&typed.point, typed.app.as_deref(), &own);
         let (found, plan) = planning.await?;

@@ -58,11 +58,10 @@ impl Context {
             Err(ServiceError::NoRepository) => None,
             Err(error) => return Err(error),
         };
-        let state_dir = self.chosen_state_dir();
         Ok(Setup {
             config: self.config.clone(),
             machine: self.machine()?,
-            cache_dir: (!self.arguments.no_cache).then(|| self.cache_dir(state_dir.as_deref())),
+            cache_dir: self.cache(),
             repository,
             socket: runtime_dir(&self.arguments).join("stillpoint.sock"),
             here: Zone::from(TimeZone::system()),

@@ -67,8 +67,8 @@ impl Server {
             // It never ends, and passes over connections that fail.
             let _ = serving.await;
         });
-        let mut server = Self { status, tasks, wanted: None, address: None, _socket: socket };
-        server.follow(address);
+        let (wanted, address) = (address, None);
+        let mut server = Self { status, tasks, wanted, address, _socket: socket };
         server.keep_up().await;
         Ok(server)
     }

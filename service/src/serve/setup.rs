@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use repository::blocking;
 use repository::location::Location;
 use scheduler::zone::Zone;
 
@@ -47,11 +46,8 @@ impl Setup {
 
     /// What opens the repository of a policy. Its secret is fetched each time.
     pub async fn settings(&self, policy: &PolicyConfig) -> Result<Settings, ServiceError> {
-        let (location, key) = self.repository(policy)?;
-        let (cache_dir, machine) = (self.cache_dir.clone(), self.machine.clone());
-        // A command may be asked for it.
-        let key = blocking::run(move || key.read()).await?;
-        Ok(Settings { location, key, cache_dir, machine })
+        let repository = self.repository(policy)?;
+        Settings::fetch(repository, self.cache_dir.clone(), self.machine.clone()).await
     }
 
     /// Where the points of a policy go, and what the key to that is: what the configuration says, or else
