@@ -8,6 +8,7 @@
 
 mod annotation;
 mod application;
+mod audit;
 mod backup;
 mod column;
 mod error;
@@ -41,6 +42,7 @@ use sqlx::SqlitePool;
 
 pub use crate::annotation::Numbered;
 pub use crate::application::ApplicationRow;
+pub use crate::audit::{Deed, DeedEnd, DeedId, DeedRow};
 pub use crate::error::CatalogError;
 pub use crate::event::{Event, Happening};
 pub use crate::filter::PointFilter;
@@ -315,7 +317,25 @@ impl Catalog {
         Ok(())
     }
 
-    /// Drops the runs that ended and the events that happened before a moment; answers how many.
+    /// Records that somebody begins something.
+    pub async fn begin_deed(&self, deed: Deed) -> Result<DeedId, CatalogError> {
+        self.write("record who does something", Change::BeginDeed(deed)).await.map(DeedId::new)
+    }
+
+    /// Records how it ended; it ends once.
+    pub async fn end_deed(&self, deed: DeedId, end: DeedEnd) -> Result<(), CatalogError> {
+        self.write("record how something ended", Change::EndDeed(deed, end)).await?;
+        Ok(())
+    }
+
+    /// What people had done last, the newest first.
+    pub async fn deeds(&self, limit: u32) -> Result<Vec<DeedRow>, CatalogError> {
+        let deeds = audit::latest(&self.readers, limit).await;
+        deeds.map_err(|source| self.failed("list who did what", source))
+    }
+
+    /// Drops the runs that ended, the events that happened and what was done before a moment; answers how
+    /// many.
     pub async fn forget_history(&self, before: Timestamp) -> Result<u64, CatalogError> {
         let forgotten = self.write("forget history", Change::ForgetHistory(before)).await?;
         Ok(forgotten.cast_unsigned())

@@ -5,7 +5,7 @@ use sqlx::SqlitePool;
 use sqlx::sqlite::SqliteRow;
 
 use crate::error::CatalogError;
-use crate::{Catalog, annotation, application, event, job, pin, point, run, seen};
+use crate::{Catalog, annotation, application, audit, event, job, pin, point, run, seen};
 
 impl Catalog {
     /// Reads every row and every index. A row at a time: there may be millions.
@@ -35,7 +35,7 @@ async fn read_all(readers: &SqlitePool) -> sqlx::Result<String> {
 
 type Read = fn(&SqliteRow) -> sqlx::Result<()>;
 
-const TABLES: [(&str, Read); 10] = [
+const TABLES: [(&str, Read); 11] = [
     ("SELECT * FROM points", |row| point::PointRow::read(row).map(drop)),
     ("SELECT * FROM volumes", |row| point::VolumeRow::read(row).map(drop)),
     ("SELECT * FROM annotations", |row| annotation::read(row).map(drop)),
@@ -43,6 +43,7 @@ const TABLES: [(&str, Read); 10] = [
     ("SELECT *, NULL AS newest FROM applications", |row| application::read(row).map(drop)),
     ("SELECT * FROM jobs", |row| job::read(row).map(drop)),
     ("SELECT * FROM events", |row| event::Event::read(row).map(drop)),
+    ("SELECT * FROM audit", |row| audit::DeedRow::read(row).map(drop)),
     ("SELECT * FROM seen", |row| seen::read(row).map(drop)),
     ("SELECT * FROM readings", |row| seen::read_reading(row).map(drop)),
     ("SELECT * FROM pins", |row| pin::read(row).map(drop)),

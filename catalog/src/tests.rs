@@ -1,4 +1,5 @@
 mod at_once;
+mod audit;
 mod jobs;
 mod opening;
 mod power;

@@ -16,13 +16,14 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use crate::annotation::Numbered;
+use crate::audit::{Deed, DeedEnd, DeedId};
 use crate::event::{self, Event};
 use crate::job::{self, Look};
 use crate::point::PointRow;
 use crate::rebuild::Gone;
 use crate::run::{Again, NewRun, Process, RunEnd, RunId, RunStart};
 use crate::seen::Seen;
-use crate::{annotation, application, pin, point, rebuild, run, seen};
+use crate::{annotation, application, audit, pin, point, rebuild, run, seen};
 
 /// Something to write.
 #[derive(Debug)]
@@ -57,6 +58,8 @@ pub(crate) enum Change {
     FinishRun(RunId, RunEnd),
     RecordLooks(Vec<Look>, Timestamp),
     RecordEvents(Vec<Event>),
+    BeginDeed(Deed),
+    EndDeed(DeedId, DeedEnd),
     ForgetHistory(Timestamp),
     Remember {
         repository: RepositoryId,
@@ -184,9 +187,12 @@ async fn apply(connection: &mut SqliteConnection, change: &Change) -> sqlx::Resu
         Change::RecordEvents(events) => {
             event::insert(&mut transaction, events).await?.cast_signed()
         }
+        Change::BeginDeed(deed) => audit::begin(&mut transaction, deed).await?,
+        Change::EndDeed(id, end) => audit::end(&mut transaction, *id, end).await?.cast_signed(),
         Change::ForgetHistory(before) => {
             let events = event::forget(&mut transaction, *before).await?;
-            (events + run::forget(&mut transaction, *before).await?).cast_signed()
+            let deeds = audit::forget(&mut transaction, *before).await?;
+            (events + deeds + run::forget(&mut transaction, *before).await?).cast_signed()
         }
         Change::FinishRun(id, end) => run::finish(&mut transaction, *id, end).await?.cast_signed(),
         Change::RecordApplication { name, platform, seen } => {

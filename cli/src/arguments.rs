@@ -18,7 +18,7 @@ pub(crate) use self::freeze::{
     DeadlineArguments, FreezeArguments, HookArguments, QuiesceArguments, SnapshotArguments,
 };
 pub(crate) use self::key::{InitArguments, KeyVerb};
-pub(crate) use self::note::{HoldArguments, TagArguments};
+pub(crate) use self::note::TagArguments;
 pub(crate) use self::upkeep::{ForgetArguments, PruneArguments};
 
 /// Backs up applications in containers: every container frozen at one instant, all volumes
@@ -52,6 +52,9 @@ pub(crate) struct Arguments {
     /// The address of the Docker engine
     #[arg(long, global = true, value_name = "URL", env = "DOCKER_HOST")]
     pub(crate) docker_host: Option<String>,
+    /// Why this is done, for `stillpoint audit`
+    #[arg(long, global = true, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
     /// Print the answer as JSON
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -111,8 +114,8 @@ pub(crate) enum Verb {
     Verify(PointArguments),
     /// Give restore points tags, or take them away
     Tag(TagArguments),
-    /// Keep a restore point from being forgotten
-    Hold(HoldArguments),
+    /// Keep a restore point from being forgotten; --reason tells whoever wants to forget it
+    Hold(PointArguments),
     /// End the hold of a restore point
     Release(PointArguments),
     /// Forget restore points; the plan is shown first
@@ -143,6 +146,12 @@ pub(crate) enum Verb {
     /// List what ran, goes on and waits on this host, and what happened besides
     Runs {
         /// How many, the newest first
+        #[arg(long, value_name = "COUNT", default_value_t = 20)]
+        limit: u32,
+    },
+    /// List what people had done on this host, who they were, and why
+    Audit {
+        /// How much, the newest first
         #[arg(long, value_name = "COUNT", default_value_t = 20)]
         limit: u32,
     },
@@ -190,7 +199,7 @@ impl Verb {
             Self::Check(_) => "check the repository".into(),
             Self::Verify(chosen) => format!("verify `{}`", chosen.point),
             Self::Tag(_) => "tag the restore points".into(),
-            Self::Hold(hold) => format!("hold restore point `{}`", hold.chosen.point),
+            Self::Hold(hold) => format!("hold restore point `{}`", hold.point),
             Self::Release(release) => format!("release restore point `{}`", release.point),
             Self::Forget(_) => "forget restore points".into(),
             Self::Prune(_) => "prune the repository".into(),
@@ -201,6 +210,7 @@ impl Verb {
             }
             Self::Serve { .. } => "serve".into(),
             Self::Runs { .. } => "list the runs".into(),
+            Self::Audit { .. } => "list what was done".into(),
             Self::Policy(PolicyVerb::Next { policy, .. }) => format!("say when `{policy}` runs"),
             Self::Policy(PolicyVerb::Simulate { policy, .. }) => {
                 format!("say what `{policy}` would keep")
@@ -215,6 +225,23 @@ impl Verb {
 }
 
 impl Verb {
+    /// Whether it changes something that somebody may ask about later. The catalog's own verbs are not
+    /// written down in it.
+    pub(crate) fn is_deed(&self) -> bool {
+        match self {
+            Self::Init(_) | Self::Tag(_) | Self::Hold(_) | Self::Release(_) | Self::Snapshot(_) => {
+                true
+            }
+            Self::Key(key) => !matches!(key, KeyVerb::List),
+            Self::Backup(backup) => !backup.dry_run,
+            Self::Restore(restore) => !restore.plan,
+            Self::Forget(forget) => !forget.dry_run,
+            Self::Prune(prune) => !prune.dry_run,
+            Self::Repair(repair) => !repair.plan,
+            _ => false,
+        }
+    }
+
     /// What to know when it was interrupted.
     pub(crate) fn when_interrupted(&self) -> &'static str {
         match self {

@@ -61,19 +61,26 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, ServiceError> {
     Ok(Exit::Interrupted)
 }
 
+// Writes down who had it done.
 async fn perform(context: &Context) -> Result<Exit, ServiceError> {
+    let Arguments { verb, reason, .. } = &context.arguments;
+    if !verb.is_deed() {
+        return Box::pin(carry_out(context)).await;
+    }
+    let audited = context.machine()?.audit(verb.purpose(), reason.clone()).await;
+    let result = Box::pin(carry_out(context)).await;
+    if let Some(audited) = audited {
+        audited.end(result.as_ref().err()).await;
+    }
+    result
+}
+
+async fn carry_out(context: &Context) -> Result<Exit, ServiceError> {
     let Context { arguments, config, .. } = context;
     match &arguments.verb {
         Verb::Init(init) => context.init(init).await,
         Verb::Key(key) => context.key(key).await,
-        Verb::Apps => {
-            let journals = thaw::journals(arguments);
-            let overview = applications::overview(&context.platforms(), journals).await?;
-            if arguments.json {
-                overview.remark.iter().for_each(|remark| render::note(remark));
-            }
-            Ok(context.answer(&render::Applications(overview), Exit::Success))
-        }
+        Verb::Apps => context.applications().await,
         Verb::Quiesce(trial) => context.quiesce(trial).await,
         Verb::Backup(backup) => context.backup(backup).await,
         Verb::Snapshot(snapshot) => context.snapshot(snapshot).await,
@@ -90,6 +97,10 @@ async fn perform(context: &Context) -> Result<Exit, ServiceError> {
         Verb::Runs { limit } => {
             let history = context.machine()?.history(*limit).await?;
             Ok(context.answer(&history, Exit::Success))
+        }
+        Verb::Audit { limit } => {
+            let deeds = context.machine()?.deeds(*limit).await?;
+            Ok(context.answer(&deeds, Exit::Success))
         }
         Verb::Show(PointArguments { point, app }) => {
             let engine = context.open().await?;
@@ -247,6 +258,15 @@ impl Context {
     fn cache_dir(&self) -> PathBuf {
         let beside = || self.chosen_state_dir().map(|state_dir| state_dir.join("cache"));
         self.arguments.cache_dir.clone().or_else(beside).unwrap_or_else(paths::cache_dir)
+    }
+
+    async fn applications(&self) -> Result<Exit, ServiceError> {
+        let journals = thaw::journals(&self.arguments);
+        let overview = applications::overview(&self.platforms(), journals).await?;
+        if self.arguments.json {
+            overview.remark.iter().for_each(|remark| render::note(remark));
+        }
+        Ok(self.answer(&render::Applications(overview), Exit::Success))
     }
 
     async fn init(&self, init: &InitArguments) -> Result<Exit, ServiceError> {

@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is where the program prints")]
 
 mod applications;
+mod audit;
 mod backup;
 mod catalog;
 mod check;

@@ -6,6 +6,7 @@
 mod annotate;
 pub mod applications;
 mod attach;
+pub mod audit;
 pub mod backup;
 pub mod catalog_backups;
 pub mod check;
@@ -38,7 +39,7 @@ mod synchronise;
 pub mod thaw;
 pub mod upkeep;
 
-pub use ::catalog::{Condition, Event, Happening, PointRow, RunOutcome, RunRow, Task};
+pub use ::catalog::{Condition, DeedRow, Event, Happening, PointRow, RunOutcome, RunRow, Task};
 pub use ::restore::plan::Plan;
 pub use ::restore::progress::Progress as RestoreProgress;
 pub use ::restore::report::RestoreReport;

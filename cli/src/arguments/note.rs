@@ -5,8 +5,6 @@ use clap::Args;
 use service::Note;
 use service::points::PointName;
 
-use super::PointArguments;
-
 /// Which tags come and go.
 #[derive(Args, Debug)]
 pub(crate) struct TagArguments {
@@ -31,14 +29,4 @@ impl TagArguments {
         let added = self.add.iter().map(|tag| Note::Tag { tag: tag.clone() });
         removed.chain(added).collect()
     }
-}
-
-/// Which point stays.
-#[derive(Args, Debug)]
-pub(crate) struct HoldArguments {
-    #[command(flatten)]
-    pub(crate) chosen: PointArguments,
-    /// Why, for whoever wants to forget it
-    #[arg(long, value_name = "TEXT", default_value = "asked for by name")]
-    pub(crate) reason: String,
 }

@@ -5,7 +5,7 @@ use service::error::ServiceError;
 use service::points::PointName;
 
 use super::Context;
-use crate::arguments::{HoldArguments, PointArguments, TagArguments};
+use crate::arguments::{PointArguments, TagArguments};
 use crate::exit::Exit;
 
 impl Context {
@@ -13,9 +13,11 @@ impl Context {
         self.note(&tag.points, tag.app.as_deref(), tag.notes()).await
     }
 
-    pub(super) async fn hold(&self, hold: &HoldArguments) -> Result<Exit, ServiceError> {
-        let PointArguments { point, app } = &hold.chosen;
-        let note = Note::Hold { reason: hold.reason.clone() };
+    pub(super) async fn hold(&self, chosen: &PointArguments) -> Result<Exit, ServiceError> {
+        let PointArguments { point, app } = chosen;
+        // For whoever wants to forget it.
+        let reason = self.arguments.reason.clone();
+        let note = Note::Hold { reason: reason.unwrap_or_else(|| "asked for by name".to_owned()) };
         self.note(std::slice::from_ref(point), app.as_deref(), vec![note]).await
     }
 
