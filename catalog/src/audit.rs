@@ -14,21 +14,29 @@ pub struct Deed {
     pub moment: Timestamp,
     /// Who.
     pub who: String,
-    /// What, to go on after "somebody wanted to".
-    pub action: String,
+    /// What was typed, as a shell would take it.
+    pub command: String,
+    /// Where the repository lies, where it is about one.
+    pub repository: Option<String>,
     /// Why, where that was said.
     pub reason: Option<String>,
 }
 
 /// A deed in this catalog, until it has ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct DeedId(i64);
+pub struct DeedId {
+    number: i64,
+    // Where the catalog was replaced meanwhile, another one may have the number.
+    moment: Timestamp,
+}
 
 /// How a deed ended.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct DeedEnd {
     /// When.
     pub ended: Timestamp,
+    /// The exit code.
+    pub exit: u8,
     /// Why it was not done, in one line.
     pub error: Option<String>,
 }
@@ -44,8 +52,8 @@ pub struct DeedRow {
 }
 
 impl DeedId {
-    pub(crate) const fn new(id: i64) -> Self {
-        Self(id)
+    pub(crate) const fn new(number: i64, moment: Timestamp) -> Self {
+        Self { number, moment }
     }
 }
 
@@ -54,41 +62,49 @@ impl DeedRow {
         let deed = Deed {
             moment: column::parsed(row, "moment")?,
             who: row.try_get("who")?,
-            action: row.try_get("action")?,
+            command: row.try_get("command")?,
+            repository: row.try_get("repository")?,
             reason: row.try_get("reason")?,
         };
-        let error = row.try_get("error")?;
+        let (exit, error) = (row.try_get::<Option<u8>, _>("exit")?, row.try_get("error")?);
         let ended = column::parsed_option(row, "ended")?;
-        Ok(Self { deed, end: ended.map(|ended| DeedEnd { ended, error }) })
+        let end = ended.zip(exit).map(|(ended, exit)| DeedEnd { ended, exit, error });
+        Ok(Self { deed, end })
     }
 }
 
 /// Writes down that a deed begins; answers its number.
 pub(crate) async fn begin(connection: &mut SqliteConnection, deed: &Deed) -> sqlx::Result<i64> {
-    let inserted =
-        sqlx::query("INSERT INTO audit (moment, who, action, reason) VALUES (?, ?, ?, ?)")
-            .bind(column::time(deed.moment))
-            .bind(&deed.who)
-            .bind(&deed.action)
-            .bind(&deed.reason)
-            .execute(connection)
-            .await?;
+    let inserted = sqlx::query(
+        "INSERT INTO audit (moment, who, command, repository, reason) VALUES (?, ?, ?, ?, ?)",
+    )
+    .bind(column::time(deed.moment))
+    .bind(&deed.who)
+    .bind(&deed.command)
+    .bind(&deed.repository)
+    .bind(&deed.reason)
+    .execute(connection)
+    .await?;
     Ok(inserted.last_insert_rowid())
 }
 
 /// Writes down how a deed ended; answers how many there were, 0 or 1.
 pub(crate) async fn end(
     connection: &mut SqliteConnection,
-    DeedId(id): DeedId,
-    DeedEnd { ended, error }: &DeedEnd,
+    DeedId { number, moment }: DeedId,
+    DeedEnd { ended, exit, error }: &DeedEnd,
 ) -> sqlx::Result<u64> {
-    let updated =
-        sqlx::query("UPDATE audit SET ended = ?, error = ? WHERE id = ? AND ended IS NULL")
-            .bind(column::time(*ended))
-            .bind(error)
-            .bind(id)
-            .execute(connection)
-            .await?;
+    let updated = sqlx::query(
+        "UPDATE audit SET ended = ?, exit = ?, error = ?
+         WHERE id = ? AND moment = ? AND ended IS NULL",
+    )
+    .bind(column::time(*ended))
+    .bind(exit)
+    .bind(error)
+    .bind(number)
+    .bind(column::time(moment))
+    .execute(connection)
+    .await?;
     Ok(updated.rows_affected())
 }
 

@@ -319,13 +319,15 @@ impl Catalog {
 
     /// Records that somebody begins something.
     pub async fn begin_deed(&self, deed: Deed) -> Result<DeedId, CatalogError> {
-        self.write("record who does something", Change::BeginDeed(deed)).await.map(DeedId::new)
+        let moment = deed.moment;
+        let number = self.write("record who does something", Change::BeginDeed(deed)).await?;
+        Ok(DeedId::new(number, moment))
     }
 
-    /// Records how it ended; it ends once.
-    pub async fn end_deed(&self, deed: DeedId, end: DeedEnd) -> Result<(), CatalogError> {
-        self.write("record how something ended", Change::EndDeed(deed, end)).await?;
-        Ok(())
+    /// Records how it ended; it ends once. Answers whether it is known and had not.
+    pub async fn end_deed(&self, deed: DeedId, end: DeedEnd) -> Result<bool, CatalogError> {
+        let ended = self.write("record how something ended", Change::EndDeed(deed, end)).await?;
+        Ok(ended > 0)
     }
 
     /// What people had done last, the newest first.

@@ -225,20 +225,37 @@ impl Verb {
 }
 
 impl Verb {
-    /// Whether it changes something that somebody may ask about later. The catalog's own verbs are not
-    /// written down in it.
+    /// Whether it changes or stops something, which somebody may ask about later.
     pub(crate) fn is_deed(&self) -> bool {
         match self {
-            Self::Init(_) | Self::Tag(_) | Self::Hold(_) | Self::Release(_) | Self::Snapshot(_) => {
-                true
-            }
+            Self::Init(_)
+            | Self::Quiesce(_)
+            | Self::Snapshot(_)
+            | Self::Tag(_)
+            | Self::Hold(_)
+            | Self::Release(_)
+            | Self::Thaw { all: true } => true,
             Self::Key(key) => !matches!(key, KeyVerb::List),
             Self::Backup(backup) => !backup.dry_run,
             Self::Restore(restore) => !restore.plan,
+            Self::Check(check) => check.request().accept,
             Self::Forget(forget) => !forget.dry_run,
             Self::Prune(prune) => !prune.dry_run,
             Self::Repair(repair) => !repair.plan,
-            _ => false,
+            Self::Catalog(catalog) => matches!(catalog, CatalogVerb::Rebuild { plan: false }),
+            Self::Apps
+            | Self::Points { .. }
+            | Self::Show(_)
+            | Self::Verify(_)
+            | Self::Thaw { all: false }
+            | Self::Demo { .. }
+            | Self::Serve { .. }
+            | Self::Runs { .. }
+            | Self::Audit { .. }
+            | Self::Policy(_)
+            | Self::Config(_)
+            | Self::Warden
+            | Self::DemoWriter { .. } => false,
         }
     }
 

@@ -12,6 +12,7 @@ mod upkeep;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use service::audit::Wanted;
 use service::backup::{BackupProgress, BackupRequest, Subject};
 use service::clock::SystemClock;
 use service::config::Config;
@@ -63,16 +64,19 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, ServiceError> {
 
 // Writes down who had it done.
 async fn perform(context: &Context) -> Result<Exit, ServiceError> {
-    let Arguments { verb, reason, .. } = &context.arguments;
-    if !verb.is_deed() {
+    if !context.arguments.verb.is_deed() {
         return Box::pin(carry_out(context)).await;
     }
-    let audited = context.machine()?.audit(verb.purpose(), reason.clone()).await;
+    let audited = context.machine()?.audit(context.wanted()).await;
     let result = Box::pin(carry_out(context)).await;
     if let Some(audited) = audited {
-        audited.end(result.as_ref().err()).await;
+        audited.end(code(&result), result.as_ref().err()).await;
     }
     result
+}
+
+fn code(result: &Result<Exit, ServiceError>) -> u8 {
+    result.as_ref().map_or_else(|error| Exit::from(error.class()), |exit| *exit).code()
 }
 
 async fn carry_out(context: &Context) -> Result<Exit, ServiceError> {
@@ -167,6 +171,13 @@ impl Context {
     fn new(arguments: Arguments) -> Result<Self, ServiceError> {
         let (config_file, config) = read_config(&arguments)?;
         Ok(Self { arguments, config, config_file })
+    }
+
+    // No secret is ever typed.
+    fn wanted(&self) -> Wanted {
+        let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
+        let repository = self.location().ok().map(|location| location.to_string());
+        Wanted { words: words.collect(), repository, reason: self.arguments.reason.clone() }
     }
 
     fn answer(&self, answer: &impl Answer, exit: Exit) -> Exit {

@@ -8,6 +8,7 @@ use rustix::process::{geteuid, getuid};
 
 use crate::error::ServiceError;
 use crate::machine::Machine;
+use crate::thaw::settle_first;
 
 /// A deed that was written down, and goes on.
 #[derive(Debug)]
@@ -16,11 +17,27 @@ pub struct Audited {
     id: DeedId,
 }
 
+/// What somebody wants to have done.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// What was typed, word by word.
+    pub words: Vec<String>,
+    /// Where the repository lies, where it is about one.
+    pub repository: Option<String>,
+    /// Why, where that was said.
+    pub reason: Option<String>,
+}
+
 impl Machine {
-    /// Writes down that the user of this process begins something. Where that cannot be, a warning says so:
-    /// what is wanted may be what mends it.
-    pub async fn audit(&self, action: String, reason: Option<String>) -> Option<Audited> {
-        let deed = Deed { moment: self.clock.now(), who: who(), action, reason };
+    /// Writes down that the user of this process begins something; before that, what a backup that died has
+    /// left frozen is thawed. Where it cannot be written down, a warning says so: what is wanted may be what
+    /// mends that.
+    pub async fn audit(&self, wanted: Wanted) -> Option<Audited> {
+        settle_first(self).await;
+        let Wanted { words, repository, reason } = wanted;
+        let command =
+            shlex::try_join(words.iter().map(String::as_str)).unwrap_or_else(|_| words.join(" "));
+        let deed = Deed { moment: self.clock.now(), who: who(), command, repository, reason };
         let written = async {
             let catalog = self.open_catalog().await?;
             let id = catalog.begin_deed(deed).await;
@@ -46,19 +63,21 @@ impl Machine {
 }
 
 impl Audited {
-    /// It has ended; or could not be done, because of this.
-    pub async fn end(self, error: Option<&ServiceError>) {
+    /// It has ended with this exit code; where it could not be done, because of this.
+    pub async fn end(self, exit: u8, error: Option<&ServiceError>) {
         let Self { machine, id } = self;
         let error = error.map(|error| chain(error));
-        let end = DeedEnd { ended: machine.clock.now(), error };
+        let end = DeedEnd { ended: machine.clock.now(), exit, error };
         let written = async {
             let catalog = machine.open_catalog().await?;
             let written = catalog.end_deed(id, end).await;
             catalog.close().await;
             Ok::<_, ServiceError>(written?)
         };
-        if let Err(error) = written.await {
-            tracing::warn!("how this ended is not written down: {}", chain(&error));
+        match written.await {
+            Ok(true) => {}
+            Ok(false) => tracing::warn!("how this ended is not written down: its beginning is not"),
+            Err(error) => tracing::warn!("how this ended is not written down: {}", chain(&error)),
         }
     }
 }

@@ -1,8 +1,9 @@
 use super::*;
 
 fn deed(second: u32) -> Deed {
-    let (who, action) = ("alice as root".to_owned(), "forget restore points".to_owned());
-    Deed { moment: at(second), who, action, reason: Some("the contract ended".into()) }
+    let (who, command) = ("alice as root".to_owned(), "stillpoint forget 0a1b".to_owned());
+    let (repository, reason) = (Some("s3://backups".into()), Some("the contract ended".into()));
+    Deed { moment: at(second), who, command, repository, reason }
 }
 
 #[tokio::test]
@@ -14,12 +15,11 @@ async fn who_did_what_is_known_and_how_it_ended() {
     catalog.begin_deed(deed(3)).await.unwrap();
     let end = |error: Option<&str>| {
         let error = error.map(ToOwned::to_owned);
-        DeedEnd { ended: at(9), error }
+        DeedEnd { ended: at(9), exit: error.is_some().into(), error }
     };
-    catalog.end_deed(first, end(None)).await.unwrap();
-    catalog.end_deed(second, end(Some("no such point"))).await.unwrap();
-    // It has ended.
-    catalog.end_deed(second, end(None)).await.unwrap();
+    assert!(catalog.end_deed(first, end(None)).await.unwrap());
+    assert!(catalog.end_deed(second, end(Some("no such point"))).await.unwrap());
+    assert!(!catalog.end_deed(second, end(None)).await.unwrap(), "it has ended");
     let rows = [
         DeedRow { deed: deed(3), end: None },
         DeedRow { deed: Deed { reason: None, ..deed(2) }, end: Some(end(Some("no such point"))) },

@@ -28,6 +28,13 @@ pub(super) async fn run(arguments: Arguments, all: bool) -> Result<Exit, Service
         good.add(settle_hooks(&context.platforms(), context.state_dir()).await);
     }
     let exit = if good.failures.is_empty() { Exit::Success } else { Exit::Failure };
+    // Last: nothing stands between an application and its thaw.
+    if let Ok(context) = &context
+        && context.arguments.verb.is_deed()
+        && let Some(audited) = context.machine()?.audit(context.wanted()).await
+    {
+        audited.end(exit.code(), None).await;
+    }
     render::answer(&good, json);
     context.map(|_| exit)
 }

@@ -9,16 +9,18 @@ use super::{Answer, moment, table};
 impl Answer for Vec<DeedRow> {
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
         let rows: Vec<_> = self.iter().map(row).collect();
-        table::write(out, ["TIME (UTC)", "WHO", "WANTED TO", "WHY", "OUTCOME"], &rows)
+        table::write(out, ["TIME (UTC)", "WHO", "COMMAND", "REPOSITORY", "WHY", "OUTCOME"], &rows)
     }
 }
 
-fn row(DeedRow { deed, end }: &DeedRow) -> [String; 5] {
-    let outcome = match end.as_ref().map(|end| &end.error) {
+fn row(DeedRow { deed, end }: &DeedRow) -> [String; 6] {
+    let outcome = match end.as_ref().map(|end| (end.exit, &end.error)) {
         None => "goes on, or was cut off".to_owned(),
-        Some(None) => "done".to_owned(),
-        Some(Some(error)) => format!("failed: {}", error.replace('\n', " ")),
+        Some((_, Some(error))) => format!("failed: {error}"),
+        Some((0, None)) => "done".to_owned(),
+        Some((exit, None)) => format!("ended with exit code {exit}"),
     };
-    let why = deed.reason.clone().unwrap_or_default();
-    [moment(deed.moment), deed.who.clone(), deed.action.clone(), why, outcome]
+    let (repository, reason) = (deed.repository.clone(), deed.reason.clone());
+    let [repository, reason] = [repository, reason].map(Option::unwrap_or_default);
+    [moment(deed.moment), deed.who.clone(), deed.command.clone(), repository, reason, outcome]
 }
