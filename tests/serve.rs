@@ -12,6 +12,8 @@
 mod health;
 #[path = "serve/process.rs"]
 mod process;
+#[path = "serve/steps.rs"]
+mod steps;
 #[path = "serve/time.rs"]
 mod time;
 

@@ -73,6 +73,37 @@ impl DeedRow {
     }
 }
 
+/// Writes down that something was asked for that a run does.
+pub(crate) async fn begin_run(
+    connection: &mut SqliteConnection,
+    deed: &Deed,
+    run: i64,
+) -> sqlx::Result<()> {
+    let number = begin(&mut *connection, deed).await?;
+    sqlx::query("UPDATE audit SET run = ? WHERE id = ?")
+        .bind(run)
+        .bind(number)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Writes down how what was asked for ended, where somebody asked for the run.
+pub(crate) async fn end_run(
+    connection: &mut SqliteConnection,
+    run: i64,
+    DeedEnd { ended, exit, error }: &DeedEnd,
+) -> sqlx::Result<()> {
+    sqlx::query("UPDATE audit SET ended = ?, exit = ?, error = ? WHERE run = ? AND ended IS NULL")
+        .bind(column::time(*ended))
+        .bind(exit)
+        .bind(error)
+        .bind(run)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 /// Writes down that a deed begins; answers its number.
 pub(crate) async fn begin(connection: &mut SqliteConnection, deed: &Deed) -> sqlx::Result<i64> {
     let inserted = sqlx::query(

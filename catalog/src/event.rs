@@ -7,6 +7,10 @@ use sqlx::{Row, SqliteConnection, SqlitePool};
 
 use crate::column;
 
+/// The number of an event in this catalog; it is not used again.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+pub struct EventId(i64);
+
 /// Something that happened.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct Event {
@@ -89,6 +93,23 @@ pub enum Happening {
     /// What a newer program wrote down.
     #[serde(other)]
     Other,
+}
+
+impl EventId {
+    /// The event with this number.
+    pub const fn new(number: i64) -> Self {
+        Self(number)
+    }
+
+    /// The number.
+    pub const fn number(self) -> i64 {
+        self.0
+    }
+
+    /// An event with its number.
+    pub(crate) fn read(row: &SqliteRow) -> sqlx::Result<(Self, Event)> {
+        Ok((Self(row.try_get("id")?), Event::read(row)?))
+    }
 }
 
 impl Event {

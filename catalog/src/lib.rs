@@ -18,13 +18,16 @@ mod inspect;
 mod job;
 mod occasion;
 mod open;
+mod page;
 mod pin;
 mod point;
 mod read_through;
 mod rebuild;
+mod request;
 mod run;
 mod seen;
 mod task;
+mod token;
 mod writer;
 
 #[cfg(test)]
@@ -44,15 +47,18 @@ pub use crate::annotation::Numbered;
 pub use crate::application::ApplicationRow;
 pub use crate::audit::{Deed, DeedEnd, DeedId, DeedRow};
 pub use crate::error::CatalogError;
-pub use crate::event::{Event, Happening};
+pub use crate::event::{Event, EventId, Happening};
 pub use crate::filter::PointFilter;
 pub use crate::inspect::{Condition, log};
 pub use crate::job::{JobName, JobRow, Look, Standing};
+pub use crate::page::{HistoryFilter, PointPageFilter, PointPlace};
 pub use crate::point::{PointRow, VolumeRow};
 pub use crate::rebuild::Gone;
+pub use crate::request::{Asked, Asking, Request, RequestKey, Wanted};
 pub use crate::run::{Again, NewRun, Process, RunEnd, RunId, RunOutcome, RunRow, RunStart};
 pub use crate::seen::Seen;
 pub use crate::task::Task;
+pub use crate::token::{ParseRoleError, Role, TokenRow};
 use crate::writer::{Change, Writer};
 
 /// The local database, open for reading and writing. Other processes may have it open too.

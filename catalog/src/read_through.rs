@@ -5,7 +5,9 @@ use sqlx::SqlitePool;
 use sqlx::sqlite::SqliteRow;
 
 use crate::error::CatalogError;
-use crate::{Catalog, annotation, application, audit, event, job, pin, point, run, seen};
+use crate::{
+    Catalog, annotation, application, audit, event, job, pin, point, request, run, seen, token,
+};
 
 impl Catalog {
     /// Reads every row and every index. A row at a time: there may be millions.
@@ -35,7 +37,7 @@ async fn read_all(readers: &SqlitePool) -> sqlx::Result<String> {
 
 type Read = fn(&SqliteRow) -> sqlx::Result<()>;
 
-const TABLES: [(&str, Read); 11] = [
+const TABLES: [(&str, Read); 13] = [
     ("SELECT * FROM points", |row| point::PointRow::read(row).map(drop)),
     ("SELECT * FROM volumes", |row| point::VolumeRow::read(row).map(drop)),
     ("SELECT * FROM annotations", |row| annotation::read(row).map(drop)),
@@ -44,6 +46,8 @@ const TABLES: [(&str, Read); 11] = [
     ("SELECT * FROM jobs", |row| job::read(row).map(drop)),
     ("SELECT * FROM events", |row| event::Event::read(row).map(drop)),
     ("SELECT * FROM audit", |row| audit::DeedRow::read(row).map(drop)),
+    ("SELECT * FROM request_keys", |row| request::read_key(row).map(drop)),
+    ("SELECT * FROM tokens", |row| token::read(row).map(drop)),
     ("SELECT * FROM seen", |row| seen::read(row).map(drop)),
     ("SELECT * FROM readings", |row| seen::read_reading(row).map(drop)),
     ("SELECT * FROM pins", |row| pin::read(row).map(drop)),

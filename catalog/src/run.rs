@@ -9,7 +9,9 @@ use serde::Serialize;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection, SqlitePool};
 
+use crate::audit::{self, DeedEnd};
 use crate::job::JobName;
+use crate::request::{self, Request};
 use crate::task::Task;
 use crate::{column, occasion};
 
@@ -80,6 +82,8 @@ pub enum RunOutcome {
     },
     /// Its process was gone before it could say how it ended.
     Abandoned,
+    /// Somebody called it off.
+    Cancelled,
 }
 
 /// How a run waits again.
@@ -104,6 +108,8 @@ pub struct RunRow {
     pub repository: Option<RepositoryId>,
     /// What it is for; absent where a person asked for it.
     pub occasion: Option<Occasion>,
+    /// What somebody asked the service for; absent where a policy did, or somebody does it himself.
+    pub request: Option<Request>,
     /// Since when it waited.
     pub queued: Timestamp,
     /// When it began the last time, and by whom it was run; absent while it waits.
@@ -117,6 +123,11 @@ pub struct RunRow {
 }
 
 impl RunRow {
+    /// Whether the service does it, and not whoever began it.
+    pub fn is_for_service(&self) -> bool {
+        self.occasion.is_some() || self.request.is_some()
+    }
+
     /// Which policy of which application it is for; nothing where a person asked for it.
     pub fn job(&self) -> Option<JobName> {
         let policy = self.occasion.as_ref()?.policy.clone();
@@ -125,8 +136,14 @@ impl RunRow {
 }
 
 impl RunId {
-    pub(crate) const fn new(id: i64) -> Self {
-        Self(id)
+    /// The run with this number.
+    pub const fn new(number: i64) -> Self {
+        Self(number)
+    }
+
+    /// The number.
+    pub const fn number(self) -> i64 {
+        self.0
     }
 }
 
@@ -144,13 +161,14 @@ impl RunOutcome {
             Self::Partial => "partial",
             Self::Failed { .. } => "failed",
             Self::Abandoned => "abandoned",
+            Self::Cancelled => "cancelled",
         }
     }
 
     fn error(&self) -> Option<&str> {
         match self {
             Self::Failed { error } => Some(error),
-            Self::Succeeded | Self::Partial | Self::Abandoned => None,
+            Self::Succeeded | Self::Partial | Self::Abandoned | Self::Cancelled => None,
         }
     }
 
@@ -160,6 +178,7 @@ impl RunOutcome {
             "partial" => Ok(Self::Partial),
             "failed" => Ok(Self::Failed { error: row.try_get("error")? }),
             "abandoned" => Ok(Self::Abandoned),
+            "cancelled" => Ok(Self::Cancelled),
             other => Err(column::unreadable("outcome", format!("`{other}` is no outcome"))),
         }
     }
@@ -182,6 +201,7 @@ impl RunRow {
             application: column::name(row, "application")?,
             repository: column::parsed_option(row, "repository")?,
             occasion: occasion::read(row)?,
+            request: request::read(row)?,
             queued: column::parsed(row, "queued")?,
             start: match column::parsed_option(row, "started")? {
                 Some(started) => Some(RunStart { started, process: Process::read(row)? }),
@@ -287,7 +307,7 @@ pub(crate) async fn requeue(
     Ok(updated.rows_affected())
 }
 
-/// Ends an unfinished run; answers how many there were, 0 or 1.
+/// Ends an unfinished run, and what somebody asked for with it; answers how many there were, 0 or 1.
 pub(crate) async fn finish(
     connection: &mut SqliteConnection,
     run: RunId,
@@ -302,9 +322,24 @@ pub(crate) async fn finish(
     .bind(end.outcome.error())
     .bind(end.point.map(|id| id.to_string()))
     .bind(run.0)
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
+    if updated.rows_affected() > 0 {
+        audit::end_run(connection, run.0, &deed_end(end)).await?;
+    }
     Ok(updated.rows_affected())
+}
+
+// As a command would have ended that did the same.
+fn deed_end(end: &RunEnd) -> DeedEnd {
+    let (exit, error) = match &end.outcome {
+        RunOutcome::Succeeded => (0, None),
+        RunOutcome::Partial => (3, None),
+        RunOutcome::Failed { error } => (1, Some(error.clone())),
+        RunOutcome::Abandoned => (1, Some("it was cut off".to_owned())),
+        RunOutcome::Cancelled => (130, Some("it was called off".to_owned())),
+    };
+    DeedEnd { ended: end.ended, exit, error }
 }
 
 /// Drops the runs that ended before a moment.

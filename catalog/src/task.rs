@@ -19,6 +19,9 @@ pub enum Task {
     Check,
     /// Reads the newest points of a repository as a restore would.
     Verify,
+    /// Makes files of a restore point; no policy does.
+    #[serde(skip_deserializing)]
+    Restore,
 }
 
 impl Task {
@@ -29,15 +32,19 @@ impl Task {
             Self::Prune => "prune",
             Self::Check => "check",
             Self::Verify => "verify",
+            Self::Restore => "restore",
         }
+    }
+
+    /// The task of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        let all = [Self::Backup, Self::Prune, Self::Check, Self::Verify, Self::Restore];
+        all.into_iter().find(|task| task.name() == name)
     }
 
     /// The column `task`.
     pub(crate) fn read(row: &SqliteRow) -> sqlx::Result<Self> {
         let text: &str = row.try_get("task")?;
-        [Self::Backup, Self::Prune, Self::Check, Self::Verify]
-            .into_iter()
-            .find(|task| task.name() == text)
-            .ok_or_else(|| column::unreadable("task", format!("`{text}` is no task")))
+        Self::named(text).ok_or_else(|| column::unreadable("task", format!("`{text}` is no task")))
     }
 }

@@ -1,7 +1,9 @@
+mod asked;
 mod at_once;
 mod audit;
 mod jobs;
 mod opening;
+mod page;
 mod power;
 mod rebuild;
 

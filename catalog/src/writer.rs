@@ -21,9 +21,11 @@ use crate::event::{self, Event};
 use crate::job::{self, Look};
 use crate::point::PointRow;
 use crate::rebuild::Gone;
+use crate::request::Asking;
 use crate::run::{Again, NewRun, Process, RunEnd, RunId, RunStart};
 use crate::seen::Seen;
-use crate::{annotation, application, audit, pin, point, rebuild, run, seen};
+use crate::token::TokenRow;
+use crate::{annotation, application, audit, pin, point, rebuild, request, run, seen, token};
 
 /// Something to write.
 #[derive(Debug)]
@@ -52,6 +54,10 @@ pub(crate) enum Change {
         gone: Gone,
         annotations: Vec<Numbered>,
     },
+    Ask(Asking),
+    Distrust(Timestamp),
+    InsertToken(TokenRow, String),
+    RevokeToken(String, Timestamp),
     BeginRun(NewRun),
     StartRun(RunId, RunStart),
     RequeueRun(RunId, Again),
@@ -103,6 +109,7 @@ impl Writer {
     /// the writer was closed.
     pub(crate) async fn write(&self, change: Change) -> Option<sqlx::Result<i64>> {
         let (reply, answer) = oneshot::channel();
+        let change = Box::new(change);
         self.orders.send(Order::Write { change, reply }).await.ok()?;
         answer.await.ok()
     }
@@ -118,7 +125,7 @@ impl Writer {
 }
 
 enum Order {
-    Write { change: Change, reply: oneshot::Sender<sqlx::Result<i64>> },
+    Write { change: Box<Change>, reply: oneshot::Sender<sqlx::Result<i64>> },
     Close { reply: oneshot::Sender<()> },
 }
 
@@ -142,65 +149,86 @@ async fn serve(mut connection: SqliteConnection, mut queue: mpsc::Receiver<Order
 
 async fn apply(connection: &mut SqliteConnection, change: &Change) -> sqlx::Result<i64> {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-    let answer = match change {
+    let answer = make(&mut transaction, change).await?;
+    transaction.commit().await?;
+    Ok(answer)
+}
+
+async fn make(transaction: &mut SqliteConnection, change: &Change) -> sqlx::Result<i64> {
+    Ok(match change {
         Change::InsertPoints(points) => {
-            point::insert_all(&mut transaction, points).await?.cast_signed()
+            point::insert_all(&mut *transaction, points).await?.cast_signed()
         }
         Change::ReplacePoints(points, moment) => {
-            rebuild::replace(&mut transaction, points, *moment).await?.cast_signed()
+            rebuild::replace(&mut *transaction, points, *moment).await?.cast_signed()
         }
         Change::EndRebuild { repository, gone, annotations } => {
-            rebuild::end(&mut transaction, *repository, gone, annotations).await?.cast_signed()
+            rebuild::end(&mut *transaction, *repository, gone, annotations).await?.cast_signed()
         }
         Change::ForgetPoints { repository, points } => {
-            point::forget(&mut transaction, *repository, points).await?.cast_signed()
+            point::forget(&mut *transaction, *repository, points).await?.cast_signed()
         }
         Change::Remember { repository, objects } => {
-            seen::remember(&mut transaction, *repository, objects).await?.cast_signed()
+            seen::remember(&mut *transaction, *repository, objects).await?.cast_signed()
         }
         Change::ForgetSeen { repository, objects } => {
-            seen::forget(&mut transaction, *repository, objects).await?.cast_signed()
+            seen::forget(&mut *transaction, *repository, objects).await?.cast_signed()
         }
         Change::RecordReadings { repository, packs, read, gone } => {
             let packs = (packs.as_slice(), *read);
-            seen::record_readings(&mut transaction, *repository, packs, gone).await?.cast_signed()
+            seen::record_readings(&mut *transaction, *repository, packs, gone).await?.cast_signed()
         }
         Change::InsertAnnotations { repository, annotations } => {
-            annotation::insert(&mut transaction, *repository, annotations).await?.cast_signed()
+            annotation::insert(&mut *transaction, *repository, annotations).await?.cast_signed()
         }
         Change::RecordPin { repository, pin, process } => {
-            pin::record(&mut transaction, *repository, *pin, *process).await?.cast_signed()
+            pin::record(&mut *transaction, *repository, *pin, *process).await?.cast_signed()
         }
         Change::ForgetPin { repository, pin } => {
-            pin::forget(&mut transaction, *repository, *pin).await?.cast_signed()
+            pin::forget(&mut *transaction, *repository, *pin).await?.cast_signed()
         }
-        Change::BeginRun(new) => run::begin(&mut transaction, new).await?,
+        Change::Ask(asking) => request::ask(&mut *transaction, asking).await?,
+        Change::Distrust(now) => {
+            let revoked = token::revoke(&mut *transaction, None, *now).await?;
+            (revoked + request::abandon(&mut *transaction, *now).await?).cast_signed()
+        }
+        Change::InsertToken(row, digest) => {
+            token::insert(&mut *transaction, (row, digest)).await?.cast_signed()
+        }
+        Change::RevokeToken(name, now) => {
+            token::revoke(&mut *transaction, Some(name), *now).await?.cast_signed()
+        }
+        Change::BeginRun(new) => run::begin(&mut *transaction, new).await?,
         Change::StartRun(id, start) => {
-            run::start(&mut transaction, *id, *start).await?.cast_signed()
+            run::start(&mut *transaction, *id, *start).await?.cast_signed()
         }
         Change::RequeueRun(id, again) => {
-            run::requeue(&mut transaction, *id, *again).await?.cast_signed()
+            run::requeue(&mut *transaction, *id, *again).await?.cast_signed()
         }
         Change::RecordLooks(looks, now) => {
-            job::record(&mut transaction, (looks, *now)).await?.cast_signed()
+            job::record(&mut *transaction, (looks, *now)).await?.cast_signed()
         }
         Change::RecordEvents(events) => {
-            event::insert(&mut transaction, events).await?.cast_signed()
+            event::insert(&mut *transaction, events).await?.cast_signed()
         }
-        Change::BeginDeed(deed) => audit::begin(&mut transaction, deed).await?,
-        Change::EndDeed(id, end) => audit::end(&mut transaction, *id, end).await?.cast_signed(),
-        Change::ForgetHistory(before) => {
-            let events = event::forget(&mut transaction, *before).await?;
-            let deeds = audit::forget(&mut transaction, *before).await?;
-            (events + deeds + run::forget(&mut transaction, *before).await?).cast_signed()
-        }
-        Change::FinishRun(id, end) => run::finish(&mut transaction, *id, end).await?.cast_signed(),
+        Change::BeginDeed(deed) => audit::begin(&mut *transaction, deed).await?,
+        Change::EndDeed(id, end) => audit::end(&mut *transaction, *id, end).await?.cast_signed(),
+        Change::ForgetHistory(before) => forget_history(transaction, *before).await?.cast_signed(),
+        Change::FinishRun(id, end) => run::finish(&mut *transaction, *id, end).await?.cast_signed(),
         Change::RecordApplication { name, platform, seen } => {
-            application::record(&mut transaction, name, platform, *seen).await?.cast_signed()
+            application::record(&mut *transaction, name, platform, *seen).await?.cast_signed()
         }
-    };
-    transaction.commit().await?;
-    Ok(answer)
+    })
+}
+
+async fn forget_history(
+    transaction: &mut SqliteConnection,
+    before: Timestamp,
+) -> sqlx::Result<u64> {
+    request::forget_keys(&mut *transaction, before).await?;
+    Ok(event::forget(&mut *transaction, before).await?
+        + audit::forget(&mut *transaction, before).await?
+        + run::forget(transaction, before).await?)
 }
 
 /// Callers beyond this many wait for a place; a change takes a few milliseconds.

@@ -1,24 +1,30 @@
 //! What can be typed.
 #![allow(clippy::doc_markdown, reason = "these comments are the help that people read")]
 
+mod backup;
 mod check;
 mod freeze;
 mod keep;
 mod key;
 mod note;
+mod restore;
+mod token;
 mod upkeep;
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use service::points::PointName;
 
+pub(crate) use self::backup::{BackupArguments, SelectionArguments};
 pub(crate) use self::check::{CheckArguments, DonorArguments, RepairArguments};
 pub(crate) use self::freeze::{
     DeadlineArguments, FreezeArguments, HookArguments, QuiesceArguments, SnapshotArguments,
 };
 pub(crate) use self::key::{InitArguments, KeyVerb};
 pub(crate) use self::note::TagArguments;
+pub(crate) use self::restore::RestoreArguments;
+pub(crate) use self::token::TokenVerb;
 pub(crate) use self::upkeep::{ForgetArguments, PruneArguments};
 
 /// Backs up applications in containers: every container frozen at one instant, all volumes
@@ -58,6 +64,10 @@ pub(crate) struct Arguments {
     /// Print the answer as JSON
     #[arg(long, global = true)]
     pub(crate) json: bool,
+    /// How log lines are written
+    #[arg(long, global = true, value_name = "FORMAT", env = "STILLPOINT_LOG_FORMAT",
+          value_enum, default_value_t = LogFormat::Text)]
+    pub(crate) log_format: LogFormat,
     /// Show no progress, and only errors
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
@@ -73,6 +83,15 @@ the recovery key in STILLPOINT_RECOVERY_KEY; the key file named by STILLPOINT_KE
 passphrase in STILLPOINT_PASSPHRASE; what the configuration says. A name with _FILE behind it \
 (STILLPOINT_PASSPHRASE_FILE, STILLPOINT_RECOVERY_KEY_FILE) names a file with the secret in its \
 first line, one with _COMMAND a command that prints it.";
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// As text, for people
+    Text,
+    /// Each as an object of JSON
+    Json,
+}
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -155,6 +174,9 @@ pub(crate) enum Verb {
         #[arg(long, value_name = "COUNT", default_value_t = 20)]
         limit: u32,
     },
+    /// Manage the tokens with which others ask the service
+    #[command(subcommand)]
+    Token(TokenVerb),
     /// Ask about policies
     #[command(subcommand)]
     Policy(PolicyVerb),
@@ -211,6 +233,9 @@ impl Verb {
             Self::Serve { .. } => "serve".into(),
             Self::Runs { .. } => "list the runs".into(),
             Self::Audit { .. } => "list what was done".into(),
+            Self::Token(TokenVerb::Add(_)) => "make the token".into(),
+            Self::Token(TokenVerb::List) => "list the tokens".into(),
+            Self::Token(TokenVerb::Revoke { name }) => format!("revoke token `{name}`"),
             Self::Policy(PolicyVerb::Next { policy, .. }) => format!("say when `{policy}` runs"),
             Self::Policy(PolicyVerb::Simulate { policy, .. }) => {
                 format!("say what `{policy}` would keep")
@@ -236,6 +261,7 @@ impl Verb {
             | Self::Release(_)
             | Self::Thaw { all: true } => true,
             Self::Key(key) => !matches!(key, KeyVerb::List),
+            Self::Token(token) => !matches!(token, TokenVerb::List),
             Self::Backup(backup) => !backup.dry_run,
             Self::Restore(restore) => !restore.plan,
             Self::Check(check) => check.request().accept,
@@ -294,90 +320,6 @@ pub(crate) struct PointArguments {
     /// The application whose latest point is meant
     #[arg(long, value_name = "NAME")]
     pub(crate) app: Option<String>,
-}
-
-/// What to back up.
-#[derive(Args, Debug)]
-pub(crate) struct BackupArguments {
-    /// The application
-    #[arg(value_name = "APP", required_unless_present = "path", conflicts_with = "path")]
-    pub(crate) application: Option<String>,
-    /// Directories or files to read as they are
-    #[arg(long, value_name = "DIR", num_args = 1.., conflicts_with = "over_budget")]
-    pub(crate) path: Vec<PathBuf>,
-    /// What the point of these paths is called [default: the paths]
-    #[arg(long, requires = "path")]
-    pub(crate) name: Option<String>,
-    #[command(flatten)]
-    pub(crate) freeze: FreezeArguments,
-    #[command(flatten)]
-    pub(crate) hooks: HookArguments,
-    /// Read every file, also those whose time of change says that they are as they were
-    #[arg(long, alias = "force")]
-    pub(crate) full: bool,
-    /// Keep the snapshot on this host, too, and that many of the application's local snapshots in all;
-    /// of large files the next backup reads only what was written since
-    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..),
-          conflicts_with_all = ["path", "no_freeze", "dry_run"])]
-    pub(crate) keep_local: Option<u32>,
-    /// Read and compare, in place and without a freeze, and store nothing
-    #[arg(short = 'n', long)]
-    pub(crate) dry_run: bool,
-    #[command(flatten)]
-    pub(crate) selection: SelectionArguments,
-    /// Give the restore point a tag
-    #[arg(long, value_name = "TAG", conflicts_with = "dry_run")]
-    pub(crate) tag: Vec<String>,
-    #[command(flatten)]
-    pub(crate) deadline: DeadlineArguments,
-}
-
-/// Which files to back up.
-#[derive(Args, Debug)]
-pub(crate) struct SelectionArguments {
-    /// Leave out what has this name, or this path if there is a slash in it; `*`, `?`, `**`, `[a-z]`
-    #[arg(long, value_name = "PATTERN")]
-    pub(crate) exclude: Vec<String>,
-    /// Leave out what the lines of this file say; `#` begins a comment
-    #[arg(long, value_name = "FILE")]
-    pub(crate) exclude_file: Vec<PathBuf>,
-    /// Do not go into other filesystems
-    #[arg(short = 'x', long)]
-    pub(crate) one_file_system: bool,
-}
-
-/// What to restore.
-#[derive(Args, Debug)]
-#[allow(clippy::struct_excessive_bools, reason = "each is a flag that can be given or not")]
-pub(crate) struct RestoreArguments {
-    /// `latest`, or the first digits of the point's id
-    pub(crate) point: PointName,
-    /// A new or empty directory
-    #[arg(long, value_name = "DIR", required_unless_present = "local")]
-    pub(crate) to: Option<PathBuf>,
-    /// Put a local snapshot back: its files take the places of those in the volumes at once. The
-    /// application must be stopped; what is there now is snapshotted first
-    #[arg(long, conflicts_with_all = ["to", "in_place", "delete", "no_pin", "no_space_check"])]
-    pub(crate) local: bool,
-    /// The directory may have files in it: those that are equal stay, others of the same name are
-    /// overwritten. Also goes on with a restore that was interrupted
-    #[arg(long)]
-    pub(crate) in_place: bool,
-    /// Remove what is in the directories and not in the restore point
-    #[arg(long, requires = "in_place")]
-    pub(crate) delete: bool,
-    /// The application whose latest point is meant
-    #[arg(long, value_name = "NAME")]
-    pub(crate) app: Option<String>,
-    /// Write nothing to the repository; the point must not be forgotten before the end
-    #[arg(long, alias = "no-lock")]
-    pub(crate) no_pin: bool,
-    /// Begin even if the target seems to lack space, as one that compresses may
-    #[arg(long)]
-    pub(crate) no_space_check: bool,
-    /// Only show what would be done
-    #[arg(long)]
-    pub(crate) plan: bool,
 }
 
 /// What to ask about policies.

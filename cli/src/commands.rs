@@ -7,6 +7,7 @@ mod policy;
 mod quiesce;
 mod serve;
 mod thaw;
+mod token;
 mod upkeep;
 
 use std::path::{Path, PathBuf};
@@ -133,6 +134,7 @@ async fn carry_out(context: &Context) -> Result<Exit, ServiceError> {
             Box::pin(demo::run(directory, &program, show)).await?;
             Ok(Exit::Success)
         }
+        Verb::Token(verb) => context.token(verb).await,
         Verb::Policy(verb) => context.policy(verb),
         Verb::Config(ConfigVerb::Check) => {
             let file = context.config_file.as_deref();

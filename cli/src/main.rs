@@ -19,7 +19,7 @@ use rustix::process::{
 };
 use tracing_subscriber::EnvFilter;
 
-use crate::arguments::{Arguments, Verb};
+use crate::arguments::{Arguments, LogFormat, Verb};
 use crate::exit::Exit;
 
 fn main() -> ExitCode {
@@ -83,5 +83,9 @@ fn start_log(arguments: &Arguments) {
     };
     let filter =
         EnvFilter::try_from_env("STILLPOINT_LOG").unwrap_or_else(|_| EnvFilter::new(default));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match arguments.log_format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
 }

@@ -21,6 +21,7 @@ mod runs;
 mod table;
 mod thaw;
 mod timeline;
+mod token;
 mod upkeep;
 
 use std::error::Error;
@@ -41,6 +42,7 @@ pub(crate) use local::LocalForgotten;
 pub(crate) use points::Shown;
 pub(crate) use repository::{ConfigChecked, Created};
 pub(crate) use restore::Restored;
+pub(crate) use token::{NewToken, RevokedToken};
 pub(crate) use upkeep::{Forgotten, Planned, Pruned, waiting};
 
 /// Something that a command answers: the same value as text and as JSON.

@@ -38,6 +38,8 @@ pub struct Ticket<I> {
     pub id: I,
     /// How urgent it is.
     pub priority: Priority,
+    /// Whether it tidies up, and may take hours.
+    pub is_upkeep: bool,
     /// What no two runs may work on at once, such as an application, if there is such a thing.
     pub subject: Option<String>,
     /// The repository that it reads or writes.
@@ -129,6 +131,11 @@ impl<I: Clone + PartialEq> Queue<I> {
         self.running.retain(|ticket| ticket.id != *id);
     }
 
+    /// Takes a run away that waits.
+    pub fn remove(&mut self, id: &I) {
+        self.waiting.retain(|(ticket, _)| ticket.id != *id);
+    }
+
     /// The runs that wait, the next first.
     pub fn waiting(&self) -> impl ExactSizeIterator<Item = &Ticket<I>> {
         self.waiting.iter().map(|(ticket, _)| ticket)
@@ -140,8 +147,8 @@ impl<I: Clone + PartialEq> Queue<I> {
     }
 
     fn is_too_much_upkeep(&self, ticket: &Ticket<I>) -> bool {
-        let is_upkeep = |ticket: &&Ticket<I>| ticket.priority == Priority::Upkeep;
-        is_upkeep(&ticket) && self.running.iter().filter(is_upkeep).count() >= self.limits.upkeep
+        let going_on = self.running.iter().filter(|ticket| ticket.is_upkeep).count();
+        ticket.is_upkeep && going_on >= self.limits.upkeep
     }
 
     fn may_begin(&self, ticket: &Ticket<I>) -> bool {

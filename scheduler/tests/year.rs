@@ -124,7 +124,8 @@ impl Estate {
             application.run = Some(slot.schedules.iter().map(scheduler::Schedule::name).collect());
             let (priority, repository) = (Priority::Scheduled, "main".to_owned());
             let subject = Some(format!("application-{number}"));
-            let ticket = Ticket { id: number, priority, subject, repository, alone: false };
+            let (is_upkeep, alone) = (false, false);
+            let ticket = Ticket { id: number, priority, is_upkeep, subject, repository, alone };
             self.queue.add(ticket).expect("each application waits once");
             self.most_waiting = self.most_waiting.max(self.queue.waiting().len());
         }

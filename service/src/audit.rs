@@ -94,7 +94,8 @@ fn who() -> String {
     }
 }
 
-fn name(uid: u32) -> String {
+/// The name of a user, or his number.
+pub(crate) fn name(uid: u32) -> String {
     let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
     named(&users, uid).map_or_else(|| format!("uid {uid}"), ToOwned::to_owned)
 }

@@ -42,6 +42,8 @@ pub struct Config {
     /// Where the service tells what it counts.
     #[serde(default)]
     pub metrics: MetricsConfig,
+    /// Where the service is asked from elsewhere.
+    pub api: Option<ApiConfig>,
     /// The policies, by name.
     #[serde(default)]
     pub policies: BTreeMap<String, PolicyConfig>,
@@ -73,6 +75,18 @@ impl RepositoryConfig {
 pub struct MetricsConfig {
     /// A loopback address, for nobody is asked who he is; such as `127.0.0.1:9417`.
     pub listen: Option<SocketAddr>,
+}
+
+/// Where the service is asked from elsewhere, by whoever has a token.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct ApiConfig {
+    /// The address, such as `0.0.0.0:9418`.
+    pub listen: SocketAddr,
+    /// A PEM file with the certificate, and those that lead to a known authority.
+    pub certificate: PathBuf,
+    /// A PEM file with the key to it.
+    pub key: PathBuf,
 }
 
 /// One application of this host.
@@ -351,6 +365,11 @@ mod tests {
             [metrics]
             listen = "[::1]:9417"
 
+            [api]
+            listen = "0.0.0.0:9418"
+            certificate = "/etc/stillpoint/tls.crt"
+            key = "/etc/stillpoint/tls.key"
+
             [policies.proof]
             task = "check"
             schedules = ["daily 05:00"]
@@ -410,6 +429,7 @@ mod tests {
             "colour = 1",
             "[metrics]\nlisten = \"0.0.0.0:9417\"",
             "[metrics]\nlisten = \"9417\"",
+            "[api]\nlisten = \"0.0.0.0:9418\"",
             "[repositories.main]\nurl = \"x\"\ncolour = 1",
             "[repositories.main]\nurl = \"x\"\npassphrase = \"secret\"",
             "[repositories.main]\nurl = \"az://x\"",

@@ -122,11 +122,11 @@ impl Engine {
         self.catalog.close().await;
     }
 
-    // A run whose process is gone will never say how it ended. What a policy wanted the service does
-    // again.
+    // A run whose process is gone will never say how it ended. What a policy wanted, or somebody asked the
+    // service for, that sees to.
     async fn close_abandoned_runs(&self) -> Result<(), ServiceError> {
         let unfinished = self.catalog.unfinished_runs().await?;
-        for run in unfinished.into_iter().filter(|run| run.occasion.is_none()) {
+        for run in unfinished.into_iter().filter(|run| !run.is_for_service()) {
             if let Some(start) = run.start
                 && !is_alive(start.process)?
             {

@@ -180,6 +180,18 @@ pub enum ServiceError {
     /// There is no such key slot.
     #[error("there is no key slot `{0}`")]
     UnknownSlot(String),
+    /// There is no such repository in the configuration.
+    #[error("there is no repository `{0}` in the configuration")]
+    UnknownRepository(String),
+    /// There is a token of this name.
+    #[error("there is a token `{0}` already")]
+    TokenExists(String),
+    /// Whoever has files restored may write everywhere.
+    #[error("a token with the role `admin` is for the whole host, and not for some applications")]
+    AdminOfSome,
+    /// There is no such token.
+    #[error("there is no token `{0}` that was not revoked")]
+    UnknownToken(String),
     /// There is no such time zone.
     #[error(transparent)]
     UnknownZone(#[from] scheduler::zone::UnknownZone),

@@ -51,7 +51,8 @@ impl Machine {
     }
 }
 
-fn state(row: &RunRow) -> Result<State, ServiceError> {
+/// What a run is doing.
+pub(crate) fn state(row: &RunRow) -> Result<State, ServiceError> {
     Ok(match (&row.end, row.start) {
         (Some(_), _) => State::Ended,
         (None, None) => State::Waits,

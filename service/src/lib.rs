@@ -4,6 +4,7 @@
 //! what the verbs of the command line ask for. This is the only crate that knows all stages.
 
 mod annotate;
+mod api;
 pub mod applications;
 mod attach;
 pub mod audit;
@@ -37,9 +38,12 @@ pub mod secret;
 pub mod serve;
 mod synchronise;
 pub mod thaw;
+pub mod tokens;
 pub mod upkeep;
 
-pub use ::catalog::{Condition, DeedRow, Event, Happening, PointRow, RunOutcome, RunRow, Task};
+pub use ::catalog::{
+    Condition, DeedRow, Event, Happening, PointRow, Role, RunOutcome, RunRow, Task, TokenRow,
+};
 pub use ::restore::plan::Plan;
 pub use ::restore::progress::Progress as RestoreProgress;
 pub use ::restore::report::RestoreReport;

@@ -5,6 +5,7 @@
 //! anything else happens, so that a service which dies has lost no run, and begins none twice. Each run is
 //! a task of its own (`serve/work.rs`).
 
+mod call_off;
 mod discovery;
 mod error;
 mod http;
@@ -25,7 +26,7 @@ use jiff::Timestamp;
 use repository::error::chain;
 use scheduler::queue::{Limits, Queue};
 use scheduler::timing::LOOK_BACK;
-use tokio::sync::mpsc::Receiver;
+use tokio::sync::mpsc::{self, Receiver};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
@@ -37,6 +38,7 @@ use self::http::{Server, Status};
 use self::look::Job;
 use self::metrics::Metrics;
 pub use self::setup::Setup;
+use crate::api::Ask;
 use crate::backup::BackupProgress;
 use crate::error::ServiceError;
 use crate::instance::Instance;
@@ -95,6 +97,8 @@ struct Service {
     /// What is told to whoever asks.
     status: Arc<Status>,
     server: Server,
+    /// What comes in over the API.
+    asks: Receiver<Ask>,
     /// When history was last forgotten and backed up.
     tidied: Option<Instant>,
     tidying: JoinSet<()>,
@@ -105,6 +109,8 @@ struct Service {
 struct Going {
     task: AbortHandle,
     progress: Arc<BackupProgress>,
+    /// Whether somebody wants it to end early.
+    is_called_off: bool,
 }
 
 impl Service {
@@ -114,16 +120,17 @@ impl Service {
         let discovery = Discovery::remembering(&jobs, &known, now);
         let (setup, catalog) = (Arc::new(setup), Arc::new(catalog));
         let latest = watch::Sender::new(Arc::clone(&setup));
-        let status = Arc::new(Status::new(Arc::clone(&catalog), latest.subscribe()));
-        let (socket, address) = (setup.socket.clone(), setup.config.metrics.listen);
+        let (ask, asks) = mpsc::channel(ASKS_MAX);
+        let status = Arc::new(Status::new(Arc::clone(&catalog), latest.subscribe(), ask));
         // Until it has looked for the first time, it was started a moment ago.
         status.metrics.looked(now);
-        let server = Server::start(Arc::clone(&status), socket, address).await?;
+        let server = Server::start(Arc::clone(&status), &setup).await?;
         Ok(Self {
             latest,
             setup,
             status,
             server,
+            asks,
             unknown: BTreeSet::new(),
             tidied: None,
             tidying: JoinSet::new(),
@@ -160,10 +167,14 @@ impl Service {
             self.status.metrics.queue(going_on, waiting);
             let clock = Arc::clone(&self.setup.machine.clock);
             // Somebody may set the clock, or start a container.
-            let pause = next.map_or(LOOK_AGAIN, |next| clock.until(next).min(LOOK_AGAIN));
+            let mut pause = next.map_or(LOOK_AGAIN, |next| clock.until(next).min(LOOK_AGAIN));
+            if self.abort_called_off() {
+                pause = pause.min(LOOK_AT_FREEZE);
+            }
             tokio::select! {
                 () = tokio::time::sleep(pause.min(notify::patience())) => {}
                 Some(ended) = self.workers.join_next_with_id() => self.ended(ended).await,
+                Some(ask) = self.asks.recv() => self.hear(ask).await,
                 order = orders.recv() => match order {
                     Some(Order::Reload(setup)) => self.reload(*setup),
                     Some(Order::Keep(error)) => {
@@ -199,7 +210,7 @@ impl Service {
             return Err(ServiceError::OtherState);
         }
         setup.check()?;
-        self.server.follow(setup.config.metrics.listen);
+        self.server.follow(&setup);
         self.setup = Arc::new(setup);
         self.latest.send_replace(Arc::clone(&self.setup));
         self.discovery.look_again();
@@ -209,6 +220,30 @@ impl Service {
         self.runs.retain(|run, _| self.going_on.contains_key(run));
         tracing::info!("the configuration was read again");
         Ok(())
+    }
+
+    // What somebody asks is answered before the next turn, which sees to what waits.
+    async fn hear(&mut self, ask: Ask) {
+        let mut ask = Some(ask);
+        while let Some(asked) = ask.take().or_else(|| self.asks.try_recv().ok()) {
+            self.answer(asked).await;
+        }
+    }
+
+    // Whoever waits for an answer learns that there will be none.
+    fn hear_nobody(&mut self) {
+        self.asks.close();
+        while self.asks.try_recv().is_ok() {}
+    }
+
+    async fn answer(&mut self, ask: Ask) {
+        match ask {
+            Ask::Look => {}
+            Ask::CallOff { run, reply } => {
+                // Whoever asked may be gone.
+                let _ = reply.send(self.end_early(run).await);
+            }
+        }
     }
 
     // Forgets history, of which nobody looks for what is longer ago, and has the rest backed up.
@@ -242,5 +277,9 @@ const LIMITS: Limits =
 
 /// How long nobody looks at the clock at the most.
 const LOOK_AGAIN: Duration = Duration::from_secs(20);
+/// How often one looks whether something still stands still.
+const LOOK_AT_FREEZE: Duration = Duration::from_millis(100);
+/// Who asks beyond this many waits for a place.
+const ASKS_MAX: usize = 64;
 /// How often history is forgotten, and backed up where that is due.
 const TIDY_AGAIN: Duration = Duration::from_hours(1);

@@ -141,3 +141,23 @@ fn a_socket_is_not_taken_from_another_service() {
     assert!(socket(&world).exists());
     drop(serve(&world));
 }
+
+#[test]
+fn the_log_is_json_where_that_is_wanted() {
+    let mut world = world();
+    world.set("STILLPOINT_LOG_FORMAT", "json");
+    let service = serve(&world);
+    wait_for(200, || get(&socket(&world), "/readyz"));
+    fs::write(world.path("config.toml"), "colour = 1").unwrap();
+    signal(&service, "HUP");
+    let log = || fs::read_to_string(service.stderr()).unwrap();
+    let begun = Instant::now();
+    while !log().contains("the old configuration stays") {
+        assert!(begun.elapsed() < PATIENCE, "{}", log());
+    }
+    for line in log().lines() {
+        let object: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert!(object["timestamp"].is_string() && object["level"].is_string(), "{line}");
+        assert!(object["message"].is_string(), "{line}");
+    }
+}

@@ -183,6 +183,11 @@ impl Running {
         self.child.id()
     }
 
+    /// The file that it writes its standard error to.
+    pub fn stderr(&self) -> &Path {
+        &self.stderr
+    }
+
     /// For how long it has been running.
     pub fn age(&self) -> Duration {
         self.started.elapsed()

@@ -43,6 +43,7 @@ fn state(run: &Run) -> String {
         (State::GoesOn, _) => "goes on".to_owned(),
         (_, Some(RunOutcome::Succeeded)) => "succeeded".to_owned(),
         (_, Some(RunOutcome::Partial)) => "succeeded in part".to_owned(),
+        (_, Some(RunOutcome::Cancelled)) => "was called off".to_owned(),
         (_, None | Some(RunOutcome::Abandoned)) => "was cut off".to_owned(),
         (_, Some(RunOutcome::Failed { error })) => format!("failed: {error}"),
     }

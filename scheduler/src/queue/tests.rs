@@ -6,7 +6,8 @@ const LIMITS: Limits = Limits { runs: 3, per_repository: 2, upkeep: 1, overtaken
 
 fn ticket(id: u32, priority: Priority, subject: &str, repository: &str) -> Ticket<u32> {
     let (subject, repository) = (Some(subject.to_owned()), repository.to_owned());
-    Ticket { id, priority, subject, repository, alone: false }
+    let is_upkeep = priority == Priority::Upkeep;
+    Ticket { id, priority, is_upkeep, subject, repository, alone: false }
 }
 
 fn queue(tickets: impl IntoIterator<Item = Ticket<u32>>) -> Queue<u32> {
@@ -116,6 +117,22 @@ fn who_waits_for_other_upkeep_keeps_nothing_free() {
 }
 
 #[test]
+fn upkeep_that_somebody_asks_for_leaves_place_for_others() {
+    use Priority::{Asked, Scheduled};
+    let check = |id| Ticket { is_upkeep: true, subject: None, ..ticket(id, Asked, "", "x") };
+    let checks = [1, 2].map(check);
+    let mut queue = queue(checks.into_iter().chain([ticket(3, Scheduled, "shop", "x")]));
+    assert_eq!(begin_all(&mut queue), [1, 3]);
+}
+
+#[test]
+fn who_is_taken_away_does_not_begin() {
+    let mut queue = queue([1, 2].map(|id| ticket(id, Priority::Asked, "shop", "x")));
+    queue.remove(&1);
+    assert_eq!(begin_all(&mut queue), [2]);
+}
+
+#[test]
 fn a_full_queue_says_so() {
     let mut queue = Queue::new(Limits { waiting: 1, ..LIMITS });
     queue.add(ticket(1, Priority::Asked, "a", "x")).unwrap();
@@ -134,7 +151,8 @@ proptest! {
         let count = tickets.len();
         let mut queue = queue((0..).zip(tickets).map(|(id, (subject, repository, alone, urgency))| {
             let (subject, repository) = (Some(subject.to_string()), repository.to_string());
-            Ticket { id, priority: priorities[urgency], subject, repository, alone }
+            let priority = priorities[urgency];
+            Ticket { id, priority, is_upkeep: priority == Priority::Upkeep, subject, repository, alone }
         }));
         let mut begun = 0;
         for end in ends {

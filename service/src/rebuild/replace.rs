@@ -130,8 +130,10 @@ async fn begin(
     let happening = Happening::CatalogReplaced { backup: backup.map(|backup| backup.made) };
     let (moment, application, policy) = (machine.clock.now(), None, None);
     let event = Event { moment, application, policy, happening };
+    let distrusted = catalog.distrust(moment).await;
     let written = catalog.record_event(event).await;
     catalog.close().await;
+    distrusted?;
     written?;
     if log(new).exists() {
         // Closing does not say what kept it from it.

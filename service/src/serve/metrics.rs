@@ -168,10 +168,11 @@ impl Metrics {
 
     /// A run has ended at this moment.
     pub(super) fn ended(&self, run: &RunRow, outcome: &RunOutcome, ended: Timestamp) {
-        if let Some(job) = run.job() {
-            let took = run.start.map(|start| ended.duration_since(start.started));
-            self.job_ended((run.task, &job), outcome, (ended, took));
-        }
+        // What somebody asked for has no policy.
+        let asked = || JobName { application: run.application.clone(), policy: String::new() };
+        let job = run.job().unwrap_or_else(asked);
+        let took = run.start.map(|start| ended.duration_since(start.started));
+        self.job_ended((run.task, &job), outcome, (ended, took));
     }
 
     fn job_ended(
@@ -192,7 +193,7 @@ impl Metrics {
             match outcome {
                 RunOutcome::Succeeded => standing.succeeded = Some(ended),
                 RunOutcome::Failed { .. } => standing.failed = Some(ended),
-                RunOutcome::Partial | RunOutcome::Abandoned => {}
+                RunOutcome::Partial | RunOutcome::Abandoned | RunOutcome::Cancelled => {}
             }
         }
     }

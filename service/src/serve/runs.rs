@@ -15,6 +15,7 @@ use crate::backup::BackupProgress;
 use crate::config::PolicyConfig;
 use crate::engine::{is_alive, this_process};
 use crate::error::ServiceError;
+use crate::thaw::settle_first;
 
 impl Service {
     /// Puts the runs that wait in the catalog into the queue, as many as it takes. Those that a service
@@ -23,7 +24,7 @@ impl Service {
     pub(super) async fn enqueue(&mut self) -> Result<(), ServiceError> {
         let this = this_process()?;
         for mut run in self.catalog.unfinished_runs().await? {
-            if run.occasion.is_none() || self.going_on.contains_key(&run.id) {
+            if !run.is_for_service() || self.going_on.contains_key(&run.id) {
                 continue;
             }
             if let Some(start) = run.start.take() {
@@ -32,6 +33,12 @@ impl Service {
                     continue;
                 }
                 let (id, application) = (run.id, &run.application);
+                if run.task == Task::Restore {
+                    // What there was before is not known any more.
+                    tracing::warn!(run = %id, application, "a restore was cut off");
+                    self.end_run(&run, RunOutcome::Abandoned).await?;
+                    continue;
+                }
                 tracing::warn!(run = %id, application, "a run was cut off; it is done again");
                 self.catalog.requeue_run(run.id, Again::default()).await?;
             }
@@ -50,15 +57,19 @@ impl Service {
     }
 
     fn ticket(&self, run: &RunRow) -> Ticket<RunId> {
-        let repository = policy_of(run, &self.setup).map(|policy| self.setup.repository(policy));
-        let location = repository.and_then(|found| Some(found.ok()?.0));
+        let location = location(run, &self.setup);
         let is_backup = run.task == Task::Backup;
         // Where the store is for a single writer, a prune cannot work beside backups.
         let alone = run.task == Task::Prune
             && location.as_ref().is_none_or(|location| !self.may_be_shared(location));
         Ticket {
             id: run.id,
-            priority: if is_backup { Priority::Scheduled } else { Priority::Upkeep },
+            priority: match run.request {
+                Some(_) => Priority::Asked,
+                None if is_backup => Priority::Scheduled,
+                None => Priority::Upkeep,
+            },
+            is_upkeep: !is_backup && run.task != Task::Restore,
             subject: run.application.clone(),
             repository: location.map(|location| location.to_string()).unwrap_or_default(),
             alone,
@@ -97,7 +108,8 @@ impl Service {
                 metrics: Arc::clone(&self.status.metrics),
             };
             let task = self.workers.spawn(work.perform());
-            self.going_on.insert(id, Going { task, progress });
+            self.going_on.insert(id, Going { task, progress, is_called_off: false });
+            self.status.show(&self.going_on);
         }
     }
 
@@ -122,40 +134,64 @@ impl Service {
         };
         let found = self.going_on.iter().find(|(_, going)| going.task.id() == task);
         let Some(run) = found.map(|(run, _)| *run) else { return };
-        self.going_on.remove(&run);
+        let is_called_off = self.going_on.remove(&run).is_some_and(|going| going.is_called_off);
+        self.status.show(&self.going_on);
         self.queue.end(&run);
-        let row = self.runs.remove(&run);
+        let Some(row) = self.runs.remove(&run) else { return };
         let recorded = match error {
+            // It may have met what may pass, and wait for that.
+            None if is_called_off => self.call_off(&row).await,
             None => Ok(()),
-            Some(error) if error.is_cancelled() => self.wait_again(run).await,
+            Some(error) if error.is_cancelled() && is_called_off => self.call_off(&row).await,
+            Some(error) if error.is_cancelled() => self.wait_again(&row).await,
             Some(error) => {
                 tracing::error!(%run, %error, "a run has failed in a way that it should not");
                 let error = "it ended by a mistake of this program; the log says more".to_owned();
-                let outcome = RunOutcome::Failed { error };
-                if let Some(row) = row {
-                    self.status.metrics.ended(&row, &outcome, self.now());
-                }
-                self.fail(run, outcome).await
+                self.end_run(&row, RunOutcome::Failed { error }).await
             }
         };
         if let Err(error) = recorded {
             tracing::error!(%run, "its end cannot be written down: {}", chain(&error));
         }
+        if is_called_off {
+            // What its hooks began is owed.
+            let machine = self.setup.machine.clone();
+            self.tidying.spawn(async move { settle_first(&machine).await });
+        }
     }
 
-    // What we have cut off ourselves is not to blame; or it was at its end already.
-    async fn wait_again(&self, run: RunId) -> Result<(), ServiceError> {
-        let again = Again { is_forgiven: true, not_before: None };
-        match self.catalog.requeue_run(run, again).await {
+    // What we have cut off ourselves is not to blame; or it was at its end already. What somebody asked for
+    // counts it all the same, and looks for what it has made; a restore is not begun again by itself.
+    async fn wait_again(&self, run: &RunRow) -> Result<(), ServiceError> {
+        if run.task == Task::Restore {
+            return self.end_run(run, RunOutcome::Abandoned).await;
+        }
+        let again = Again { is_forgiven: run.request.is_none(), not_before: None };
+        match self.catalog.requeue_run(run.id, again).await {
             Ok(()) | Err(CatalogError::NoUnfinishedRun { .. }) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
 
-    async fn fail(&self, run: RunId, outcome: RunOutcome) -> Result<(), ServiceError> {
-        let end = RunEnd { ended: self.now(), outcome, point: None };
-        Ok(self.catalog.finish_run(run, end).await?)
+    /// Writes down that a run has ended, without a point.
+    pub(super) async fn end_run(
+        &self,
+        run: &RunRow,
+        outcome: RunOutcome,
+    ) -> Result<(), ServiceError> {
+        let ended = self.now();
+        self.status.metrics.ended(run, &outcome, ended);
+        Ok(self.catalog.finish_run(run.id, RunEnd { ended, outcome, point: None }).await?)
     }
+}
+
+/// Which repository a run is for.
+fn location(run: &RunRow, setup: &Setup) -> Option<Location> {
+    let repository = match &run.request {
+        Some(request) => setup.repository_at(request.at.as_deref()),
+        None => setup.repository(policy_of(run, setup)?),
+    };
+    Some(repository.ok()?.0)
 }
 
 /// The policy that a run is for.
@@ -164,7 +200,7 @@ fn policy_of<'a>(run: &RunRow, setup: &'a Setup) -> Option<&'a PolicyConfig> {
 }
 
 /// From when on a run may begin: not before the moment that it waits for, and not in a blackout. Now,
-/// where its policy is gone: then it fails.
+/// where its policy is gone: then it fails; and where somebody asked for it.
 fn ready(run: &RunRow, setup: &Setup, now: Timestamp) -> Option<Timestamp> {
     // Where the clock was set back, nobody waits for what it said.
     let is_near = |moment: &Timestamp| moment.duration_since(now) <= PUT_OFF_MAX;

@@ -50,16 +50,32 @@ impl Setup {
         Settings::fetch(repository, self.cache_dir.clone(), self.machine.clone()).await
     }
 
+    /// What opens the repository that somebody names, or the one by default. Its secret is fetched each
+    /// time.
+    pub(crate) async fn settings_at(&self, name: Option<&str>) -> Result<Settings, ServiceError> {
+        let repository = self.repository_at(name)?;
+        Settings::fetch(repository, self.cache_dir.clone(), self.machine.clone()).await
+    }
+
     /// Where the points of a policy go, and what the key to that is: what the configuration says, or else
     /// that of the same place.
-    pub(super) fn repository(
+    pub(crate) fn repository(
         &self,
         policy: &PolicyConfig,
     ) -> Result<(Location, KeySource), ServiceError> {
-        let Some(name) = policy.repositories.first() else {
+        self.repository_at(policy.repositories.first().map(String::as_str))
+    }
+
+    /// Where a repository is that somebody names, or the one by default, and what the key to it is.
+    pub(crate) fn repository_at(
+        &self,
+        name: Option<&str>,
+    ) -> Result<(Location, KeySource), ServiceError> {
+        let Some(name) = name else {
             return self.repository.clone().ok_or(ServiceError::NoRepository);
         };
-        let repository = self.config.repositories.get(name).ok_or(ServiceError::NoRepository)?;
+        let unknown = || ServiceError::UnknownRepository(name.to_owned());
+        let repository = self.config.repositories.get(name).ok_or_else(unknown)?;
         let location: Location = repository.url.parse()?;
         let same = self.repository.iter().find(|(other, _)| *other == location);
         let key = repository.key().or_else(|| same.map(|(_, key)| key.clone()));

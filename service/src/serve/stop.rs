@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use catalog::Task;
 use tokio::time::{Instant, sleep};
 
 use super::{Service, notify};
@@ -11,15 +12,18 @@ use crate::thaw::settle_first;
 
 impl Service {
     /// Ends every run: one whose application stands still goes on until that runs again, one that has
-    /// not got so far is cut off, and one that is uploading has `grace` to finish. What was cut off waits
-    /// for the next service. Where an application still seems to stand still long after that, its warden
-    /// has seen to it, and nobody waits for the rest.
+    /// not got so far is cut off, and one that is uploading or restoring has `grace` to finish. What was cut
+    /// off waits for the next service. Where an application still seems to stand still long after that, its
+    /// warden has seen to it, and nobody waits for the rest.
     pub(super) async fn stop(&mut self, grace: Duration) -> Result<(), ServiceError> {
         let deadline = Instant::now() + grace;
+        self.hear_nobody();
         while !self.going_on.is_empty() {
             let is_over = Instant::now() >= deadline;
-            for going in self.going_on.values() {
+            for (run, going) in &self.going_on {
+                let restores = self.runs.get(run).is_some_and(|run| run.task == Task::Restore);
                 let goes = match going.progress.stage() {
+                    _ if restores => is_over,
                     Stage::Preparing | Stage::ReadingAhead => true,
                     Stage::Freezing => Instant::now() >= deadline + FREEZE_MAX,
                     Stage::Uploading(_) | Stage::Committing => is_over,

@@ -1,5 +1,6 @@
-//! One run: a task for a policy, and what is written down of it.
+//! One run: a task for a policy or for somebody, and what is written down of it.
 
+mod asked;
 mod backup;
 mod upkeep;
 
@@ -34,14 +35,22 @@ struct Done {
     point: Option<PointId>,
 }
 
+/// Everything was as it should be.
+const SUCCEEDED: Done = Done { outcome: RunOutcome::Succeeded, point: None };
+
+impl Done {
+    fn point(point: PointId, omissions: u64) -> Self {
+        let outcome = if omissions == 0 { RunOutcome::Succeeded } else { RunOutcome::Partial };
+        Self { outcome, point: Some(point) }
+    }
+}
+
 impl Work {
     /// Does it, and writes down how it ended; or has it wait, where it met what may pass.
     pub(super) async fn perform(self) {
-        let done = match self.run.task {
-            Task::Backup => Box::pin(self.back_up()).await,
-            Task::Prune => Box::pin(self.prune()).await,
-            Task::Check => Box::pin(self.check()).await,
-            Task::Verify => Box::pin(self.verify()).await,
+        let done = match &self.run.request {
+            Some(request) => Box::pin(self.as_asked(request)).await,
+            None => Box::pin(self.as_policy_wants()).await,
         };
         if let Err(error) = &done
             && let Some(until) = self.put_off(error)
@@ -51,8 +60,26 @@ impl Work {
         let failed = |error| Done { outcome: RunOutcome::Failed { error }, point: None };
         let done = done.unwrap_or_else(|error| failed(chain(&error)));
         self.end(&done).await;
-        if let Some(point) = done.point {
+        if let Some(point) = done.point.filter(|_| self.run.occasion.is_some()) {
             self.thin_out(point).await;
+        }
+    }
+
+    async fn as_policy_wants(&self) -> Result<Done, ServiceError> {
+        if self.run.task == Task::Backup {
+            return Box::pin(self.back_up()).await;
+        }
+        let (occasion, policy) = self.policy(&self.setup)?;
+        self.admit(policy, occasion)?;
+        let settings = self.setup.settings(policy).await?;
+        match self.run.task {
+            Task::Prune => Box::pin(self.prune(settings)).await,
+            Task::Check => Box::pin(self.check(settings, upkeep::check_of(policy))).await,
+            Task::Verify => Box::pin(self.verify(settings)).await,
+            // No policy has it.
+            Task::Backup | Task::Restore => {
+                Err(ServiceError::UnknownPolicy(occasion.policy.clone()))
+            }
         }
     }
 
@@ -76,9 +103,7 @@ impl Work {
 
     /// Whether it may begin: not where it was cut off again and again, and not too late.
     fn admit(&self, policy: &PolicyConfig, occasion: &Occasion) -> Result<(), ServiceError> {
-        if self.run.attempts >= ATTEMPTS_MAX {
-            return Err(RunError::CutOff(self.run.attempts).into());
-        }
+        self.admit_attempt()?;
         let timing = policy.timing(&self.setup.here);
         let delay = timing.delay(self.run.application.as_deref().unwrap_or_default());
         if timing.is_too_late(occasion.due, self.now(), delay) {
@@ -87,8 +112,17 @@ impl Work {
         Ok(())
     }
 
-    /// Until when a run waits that met this; it has failed where there is no such moment.
+    fn admit_attempt(&self) -> Result<(), ServiceError> {
+        match self.run.attempts {
+            attempts if attempts >= ATTEMPTS_MAX => Err(RunError::CutOff(attempts).into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Until when a run waits that met this; it has failed where there is no such moment. Who
+    /// asked for it may ask again.
     fn put_off(&self, error: &ServiceError) -> Option<Timestamp> {
+        self.run.occasion.as_ref()?;
         let tried = usize::try_from(self.run.attempts).ok()?;
         let delay = PUT_OFF.get(tried).filter(|_| error.may_pass())?;
         self.now().checked_add(*delay).ok()

@@ -32,6 +32,20 @@ pub enum HttpError {
         /// What the system said.
         source: io::Error,
     },
+    /// There is no certificate, or no key to it.
+    #[error(
+        "cannot listen with the certificate `{}` and the key `{}`",
+        certificate.display(),
+        key.display()
+    )]
+    Tls {
+        /// The chain of certificates.
+        certificate: PathBuf,
+        /// The key.
+        key: PathBuf,
+        /// What is wrong.
+        source: io::Error,
+    },
 }
 
 impl HttpError {
@@ -42,7 +56,8 @@ impl HttpError {
             Self::Socket { .. } => {
                 "give a directory of yours with --runtime-dir; its path must be short"
             }
-            Self::Address { .. } => "choose another one for `listen` in `[metrics]`",
+            Self::Address { .. } => "choose another one for `listen`",
+            Self::Tls { .. } => "give PEM files that belong together in `[api]`",
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use catalog::{Happening, RunOutcome};
+use catalog::Happening;
 use format::annotation::Note;
 use format::ids::PointId;
 use format::manifest::Occasion;
@@ -30,10 +30,6 @@ impl Work {
         engine: &Engine,
         (occasion, policy): (&Occasion, &PolicyConfig),
     ) -> Result<Done, ServiceError> {
-        let done = |point, omissions| {
-            let outcome = if omissions == 0 { RunOutcome::Succeeded } else { RunOutcome::Partial };
-            Done { outcome, point: Some(point) }
-        };
         let application = self.run.application.as_deref().unwrap_or_default();
         // Whoever made one may have died before it could say so; and the run may stand for more since.
         let made = engine.made_for(application, occasion).await?;
@@ -47,14 +43,14 @@ impl Work {
             for tag in policy.tags.iter().filter(|tag| !row.annotations.tags.contains(*tag)) {
                 engine.note_if_possible(row.point, Note::Tag { tag: tag.clone() }).await;
             }
-            return Ok(done(row.point, row.omissions));
+            return Ok(Done::point(row.point, row.omissions));
         }
         self.admit(policy, occasion)?;
         let request = request(application, &left, policy);
         let report = Box::pin(engine.make(request, &self.progress)).await?;
         self.metrics.backed_up(&report);
         // A `usize` is never wider than 64 bits.
-        Ok(done(report.point, report.omissions.len() as u64))
+        Ok(Done::point(report.point, report.omissions.len() as u64))
     }
 
     /// Has the points go that the policy no longer keeps, now that there is a new one.

@@ -3,25 +3,21 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use catalog::{Happening, PointRow, RunOutcome};
+use catalog::{Happening, PointRow};
 use format::ids::PointId;
 use repository::check::Progress;
 use repository::error::RepositoryError;
 
-use super::{Done, Work};
+use super::{Done, SUCCEEDED, Work};
 use crate::check::{CheckRequest, ReadData};
 use crate::config::PolicyConfig;
 use crate::engine::{Engine, Settings};
 use crate::error::ServiceError;
 use crate::serve::RunError;
 
-/// Everything was as it should be.
-const SUCCEEDED: Done = Done { outcome: RunOutcome::Succeeded, point: None };
-
 impl Work {
     /// Gives back the space of what no point needs.
-    pub(super) async fn prune(&self) -> Result<Done, ServiceError> {
-        let (settings, _) = self.ready().await?;
+    pub(super) async fn prune(&self, settings: Settings) -> Result<Done, ServiceError> {
         let upkeep = Engine::open_to_maintain(settings).await?;
         let pruned = Box::pin(upkeep.prune()).await;
         upkeep.close().await;
@@ -31,13 +27,13 @@ impl Work {
         Ok(SUCCEEDED)
     }
 
-    /// Looks whether everything is there that should be, and reads what is due.
-    pub(super) async fn check(&self) -> Result<Done, ServiceError> {
-        let (settings, policy) = self.ready().await?;
+    /// Looks whether everything is there that should be.
+    pub(super) async fn check(
+        &self,
+        settings: Settings,
+        request: CheckRequest,
+    ) -> Result<Done, ServiceError> {
         let engine = Engine::open(settings).await?;
-        let within = policy.read_data_within;
-        let data = within.map_or(ReadData::Nothing, |within| ReadData::Due { within });
-        let request = CheckRequest { time_max: policy.limit_time, ..CheckRequest::of(data) };
         let checked = Box::pin(engine.check(request, &Progress::default())).await;
         engine.close().await;
         let report = checked?;
@@ -48,8 +44,7 @@ impl Work {
     }
 
     /// Reads the newest point of each application of this host that was not verified yet.
-    pub(super) async fn verify(&self) -> Result<Done, ServiceError> {
-        let (settings, _) = self.ready().await?;
+    pub(super) async fn verify(&self, settings: Settings) -> Result<Done, ServiceError> {
         let engine = Engine::open(settings).await?;
         let verified = Box::pin(verify_newest(&engine)).await;
         engine.close().await;
@@ -57,12 +52,13 @@ impl Work {
         self.report(Happening::Verified { points }).await;
         if lossy.is_empty() { Ok(SUCCEEDED) } else { Err(RunError::Lossy { points: lossy }.into()) }
     }
+}
 
-    async fn ready(&self) -> Result<(Settings, &PolicyConfig), ServiceError> {
-        let (occasion, policy) = self.policy(&self.setup)?;
-        self.admit(policy, occasion)?;
-        Ok((self.setup.settings(policy).await?, policy))
-    }
+/// What a policy wants to have checked: the structure, and what is due to be read.
+pub(super) fn check_of(policy: &PolicyConfig) -> CheckRequest {
+    let within = policy.read_data_within;
+    let data = within.map_or(ReadData::Nothing, |within| ReadData::Due { within });
+    CheckRequest { time_max: policy.limit_time, ..CheckRequest::of(data) }
 }
 
 /// How many points were read, and which of them have lost something.

@@ -1,0 +1,132 @@
+//! The service killed at each step of a run.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tests::chance::Chance;
+use tests::containers::{BUSYBOX, Container, belongs_to, bind, unique};
+use tests::directory::Directory;
+use tests::http::Request;
+use tests::lab;
+use tests::world::{Running, World};
+
+use super::configuration;
+
+const PATIENCE: Duration = Duration::from_mins(1);
+/// What the API calls the steps of a backup, with what is before and behind them.
+const STEPS: [&str; 7] =
+    ["waiting", "preparing", "reading_ahead", "freezing", "uploading", "committing", "ended"];
+/// Some steps last for milliseconds.
+const TRIES_MAX: usize = 30;
+
+/// A container with a volume that can be snapshotted, and one that is read ahead.
+struct Subject {
+    name: String,
+    container: Container,
+    volumes: Vec<PathBuf>,
+    _directories: [Directory; 2],
+}
+
+impl Subject {
+    fn start() -> Self {
+        let directories = [Directory::inside(&lab::btrfs()), Directory::new()];
+        let volumes: Vec<_> =
+            directories.iter().map(|directory| directory.volume("data")).collect();
+        let name = unique("steps");
+        let mounts = [bind(&volumes[0], "/one"), bind(&volumes[1], "/two")];
+        let script = "while true; do date >> /one/log; date >> /two/log; sleep 0.1; done";
+        let command = [BUSYBOX, "sh", "-c", script].map(str::to_owned);
+        let options = [belongs_to(&name)];
+        let container = Container::run(&name, options.iter().chain(&mounts).chain(&command));
+        Self { name, container, volumes, _directories: directories }
+    }
+
+    /// Gives it something new that takes a while.
+    fn change(&self, chance: &mut Chance) {
+        for volume in &self.volumes {
+            fs::write(volume.join("noise"), chance.noise(8 << 20)).unwrap();
+        }
+    }
+}
+
+struct Served {
+    world: World,
+}
+
+impl Served {
+    fn start(&self) -> Running {
+        let service = self.world.start(["serve"]);
+        let begun = Instant::now();
+        while self.ask(&Request::new("GET", "/livez")).is_none_or(|(status, _)| status != 200) {
+            assert!(begun.elapsed() < PATIENCE, "{:?}", service.kill());
+        }
+        service
+    }
+
+    fn ask(&self, request: &Request) -> Option<(u16, Value)> {
+        let answer = request.ask_on(&self.world.path("runtime/stillpoint.sock")).ok()?;
+        Some((answer.status, serde_json::from_str(&answer.body).unwrap_or_default()))
+    }
+
+    fn run(&self, number: &Value) -> Value {
+        let path = format!("/api/v1/runs/{number}");
+        self.ask(&Request::new("GET", &path)).expect("the service answers").1
+    }
+
+    /// Whether the run is met at this step before it ends.
+    fn meets(&self, number: &Value, step: &str) -> bool {
+        let begun = Instant::now();
+        loop {
+            let run = self.run(number);
+            if run["state"] == step || run["progress"]["stage"] == step {
+                return true;
+            }
+            if run["state"] == "ended" {
+                return false;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{run}");
+        }
+    }
+
+    fn points(&self) -> usize {
+        self.world.json(["points"]).as_array().unwrap().len()
+    }
+}
+
+#[test]
+fn a_service_that_is_killed_at_any_step_of_a_run_does_it_once() {
+    let (subject, mut chance) = (Subject::start(), Chance::new(11));
+    let mut world = World::with_key_file();
+    let config = configuration(&world.path(""), "");
+    fs::write(world.path("config.toml"), config).unwrap();
+    world.set("STILLPOINT_CONFIG", world.path("config.toml"));
+    let served = Served { world };
+    let wanted = Request::new("POST", "/api/v1/runs")
+        .json(&json!({ "task": "backup", "application": subject.name }));
+    for step in STEPS {
+        for attempt in 1.. {
+            assert!(attempt < TRIES_MAX, "no run was met at `{step}`");
+            subject.change(&mut chance);
+            let before = served.points();
+            let service = served.start();
+            let (status, run) = served.ask(&wanted).unwrap();
+            assert_eq!(status, 202, "{run}");
+            let is_met = served.meets(&run["id"], step);
+            service.kill();
+            let service = served.start();
+            assert!(served.meets(&run["id"], "ended"));
+            let run = served.run(&run["id"]);
+            assert_eq!(run["outcome"], "succeeded", "{step}: {run}");
+            drop(service.kill());
+            assert_eq!(served.points(), before + 1, "{step}: {run}");
+            assert!(!subject.container.freezer().is_frozen(), "{step}");
+            if is_met {
+                println!("{step}: met at the {attempt}. time; begun {} times", run["attempts"]);
+                break;
+            }
+        }
+    }
+    served.world.stillpoint(["check", "--read-data"]).succeeded();
+}
