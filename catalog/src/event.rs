@@ -86,6 +86,13 @@ pub enum Happening {
         /// When the backup was made that it comes from; absent where there was none.
         backup: Option<Timestamp>,
     },
+    /// The service goes by another configuration.
+    Reloaded,
+    /// The service was told to go by another configuration, and goes on by the one before.
+    NotReloaded {
+        /// Why.
+        error: String,
+    },
     /// The service was started.
     Started,
     /// The service has ended as it was told.

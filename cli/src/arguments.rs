@@ -183,6 +183,16 @@ pub(crate) enum Verb {
     /// Ask about the configuration
     #[command(subcommand)]
     Config(ConfigVerb),
+    /// Put another configuration in the place of the one there is, and have the service go by it; what
+    /// changes is shown first
+    Apply {
+        /// The file
+        #[arg(short, long, value_name = "FILE")]
+        file: PathBuf,
+        /// Only show what would change
+        #[arg(long)]
+        plan: bool,
+    },
     /// Look after this host's catalog of restore points and runs
     #[command(subcommand)]
     Catalog(CatalogVerb),
@@ -241,6 +251,7 @@ impl Verb {
                 format!("say what `{policy}` would keep")
             }
             Self::Config(ConfigVerb::Check) => "use the configuration".into(),
+            Self::Apply { file, .. } => format!("apply `{}`", file.display()),
             Self::Catalog(CatalogVerb::Rebuild { .. }) => "rebuild the catalog".into(),
             Self::Catalog(CatalogVerb::Backup) => "back the catalog up".into(),
             Self::Warden => "keep watch".into(),
@@ -264,6 +275,7 @@ impl Verb {
             Self::Token(token) => !matches!(token, TokenVerb::List),
             Self::Backup(backup) => !backup.dry_run,
             Self::Restore(restore) => !restore.plan,
+            Self::Apply { plan, .. } => !plan,
             Self::Check(check) => check.request().accept,
             Self::Forget(forget) => !forget.dry_run,
             Self::Prune(prune) => !prune.dry_run,

@@ -1,5 +1,6 @@
 //! Each verb, done through the service.
 
+mod apply;
 mod catalog;
 mod local;
 mod note;
@@ -135,6 +136,7 @@ async fn carry_out(context: &Context) -> Result<Exit, ServiceError> {
             Ok(Exit::Success)
         }
         Verb::Token(verb) => context.token(verb).await,
+        Verb::Apply { file, plan } => context.apply(file, *plan).await,
         Verb::Policy(verb) => context.policy(verb),
         Verb::Config(ConfigVerb::Check) => {
             let file = context.config_file.as_deref();
@@ -171,7 +173,11 @@ fn read_config(arguments: &Arguments) -> Result<(Option<PathBuf>, Config), Servi
 
 impl Context {
     fn new(arguments: Arguments) -> Result<Self, ServiceError> {
-        let (config_file, config) = read_config(&arguments)?;
+        let (config_file, config) = match read_config(&arguments) {
+            // It may be there to mend just that.
+            Err(_) if matches!(arguments.verb, Verb::Apply { .. }) => Default::default(),
+            read => read?,
+        };
         Ok(Self { arguments, config, config_file })
     }
 

@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is where the program prints")]
 
 mod applications;
+mod apply;
 mod audit;
 mod backup;
 mod catalog;
@@ -35,6 +36,7 @@ use service::error::ServiceError;
 use crate::exit::Exit;
 
 pub(crate) use applications::Applications;
+pub(crate) use apply::Applied;
 pub(crate) use check::Verified;
 pub(crate) use demo::event as demo_event;
 pub(crate) use key::Removed;

@@ -6,6 +6,7 @@
 mod annotate;
 mod api;
 pub mod applications;
+pub mod apply;
 mod attach;
 pub mod audit;
 pub mod backup;

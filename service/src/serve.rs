@@ -176,10 +176,8 @@ impl Service {
                 Some(ended) = self.workers.join_next_with_id() => self.ended(ended).await,
                 Some(ask) = self.asks.recv() => self.hear(ask).await,
                 order = orders.recv() => match order {
-                    Some(Order::Reload(setup)) => self.reload(*setup),
-                    Some(Order::Keep(error)) => {
-                        tracing::error!("the old configuration stays: {}", chain(error.as_ref()));
-                    }
+                    Some(Order::Reload(setup)) => self.reload(*setup).await,
+                    Some(Order::Keep(error)) => self.keep(&error).await,
                     Some(Order::Stop(grace)) => return grace,
                     None => return Duration::ZERO,
                 },
@@ -196,12 +194,19 @@ impl Service {
         Ok(next.into_iter().chain(self.next_ready()).min())
     }
 
-    fn reload(&mut self, setup: Setup) {
+    async fn reload(&mut self, setup: Setup) {
         notify::reloading();
-        if let Err(error) = self.admit(setup) {
-            tracing::error!("the old configuration stays: {}", chain(&error));
+        match self.admit(setup) {
+            Ok(()) => self.report_if_possible(Happening::Reloaded).await,
+            Err(error) => self.keep(&error).await,
         }
         notify::ready();
+    }
+
+    async fn keep(&self, error: &ServiceError) {
+        let error = chain(error);
+        tracing::error!("the old configuration stays: {error}");
+        self.report_if_possible(Happening::NotReloaded { error }).await;
     }
 
     fn admit(&mut self, setup: Setup) -> Result<(), ServiceError> {
@@ -257,6 +262,12 @@ impl Service {
         let (machine, catalog) = (self.setup.machine.clone(), Arc::clone(&self.catalog));
         self.tidying.spawn(async move { machine.back_up_catalog_if_due(&catalog).await });
         Ok(())
+    }
+
+    async fn report_if_possible(&self, happening: Happening) {
+        if let Err(error) = self.report(happening).await {
+            tracing::error!("this cannot be written down: {}", chain(&error));
+        }
     }
 
     async fn report(&self, happening: Happening) -> Result<(), ServiceError> {

@@ -80,6 +80,8 @@ fn happened(happening: &Happening) -> String {
         Happening::CatalogReplaced { backup: None } => {
             "the catalog was damaged or lost: what was known of earlier runs is gone".to_owned()
         }
+        Happening::Reloaded => "the service goes by another configuration".to_owned(),
+        Happening::NotReloaded { error } => format!("the old configuration stays: {error}"),
         Happening::Started => "the service was started".to_owned(),
         Happening::Stopped => "the service has ended".to_owned(),
         Happening::Other => "something that a newer version wrote down".to_owned(),

@@ -1,0 +1,224 @@
+//! Another configuration in the place of the one there is.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use catalog::{EventId, Happening, HistoryFilter};
+use rustix::process::{Pid, Signal, kill_process};
+use serde::Serialize;
+use tokio::net::UnixStream;
+use tokio::time::{Instant, sleep};
+
+use crate::config::Config;
+use crate::error::ServiceError;
+use crate::machine::Machine;
+
+/// What another configuration would change.
+#[derive(Clone, Debug, Serialize)]
+pub struct ApplyPlan {
+    /// The file that would be another one.
+    pub file: PathBuf,
+    /// What would be otherwise, in the order of the file.
+    pub changes: Vec<Difference>,
+    #[serde(skip)]
+    text: String,
+}
+
+/// Something that is otherwise in another configuration.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Difference {
+    /// The table, such as `policies`.
+    pub table: &'static str,
+    /// Which of it; absent where it is a single one.
+    pub name: Option<String>,
+    /// What becomes of it.
+    pub change: Change,
+}
+
+/// What becomes of something.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    /// It is new.
+    Added,
+    /// It is otherwise.
+    Changed,
+    /// It is gone.
+    Removed,
+}
+
+/// What a service made of a new configuration.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Told {
+    /// There is none; the next one reads it.
+    NoService,
+    /// It goes by it.
+    Follows,
+    /// It goes on by the old one, because of this.
+    Refuses(String),
+    /// It has not said.
+    Silent,
+}
+
+impl ApplyPlan {
+    /// What would change if the text of `new` stood in `file`. Where what stands there now makes no sense,
+    /// everything is new.
+    pub fn make(new: &Path, file: &Path) -> Result<Self, ServiceError> {
+        let config = Config::read(new)?;
+        let text = fs::read_to_string(new).map_err(|source| failed("read it again", source))?;
+        let now =
+            if file.exists() { Config::read(file).unwrap_or_default() } else { Config::default() };
+        Ok(Self { file: file.to_owned(), changes: differences(&now, &config), text })
+    }
+
+    /// Puts it in place, whole or not at all. What stood there before is kept beside it; answers where.
+    pub fn carry_out(&self) -> Result<Option<PathBuf>, ServiceError> {
+        self.write().map_err(|source| failed("write the configuration", source))
+    }
+
+    fn write(&self) -> io::Result<Option<PathBuf>> {
+        let directory = self.file.parent().unwrap_or(Path::new("/"));
+        DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+        let (new, old) = (with_suffix(&self.file, ".new"), with_suffix(&self.file, ".old"));
+        // There may be passphrases' names in it, and addresses; as before, or for its user only.
+        let mode = fs::metadata(&self.file).map_or(0o600, |file| file.permissions().mode() & 0o777);
+        let mut options = OpenOptions::new();
+        let mut file = options.write(true).create(true).truncate(true).mode(mode).open(&new)?;
+        file.write_all(self.text.as_bytes())?;
+        file.sync_all()?;
+        let is_there = self.file.exists();
+        if is_there {
+            fs::copy(&self.file, &old)?;
+        }
+        fs::rename(&new, &self.file)?;
+        File::open(directory)?.sync_all()?;
+        Ok(Some(old).filter(|_| is_there))
+    }
+}
+
+impl Machine {
+    /// Has the service that listens on this socket read its configuration again, and waits for what it makes
+    /// of it.
+    pub async fn have_configuration_read(&self, socket: &Path) -> Result<Told, ServiceError> {
+        let Ok(stream) = UnixStream::connect(socket).await else { return Ok(Told::NoService) };
+        let peer = stream.peer_cred().map_err(|source| failed("ask who serves", source))?;
+        let Some(pid) = peer.pid().and_then(Pid::from_raw) else { return Ok(Told::Silent) };
+        let catalog = self.open_catalog().await?;
+        let all = HistoryFilter::default();
+        let told = async {
+            let newest = catalog.event_page(&all, None, 1).await?;
+            let mut last = newest.first().map_or_else(EventId::default, |(id, _)| *id);
+            kill_process(pid, Signal::HUP)
+                .map_err(|error| failed("tell the service", error.into()))?;
+            let deadline = Instant::now() + PATIENCE;
+            while Instant::now() < deadline {
+                for (id, event) in catalog.events_after(&all, last, EVENTS_MAX).await? {
+                    last = id;
+                    match event.happening {
+                        Happening::Reloaded => return Ok(Told::Follows),
+                        Happening::NotReloaded { error } => return Ok(Told::Refuses(error)),
+                        _ => {}
+                    }
+                }
+                sleep(LOOK_AGAIN).await;
+            }
+            Ok(Told::Silent)
+        };
+        let told = told.await;
+        catalog.close().await;
+        told
+    }
+}
+
+fn differences(now: &Config, new: &Config) -> Vec<Difference> {
+    let single = |table, is_same: bool| {
+        let change = Change::Changed;
+        (!is_same).then_some(Difference { table, name: None, change })
+    };
+    let mut found: Vec<_> =
+        single("state_dir", now.state_dir == new.state_dir).into_iter().collect();
+    found.extend(in_table("repositories", &now.repositories, &new.repositories));
+    found.extend(in_table("applications", &now.applications, &new.applications));
+    found.extend(in_table("hooks", &now.hooks, &new.hooks));
+    found.extend(single("metrics", now.metrics == new.metrics));
+    found.extend(single("api", now.api == new.api));
+    found.extend(in_table("policies", &now.policies, &new.policies));
+    found
+}
+
+fn in_table<T: PartialEq>(
+    table: &'static str,
+    now: &BTreeMap<String, T>,
+    new: &BTreeMap<String, T>,
+) -> Vec<Difference> {
+    let names: BTreeSet<_> = now.keys().chain(new.keys()).collect();
+    let difference = |name: &String| {
+        let change = match (now.get(name), new.get(name)) {
+            (None, _) => Change::Added,
+            (_, None) => Change::Removed,
+            (before, after) if before != after => Change::Changed,
+            _ => return None,
+        };
+        Some(Difference { table, name: Some(name.clone()), change })
+    };
+    names.into_iter().filter_map(difference).collect()
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+fn failed(action: &'static str, source: io::Error) -> ServiceError {
+    ServiceError::System { action, source }
+}
+
+/// A service looks at its orders between two turns, one of which may wait for an engine.
+const PATIENCE: Duration = Duration::from_secs(20);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+const EVENTS_MAX: u32 = 100;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(text: &str) -> Config {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        fs::write(&path, text).unwrap();
+        Config::read(&path).unwrap()
+    }
+
+    #[test]
+    fn each_difference_is_named_and_nothing_else() {
+        let now = config(
+            "[policies.a]\nschedules = [\"daily\"]\n[policies.b]\nschedules = [\"daily\"]\n\
+             [policies.c]\nschedules = [\"daily\"]\n[repositories.main]\nurl = \"/a\"",
+        );
+        let new = config(
+            "[policies.c]\nschedules = [\"hourly\"]\n[policies.d]\nschedules = [\"daily\"]\n\
+             [policies.a]\nschedules = ['daily']\n[repositories.main]\nurl = \"/a\"\n\
+             [metrics]\nlisten = \"127.0.0.1:1\"",
+        );
+        let named: Vec<_> = differences(&now, &new)
+            .into_iter()
+            .map(|it| (it.table, it.name.unwrap_or_default(), it.change))
+            .collect();
+        let policy = |name: &str, change| ("policies", name.to_owned(), change);
+        let metrics = ("metrics", String::new(), Change::Changed);
+        let expected = [
+            metrics,
+            policy("b", Change::Removed),
+            policy("c", Change::Changed),
+            policy("d", Change::Added),
+        ];
+        assert_eq!(named, expected);
+        assert_eq!(differences(&now, &now), []);
+    }
+}
