@@ -127,7 +127,7 @@ pub(crate) struct Which {
 
 /// Every application, in the order of their names.
 #[utoipa::path(get, path = "/applications", tag = "applications", params(Which),
-    responses((status = 200, body = Page<Application>), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = Page<Application>), Problem))]
 pub(crate) async fn list(
     State(api): State<Arc<Api>>,
     caller: Caller,
@@ -175,7 +175,7 @@ async fn standings(
 /// An application as it is on this host now: its containers and volumes, and what a backup would refuse.
 #[utoipa::path(get, path = "/applications/{name}", tag = "applications",
     params(("name" = String, Path, description = "The application")),
-    responses((status = 200, body = ApplicationNow), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = ApplicationNow), Problem))]
 pub(crate) async fn show(
     State(api): State<Arc<Api>>,
     caller: Caller,

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use axum::routing::get;
 use axum::{Json, Router};
 use catalog::Wanted;
+use utoipa::PartialSchema as _;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder};
 
 use super::caller::Caller;
-use super::{Api, ROOT};
+use super::{Api, Problem, ROOT};
 
 /// What it says besides the routes.
 pub(super) fn about() -> OpenApi {
@@ -20,8 +21,9 @@ pub(super) fn about() -> OpenApi {
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .description(Some("A token of `stillpoint token add`; the Unix socket needs none."));
-    let components =
-        ComponentsBuilder::new().security_scheme("token", SecurityScheme::Http(bearer.build()));
+    let components = ComponentsBuilder::new()
+        .schema("Problem", Problem::schema())
+        .security_scheme("token", SecurityScheme::Http(bearer.build()));
     OpenApiBuilder::new().info(info.build()).components(Some(components.build())).build()
 }
 

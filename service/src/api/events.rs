@@ -66,7 +66,7 @@ pub(crate) struct Which {
 
 /// The events, the newest first.
 #[utoipa::path(get, path = "/events", tag = "events", params(Which),
-    responses((status = 200, body = Page<ShownEvent>), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = Page<ShownEvent>), Problem))]
 pub(crate) async fn list(
     State(api): State<Arc<Api>>,
     caller: Caller,
@@ -85,9 +85,9 @@ pub(crate) async fn list(
 /// `event` for everything else. Whoever comes back with `Last-Event-ID` gets the events since, and the
 /// newest runs as they are.
 #[utoipa::path(get, path = "/events/stream", tag = "events",
-    params(("Last-Event-ID" = Option<i64>, Header, description = "The number of the last event that was got")),
+    params(("Last-Event-ID" = Option<i64>, Header, description = "The last event that was got")),
     responses((status = 200, content_type = "text/event-stream", body = String),
-        (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = 503, body = Problem, content_type = "application/problem+json")))]
+        Problem))]
 pub(crate) async fn follow(
     State(api): State<Arc<Api>>,
     caller: Caller,

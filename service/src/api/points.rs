@@ -140,7 +140,7 @@ pub(crate) struct Which {
 
 /// The restore points that are known here, the newest first.
 #[utoipa::path(get, path = "/points", tag = "points", params(Which),
-    responses((status = 200, body = Page<Point>), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = Page<Point>), Problem))]
 pub(crate) async fn list(
     State(api): State<Arc<Api>>,
     caller: Caller,
@@ -174,7 +174,7 @@ fn place(after: &str) -> Result<PointPlace, Problem> {
 /// A restore point, in each repository that has it.
 #[utoipa::path(get, path = "/points/{point}", tag = "points",
     params(("point" = String, Path, description = "The whole id of the point")),
-    responses((status = 200, body = Vec<Point>), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = Vec<Point>), Problem))]
 pub(crate) async fn show(
     State(api): State<Arc<Api>>,
     caller: Caller,

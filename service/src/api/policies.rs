@@ -70,7 +70,7 @@ fn shown(name: &str, policy: &PolicyConfig, setup: &Setup, now: Timestamp) -> Po
 
 /// Every policy, in the order of their names.
 #[utoipa::path(get, path = "/policies", tag = "policies",
-    responses((status = 200, body = Page<Policy>), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = Page<Policy>), Problem))]
 pub(crate) async fn list(
     State(api): State<Arc<Api>>,
     caller: Caller,
@@ -85,7 +85,7 @@ pub(crate) async fn list(
 /// A policy.
 #[utoipa::path(get, path = "/policies/{name}", tag = "policies",
     params(("name" = String, Path, description = "The policy")),
-    responses((status = 200, body = Policy), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = Policy), Problem))]
 pub(crate) async fn show(
     State(api): State<Arc<Api>>,
     caller: Caller,

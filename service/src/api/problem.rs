@@ -1,5 +1,7 @@
 //! Answers that say why not, as RFC 9457 has them.
 
+use std::collections::BTreeMap;
+
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -7,7 +9,8 @@ use catalog::CatalogError;
 use platform::error::PlatformError;
 use repository::error::chain;
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::openapi::{self, ContentBuilder, Ref, RefOr, ResponseBuilder};
+use utoipa::{IntoResponses, ToSchema};
 
 use crate::error::ServiceError;
 
@@ -81,13 +84,27 @@ impl Problem {
     }
 }
 
+/// Every route may answer so.
+impl IntoResponses for Problem {
+    fn responses() -> BTreeMap<String, RefOr<openapi::Response>> {
+        let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+        let response = |description| {
+            let response = ResponseBuilder::new().description(description);
+            RefOr::T(response.content(CONTENT_TYPE, content.clone()).build())
+        };
+        let theirs = response("Something is wrong with what was asked");
+        let ours = response("It cannot be done now");
+        [("4XX".to_owned(), theirs), ("5XX".to_owned(), ours)].into()
+    }
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let asks_for_token = self.asks_for_token;
         let mut response = (status, axum::Json(self)).into_response();
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
         if asks_for_token {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
@@ -135,3 +152,5 @@ impl From<PathRejection> for Problem {
         Self::new(rejection.status(), rejection.body_text())
     }
 }
+
+const CONTENT_TYPE: &str = "application/problem+json";

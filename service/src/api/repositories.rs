@@ -29,7 +29,7 @@ pub(crate) struct Repository {
 
 /// Every repository.
 #[utoipa::path(get, path = "/repositories", tag = "repositories",
-    responses((status = 200, body = Page<Repository>), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = Page<Repository>), Problem))]
 pub(crate) async fn list(
     State(api): State<Arc<Api>>,
     caller: Caller,

@@ -157,7 +157,7 @@ pub(crate) struct Which {
 
 /// The runs, the newest first.
 #[utoipa::path(get, path = "/runs", tag = "runs", params(Which),
-    responses((status = 200, body = Page<Run>), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = Page<Run>), Problem))]
 pub(crate) async fn list(
     State(api): State<Arc<Api>>,
     caller: Caller,
@@ -190,7 +190,7 @@ pub(super) async fn page(
 /// A run.
 #[utoipa::path(get, path = "/runs/{run}", tag = "runs",
     params(("run" = i64, Path, description = "Its number")),
-    responses((status = 200, body = Run), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = Run), Problem))]
 pub(crate) async fn show(
     State(api): State<Arc<Api>>,
     caller: Caller,
@@ -270,9 +270,9 @@ impl NewRun {
 /// Has something done now, before what policies want. It waits for its turn where others are at work; the
 /// answer says where to look how far it is.
 #[utoipa::path(post, path = "/runs", tag = "runs", request_body = NewRun,
-    params(("Idempotency-Key" = Option<String>, Header, description = "Whoever asks twice with the same key gets the same run")),
+    params(("Idempotency-Key" = Option<String>, Header, description = "The same key gets the same run")),
     responses((status = 202, body = Run, headers(("Location" = String, description = "The run"))),
-        (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+        Problem))]
 pub(crate) async fn begin(
     State(api): State<Arc<Api>>,
     caller: Caller,
@@ -323,7 +323,7 @@ pub(super) async fn accepted(api: &Api, run: RunId) -> Result<Response, Problem>
 /// for it, which the run itself shows. A restore that has begun cannot be stopped.
 #[utoipa::path(post, path = "/runs/{run}/cancel", tag = "runs",
     params(("run" = i64, Path, description = "Its number")),
-    responses((status = 202, body = Run), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 202, body = Run), Problem))]
 pub(crate) async fn cancel(
     State(api): State<Arc<Api>>,
     caller: Caller,
