@@ -44,7 +44,7 @@ fn a_plan_is_shown_and_what_makes_no_sense_changes_nothing() {
     world.stillpoint(["apply", "-f", "new.toml"]).succeeded();
     let mode = fs::metadata(&file).unwrap().permissions().mode() & 0o777;
     assert_eq!((fs::read(&file).unwrap(), mode), (fs::read(&new).unwrap(), 0o600));
-    let same = world.stillpoint(["apply", "-f", "new.toml"]);
+    let same = world.stillpoint(["apply", "-f", "new.toml", "--plan"]);
     assert!(same.succeeded().stdout.contains("the same"), "{same:?}");
     for wrong in ["colour = 1", "[policies.x]\nschedules = [\"now and then\"]"] {
         let before = fs::read(&file).unwrap();
@@ -78,7 +78,7 @@ fn a_service_that_runs_goes_by_it_or_says_why_not() {
     let (_, known) = get(&socket, "/api/v1/policies").unwrap();
     assert!(known.contains("second"), "{known}");
     assert_eq!(world.json(["audit"])[0]["reason"], "more often");
-    // The service cannot change where its state is.
+    // A repository to which it has no key.
     let more = format!("[repositories.other]\nurl = \"{}\"\n", world.path("other").display());
     let wrong = policies(&world, &["first"], &more)
         + "[policies.third]\nschedules = [\"daily\"]\nrepositories = [\"other\"]\n";
@@ -86,6 +86,68 @@ fn a_service_that_runs_goes_by_it_or_says_why_not() {
     let refused = world.stillpoint(["apply", "-f", "wrong.toml", "--json"]);
     assert_eq!(refused.code, Some(1), "{refused:?}");
     assert!(refused.json()["service"]["refuses"].is_string(), "{refused:?}");
+    let stands = |name: &str| fs::read(world.path(name)).unwrap();
+    assert_eq!(stands("config.toml"), stands("new.toml"), "it is as it was");
     assert!(get(&socket, "/api/v1/policies").unwrap().1.contains("second"), "as before");
     drop(service);
+}
+
+#[test]
+fn the_file_keeps_its_owner_and_its_link_and_may_come_through_a_pipe() {
+    let world = world();
+    let (file, link) = (world.path("real.toml"), world.path("config.toml"));
+    fs::write(&file, policies(&world, &["first"], "")).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+    std::os::unix::fs::chown(&file, Some(1234), Some(1234)).unwrap();
+    std::os::unix::fs::symlink("real.toml", &link).unwrap();
+    let new = policies(&world, &["first", "second"], "");
+    let pipe = world.path("pipe");
+    tests::directory::run(std::process::Command::new("mkfifo").arg(&pipe));
+    std::thread::scope(|scope| {
+        scope.spawn(|| fs::write(&pipe, &new).unwrap());
+        world.stillpoint(["apply", "--file", "pipe"]).succeeded();
+    });
+    assert_eq!(fs::read_to_string(&file).unwrap(), new);
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    let metadata = fs::metadata(&file).unwrap();
+    let owner = std::os::unix::fs::MetadataExt::uid(&metadata);
+    assert_eq!((metadata.permissions().mode() & 0o777, owner), (0o640, 1234));
+    let left: Vec<_> =
+        fs::read_dir(world.path("")).unwrap().map(|it| it.unwrap().file_name()).collect();
+    assert!(!left.iter().any(|name| name.to_string_lossy().contains(".new")), "{left:?}");
+    // By a path that begins nowhere.
+    fs::write(world.path("third.toml"), policies(&world, &["third"], "")).unwrap();
+    let mut relative = world;
+    relative.set("STILLPOINT_CONFIG", "config.toml");
+    relative.stillpoint(["apply", "-f", "third.toml"]).succeeded();
+    assert!(fs::read_to_string(file).unwrap().contains("third"));
+}
+
+#[test]
+fn a_secret_in_the_wrong_place_is_kept_nowhere() {
+    let world = world();
+    let config = world.path("config.toml");
+    fs::write(&config, policies(&world, &["first"], "")).unwrap();
+    let service = world.start(["serve"]);
+    let socket = world.path("runtime/stillpoint.sock");
+    let begun = Instant::now();
+    while !get(&socket, "/livez").is_ok_and(|(status, _)| status == 200) {
+        assert!(begun.elapsed() < Duration::from_secs(30));
+    }
+    fs::write(&config, "[repositories.main]\nurl = \"/x\"\npassphrase = \"canary-4711\"").unwrap();
+    let id = service.id().to_string();
+    tests::directory::run(std::process::Command::new("kill").args(["-s", "HUP", &id]));
+    let events = || get(&socket, "/api/v1/events").unwrap().1;
+    while !events().contains("not_reloaded") {
+        assert!(begun.elapsed() < Duration::from_secs(30));
+    }
+    let log = fs::read_to_string(service.stderr()).unwrap();
+    assert!(!events().contains("canary") && !log.contains("canary"), "{log}");
+    world.stillpoint(["apply", "-f", "config.toml"]).failed(1, "config.toml");
+    drop(service.kill());
+    let state = fs::read_dir(world.state()).unwrap();
+    for file in state.map(|entry| entry.unwrap().path()).filter(|path| path.is_file()) {
+        let text = String::from_utf8_lossy(&fs::read(&file).unwrap()).into_owned();
+        assert!(!text.contains("canary"), "{}", file.display());
+    }
 }

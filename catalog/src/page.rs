@@ -6,7 +6,7 @@ mod points;
 
 use format::ids::{PointId, RepositoryId};
 use jiff::Timestamp;
-use sqlx::SqlitePool;
+use sqlx::{QueryBuilder, Sqlite, SqlitePool};
 
 use crate::error::CatalogError;
 use crate::event::{Event, EventId};
@@ -116,21 +116,14 @@ async fn runs(
     before: Option<RunId>,
     limit: u32,
 ) -> sqlx::Result<Vec<RunRow>> {
-    sqlx::query(
-        "SELECT * FROM runs
-         WHERE id < ?1 AND (?2 IS NULL OR task = ?2)
-             AND (?3 IS NULL OR application IN (SELECT value FROM json_each(?3)))
-         ORDER BY id DESC LIMIT ?4",
-    )
-    .bind(before.map_or(i64::MAX, RunId::number))
-    .bind(filter.task.map(Task::name))
-    .bind(names(filter.applications.as_deref())?)
-    .bind(limit)
-    .fetch_all(readers)
-    .await?
-    .iter()
-    .map(RunRow::read)
-    .collect()
+    let mut query = QueryBuilder::new("SELECT * FROM runs WHERE id < ");
+    query.push_bind(before.map_or(i64::MAX, RunId::number));
+    if let Some(task) = filter.task {
+        query.push(" AND task = ").push_bind(task.name());
+    }
+    only_of(&mut query, filter)?;
+    query.push(" ORDER BY id DESC LIMIT ").push_bind(limit);
+    query.build().fetch_all(readers).await?.iter().map(RunRow::read).collect()
 }
 
 async fn events_before(
@@ -139,20 +132,11 @@ async fn events_before(
     before: Option<EventId>,
     limit: u32,
 ) -> sqlx::Result<Vec<(EventId, Event)>> {
-    sqlx::query(
-        "SELECT * FROM events
-         WHERE id < ?1
-             AND (?2 IS NULL OR application IN (SELECT value FROM json_each(?2)))
-         ORDER BY id DESC LIMIT ?3",
-    )
-    .bind(before.map_or(i64::MAX, EventId::number))
-    .bind(names(filter.applications.as_deref())?)
-    .bind(limit)
-    .fetch_all(readers)
-    .await?
-    .iter()
-    .map(EventId::read)
-    .collect()
+    let mut query = QueryBuilder::new("SELECT * FROM events WHERE id < ");
+    query.push_bind(before.map_or(i64::MAX, EventId::number));
+    only_of(&mut query, filter)?;
+    query.push(" ORDER BY id DESC LIMIT ").push_bind(limit);
+    query.build().fetch_all(readers).await?.iter().map(EventId::read).collect()
 }
 
 async fn events_after(
@@ -161,19 +145,19 @@ async fn events_after(
     after: EventId,
     limit: u32,
 ) -> sqlx::Result<Vec<(EventId, Event)>> {
-    sqlx::query(
-        "SELECT * FROM events
-         WHERE id > ?1 AND (?2 IS NULL OR application IN (SELECT value FROM json_each(?2)))
-         ORDER BY id LIMIT ?3",
-    )
-    .bind(after.number())
-    .bind(names(filter.applications.as_deref())?)
-    .bind(limit)
-    .fetch_all(readers)
-    .await?
-    .iter()
-    .map(EventId::read)
-    .collect()
+    let mut query = QueryBuilder::new("SELECT * FROM events WHERE id > ");
+    query.push_bind(after.number());
+    only_of(&mut query, filter)?;
+    query.push(" ORDER BY id LIMIT ").push_bind(limit);
+    query.build().fetch_all(readers).await?.iter().map(EventId::read).collect()
+}
+
+// A condition that may be none keeps SQLite from its indexes, so there is one only where it is wanted.
+fn only_of(query: &mut QueryBuilder<Sqlite>, filter: &HistoryFilter) -> sqlx::Result<()> {
+    if let Some(names) = names(filter.applications.as_deref())? {
+        query.push(" AND application IN (SELECT value FROM json_each(").push_bind(names).push("))");
+    }
+    Ok(())
 }
 
 /// The list that `json_each` takes.

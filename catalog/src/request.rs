@@ -225,6 +225,13 @@ pub(crate) async fn abandon(
     connection: &mut SqliteConnection,
     now: Timestamp,
 ) -> sqlx::Result<u64> {
+    sqlx::query(
+        "UPDATE audit SET ended = ?, exit = 1, error = 'the catalog was replaced'
+         WHERE ended IS NULL AND run IS NOT NULL",
+    )
+    .bind(column::time(now))
+    .execute(&mut *connection)
+    .await?;
     let ended = sqlx::query(
         "UPDATE runs SET ended = ?, outcome = 'abandoned'
          WHERE ended IS NULL AND request IS NOT NULL",

@@ -136,7 +136,7 @@ async fn carry_out(context: &Context) -> Result<Exit, ServiceError> {
             Ok(Exit::Success)
         }
         Verb::Token(verb) => context.token(verb).await,
-        Verb::Apply { file, plan } => context.apply(file, *plan).await,
+        Verb::Apply { plan, .. } => context.apply(*plan).await,
         Verb::Policy(verb) => context.policy(verb),
         Verb::Config(ConfigVerb::Check) => {
             let file = context.config_file.as_deref();
@@ -156,6 +156,8 @@ struct Context {
     config: Config,
     /// The file that was read, if there is one.
     config_file: Option<PathBuf>,
+    /// The text of the configuration that is to take the place of that.
+    new_configuration: Option<String>,
 }
 
 /// The directory of what need not outlive the next start of the machine.
@@ -173,12 +175,13 @@ fn read_config(arguments: &Arguments) -> Result<(Option<PathBuf>, Config), Servi
 
 impl Context {
     fn new(arguments: Arguments) -> Result<Self, ServiceError> {
-        let (config_file, config) = match read_config(&arguments) {
-            // It may be there to mend just that.
-            Err(_) if matches!(arguments.verb, Verb::Apply { .. }) => Default::default(),
-            read => read?,
-        };
-        Ok(Self { arguments, config, config_file })
+        if let Verb::Apply { file, .. } = &arguments.verb {
+            let (text, config) = Config::read_with_text(file)?;
+            let (config_file, new_configuration) = (None, Some(text));
+            return Ok(Self { arguments, config, config_file, new_configuration });
+        }
+        let (config_file, config) = read_config(&arguments)?;
+        Ok(Self { arguments, config, config_file, new_configuration: None })
     }
 
     // No secret is ever typed.

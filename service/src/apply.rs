@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -22,10 +22,14 @@ use crate::machine::Machine;
 pub struct ApplyPlan {
     /// The file that would be another one.
     pub file: PathBuf,
+    /// Whether what stands there now makes no sense.
+    pub is_broken: bool,
     /// What would be otherwise, in the order of the file.
     pub changes: Vec<Difference>,
     #[serde(skip)]
     text: String,
+    #[serde(skip)]
+    is_there: bool,
 }
 
 /// Something that is otherwise in another configuration.
@@ -66,46 +70,101 @@ pub enum Told {
 }
 
 impl ApplyPlan {
-    /// What would change if the text of `new` stood in `file`. Where what stands there now makes no sense,
-    /// everything is new.
-    pub fn make(new: &Path, file: &Path) -> Result<Self, ServiceError> {
-        let config = Config::read(new)?;
-        let text = fs::read_to_string(new).map_err(|source| failed("read it again", source))?;
-        let now =
-            if file.exists() { Config::read(file).unwrap_or_default() } else { Config::default() };
-        Ok(Self { file: file.to_owned(), changes: differences(&now, &config), text })
+    /// What would change if this text, which says `new`, stood in `file`. Where what stands there now makes no
+    /// sense, everything is new.
+    pub fn make(new: &Config, text: String, file: &Path) -> Result<Self, ServiceError> {
+        // A link stays one.
+        let file = match fs::canonicalize(file) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => absolute(file)?,
+            found => found.map_err(|source| failed("look at the configuration", source))?,
+        };
+        let is_there = file.exists();
+        let now = if is_there { Config::read(&file).ok() } else { Some(Config::default()) };
+        let is_broken = now.is_none();
+        let changes = differences(&now.unwrap_or_default(), new);
+        Ok(Self { file, is_broken, changes, text, is_there })
+    }
+
+    /// Whether all stays as it is.
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty() && !self.is_broken
     }
 
     /// Puts it in place, whole or not at all. What stood there before is kept beside it; answers where.
     pub fn carry_out(&self) -> Result<Option<PathBuf>, ServiceError> {
-        self.write().map_err(|source| failed("write the configuration", source))
+        let written = self.write().map_err(|source| failed("write the configuration", source));
+        written.map(|()| self.is_there.then(|| self.before()))
     }
 
-    fn write(&self) -> io::Result<Option<PathBuf>> {
-        let directory = self.file.parent().unwrap_or(Path::new("/"));
-        DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-        let (new, old) = (with_suffix(&self.file, ".new"), with_suffix(&self.file, ".old"));
-        // There may be passphrases' names in it, and addresses; as before, or for its user only.
-        let mode = fs::metadata(&self.file).map_or(0o600, |file| file.permissions().mode() & 0o777);
+    /// Puts back what stood there before.
+    pub fn take_back(&self) -> Result<(), ServiceError> {
+        let back = || {
+            if self.is_there {
+                fs::rename(self.before(), &self.file)?;
+            } else {
+                fs::remove_file(&self.file)?;
+            }
+            sync_directory(&self.file)
+        };
+        back().map_err(|source| failed("put the configuration back", source))
+    }
+
+    fn before(&self) -> PathBuf {
+        with_suffix(&self.file, ".old")
+    }
+
+    fn write(&self) -> io::Result<()> {
+        if let Some(directory) = self.file.parent() {
+            DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+        }
+        let new = with_suffix(&self.file, &format!(".new-{}", std::process::id()));
+        let written = self.write_beside(&new);
+        if written.is_err() {
+            // The error says more than one about this would.
+            let _ = fs::remove_file(&new);
+        }
+        written?;
+        sync_directory(&self.file)
+    }
+
+    fn write_beside(&self, new: &Path) -> io::Result<()> {
+        // For its user only, or for whom the one before is.
         let mut options = OpenOptions::new();
-        let mut file = options.write(true).create(true).truncate(true).mode(mode).open(&new)?;
+        let mut file = options.write(true).create_new(true).mode(0o600).open(new)?;
+        if self.is_there {
+            let before = fs::metadata(&self.file)?;
+            fchown(&file, Some(before.uid()), Some(before.gid()))?;
+            file.set_permissions(before.permissions())?;
+            let (old, kept) = (self.before(), with_suffix(new, ".old"));
+            fs::copy(&self.file, &kept)?;
+            File::open(&kept)?.sync_all()?;
+            fs::rename(kept, old)?;
+        }
         file.write_all(self.text.as_bytes())?;
         file.sync_all()?;
-        let is_there = self.file.exists();
-        if is_there {
-            fs::copy(&self.file, &old)?;
-        }
-        fs::rename(&new, &self.file)?;
-        File::open(directory)?.sync_all()?;
-        Ok(Some(old).filter(|_| is_there))
+        fs::rename(new, &self.file)
     }
+}
+
+fn absolute(file: &Path) -> Result<PathBuf, ServiceError> {
+    std::path::absolute(file).map_err(|source| failed("look at the configuration", source))
+}
+
+fn sync_directory(file: &Path) -> io::Result<()> {
+    file.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
 }
 
 impl Machine {
     /// Has the service that listens on this socket read its configuration again, and waits for what it makes
     /// of it.
     pub async fn have_configuration_read(&self, socket: &Path) -> Result<Told, ServiceError> {
-        let Ok(stream) = UnixStream::connect(socket).await else { return Ok(Told::NoService) };
+        use io::ErrorKind::{ConnectionRefused, NotFound};
+        let stream = match UnixStream::connect(socket).await {
+            Err(error) if [NotFound, ConnectionRefused].contains(&error.kind()) => {
+                return Ok(Told::NoService);
+            }
+            connected => connected.map_err(|source| failed("ask who serves", source))?,
+        };
         let peer = stream.peer_cred().map_err(|source| failed("ask who serves", source))?;
         let Some(pid) = peer.pid().and_then(Pid::from_raw) else { return Ok(Told::Silent) };
         let catalog = self.open_catalog().await?;

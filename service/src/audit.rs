@@ -66,7 +66,7 @@ impl Audited {
     /// It has ended with this exit code; where it could not be done, because of this.
     pub async fn end(self, exit: u8, error: Option<&ServiceError>) {
         let Self { machine, id } = self;
-        let error = error.map(|error| chain(error));
+        let error = error.map(ServiceError::for_the_record);
         let end = DeedEnd { ended: machine.clock.now(), exit, error };
         let written = async {
             let catalog = machine.open_catalog().await?;

@@ -215,9 +215,19 @@ pub enum ConfigError {
 impl Config {
     /// Reads the file at `path`.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text = fs::read_to_string(path)
-            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-        let config: Self = toml::from_str(&text).map_err(|error| {
+        Self::parse(&read_text(path)?, path)
+    }
+
+    /// Reads the file at `path`, once, and answers its text with what it says: it may be a pipe.
+    pub fn read_with_text(path: &Path) -> Result<(String, Self), ConfigError> {
+        let text = read_text(path)?;
+        let config = Self::parse(&text, path)?;
+        Ok((text, config))
+    }
+
+    /// Reads the text of a file.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let config: Self = toml::from_str(text).map_err(|error| {
             let meant = nearest::meant(error.message()).map(ToOwned::to_owned);
             ConfigError::Wrong { path: path.to_owned(), meant, source: Box::new(error) }
         })?;
@@ -312,6 +322,11 @@ impl Config {
         }
         Ok(())
     }
+}
+
+fn read_text(path: &Path) -> Result<String, ConfigError> {
+    let text = fs::read_to_string(path);
+    text.map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })
 }
 
 fn question(meant: Option<&str>) -> String {

@@ -12,7 +12,7 @@ use consistency::local::{LocalError, Restoring};
 use format::raw::RawPath;
 use format::slot::ParseRecoveryKeyError;
 use platform::error::PlatformError;
-use repository::error::RepositoryError;
+use repository::error::{RepositoryError, chain};
 use repository::location::ParseLocationError;
 use restore::error::RestoreError;
 use thiserror::Error;
@@ -25,6 +25,7 @@ use crate::key::KeyFileError;
 use crate::rebuild::RebuildError;
 use crate::secret::SecretError;
 use crate::serve::{HttpError, RunError};
+use crate::tokens::TokenError;
 
 /// Why something did not happen.
 #[derive(Debug, Error)]
@@ -183,15 +184,9 @@ pub enum ServiceError {
     /// There is no such repository in the configuration.
     #[error("there is no repository `{0}` in the configuration")]
     UnknownRepository(String),
-    /// There is a token of this name.
-    #[error("there is a token `{0}` already")]
-    TokenExists(String),
-    /// Whoever has files restored may write everywhere.
-    #[error("a token with the role `admin` is for the whole host, and not for some applications")]
-    AdminOfSome,
-    /// There is no such token.
-    #[error("there is no token `{0}` that was not revoked")]
-    UnknownToken(String),
+    /// A token cannot be made or revoked.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// There is no such time zone.
     #[error(transparent)]
     UnknownZone(#[from] scheduler::zone::UnknownZone),
@@ -269,6 +264,17 @@ impl ServiceError {
                 FailureClass::WrongKey
             }
             _ => FailureClass::General,
+        }
+    }
+
+    /// Why, in one line that may be kept: without what somebody wrote into a configuration, which may be a
+    /// secret in the wrong place.
+    pub fn for_the_record(&self) -> String {
+        match self {
+            Self::Config(error @ ConfigError::Wrong { .. }) => {
+                format!("{error}; `stillpoint config check` says where")
+            }
+            _ => chain(self),
         }
     }
 

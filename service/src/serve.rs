@@ -204,7 +204,7 @@ impl Service {
     }
 
     async fn keep(&self, error: &ServiceError) {
-        let error = chain(error);
+        let error = error.for_the_record();
         tracing::error!("the old configuration stays: {error}");
         self.report_if_possible(Happening::NotReloaded { error }).await;
     }

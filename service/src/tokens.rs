@@ -5,6 +5,7 @@
 
 use catalog::{Role, TokenRow};
 use jiff::{SignedDuration, Timestamp};
+use thiserror::Error;
 use zeroize::Zeroizing;
 
 use crate::error::ServiceError;
@@ -23,6 +24,36 @@ pub struct NewToken {
     pub lasts: Option<std::time::Duration>,
 }
 
+/// Why a token cannot be made or revoked.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum TokenError {
+    /// There is a token of this name.
+    #[error("there is a token `{0}` already")]
+    Exists(String),
+    /// There is no such token.
+    #[error("there is no token `{0}` that was not revoked")]
+    Unknown(String),
+    /// Whoever has files restored may write everywhere.
+    #[error("a token with the role `admin` is for the whole host, and not for some applications")]
+    AdminOfSome,
+    /// It was made, and nobody has seen it; it is revoked.
+    #[error("the new token could not be printed")]
+    Unprinted(#[source] std::io::Error),
+}
+
+impl TokenError {
+    /// What the user can do about it, in one sentence.
+    pub(crate) fn remedy(&self) -> &'static str {
+        match self {
+            Self::Exists(_) => "give it another name, or revoke that one first",
+            Self::Unknown(_) => "`stillpoint token list` lists what there is",
+            Self::AdminOfSome => "give it the role `operator`, or leave --app out",
+            Self::Unprinted(_) => "make it again: that one is revoked",
+        }
+    }
+}
+
 impl Machine {
     /// Makes a token; answers it, which nobody can later.
     ///
@@ -34,7 +65,7 @@ impl Machine {
     ) -> Result<(Zeroizing<String>, TokenRow), ServiceError> {
         let NewToken { name, role, applications, lasts } = new;
         if role == Role::Admin && !applications.is_empty() {
-            return Err(ServiceError::AdminOfSome);
+            return Err(TokenError::AdminOfSome.into());
         }
         let created = self.clock.now();
         let token = make()?;
@@ -49,7 +80,7 @@ impl Machine {
         let catalog = self.open_catalog().await?;
         let inserted = catalog.insert_token(row.clone(), digest(&token)).await;
         catalog.close().await;
-        if inserted? { Ok((token, row)) } else { Err(ServiceError::TokenExists(name)) }
+        if inserted? { Ok((token, row)) } else { Err(TokenError::Exists(name).into()) }
     }
 
     /// Every token, without what makes it one.
@@ -69,7 +100,7 @@ impl Machine {
         let catalog = self.open_catalog().await?;
         let revoked = catalog.revoke_token(name, self.clock.now()).await;
         catalog.close().await;
-        if revoked? { Ok(()) } else { Err(ServiceError::UnknownToken(name.to_owned())) }
+        if revoked? { Ok(()) } else { Err(TokenError::Unknown(name.to_owned()).into()) }
     }
 }
 

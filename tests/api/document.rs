@@ -127,6 +127,7 @@ fn what_makes_no_sense_is_answered_with_a_problem_that_names_it() {
         (422, backup(json!({ "read_data": true })), "read_data"),
         (422, restore(json!({ "to": "relative" })), "to"),
         (422, restore(json!({ "delete": true })), "in_place"),
+        (422, restore(json!({ "application": "" })), "application"),
         (422, restore(json!({ "repository": "nowhere" })), "nowhere"),
         (400, get("runs?limit=0"), "limit"),
         (400, get("runs?limit=201"), "limit"),

@@ -77,6 +77,7 @@ async fn a_token_is_known_by_its_digest_until_it_is_revoked() {
     let Asked::New(run) = asked else { panic!("{asked:?}") };
     let end = catalog.run(run).await.unwrap().unwrap().end.unwrap();
     assert_eq!(end.outcome, RunOutcome::Abandoned);
+    assert_eq!(catalog.deeds(1).await.unwrap()[0].end.as_ref().unwrap().exit, 1);
     let tokens = catalog.tokens().await.unwrap();
     assert_eq!(tokens.len(), 2);
     assert!(tokens.iter().all(|token| token.revoked == Some(at(4))), "{tokens:?}");

@@ -1,7 +1,5 @@
 //! The verb that puts another configuration in place.
 
-use std::path::Path;
-
 use service::apply::{ApplyPlan, Told};
 use service::error::ServiceError;
 
@@ -10,18 +8,25 @@ use crate::exit::Exit;
 use crate::{paths, render};
 
 impl Context {
-    pub(super) async fn apply(&self, new: &Path, only_plan: bool) -> Result<Exit, ServiceError> {
+    /// Of the configuration of this context, which is the new one.
+    pub(super) async fn apply(&self, only_plan: bool) -> Result<Exit, ServiceError> {
         let file = self.arguments.config.clone().unwrap_or_else(paths::config_file);
-        let plan = ApplyPlan::make(new, &file)?;
-        if only_plan || plan.changes.is_empty() {
+        let text = self.new_configuration.clone().unwrap_or_default();
+        let plan = ApplyPlan::make(&self.config, text, &file)?;
+        if only_plan {
             return Ok(self.answer(&plan, Exit::Success));
         }
         if !self.arguments.json && !self.arguments.quiet {
             render::talk(&plan);
         }
-        let before = plan.carry_out()?;
+        let machine = self.machine()?;
+        let before = if plan.is_empty() { None } else { plan.carry_out()? };
+        // Also where nothing changes: it may have been refused before.
         let socket = runtime_dir(&self.arguments).join("stillpoint.sock");
-        let told = self.machine()?.have_configuration_read(&socket).await?;
+        let told = machine.have_configuration_read(&socket).await?;
+        if matches!(told, Told::Refuses(_)) && !plan.is_empty() {
+            plan.take_back()?;
+        }
         let is_taken = matches!(told, Told::Follows | Told::NoService);
         let exit = if is_taken { Exit::Success } else { Exit::Failure };
         Ok(self.answer(&render::Applied { plan, before, service: told }, exit))

@@ -1,6 +1,7 @@
 //! The verbs for tokens.
 
 use service::error::ServiceError;
+use service::tokens::TokenError;
 
 use super::Context;
 use crate::arguments::TokenVerb;
@@ -13,7 +14,13 @@ impl Context {
         match verb {
             TokenVerb::Add(wanted) => {
                 let (token, row) = machine.add_token(wanted.token()).await?;
-                Ok(self.answer(&render::NewToken { token: &token, row }, Exit::Success))
+                let name = row.name.clone();
+                let shown = render::NewToken { token: &token, row };
+                if let Err(error) = render::deliver(&shown, self.arguments.json) {
+                    machine.revoke_token(&name).await?;
+                    return Err(TokenError::Unprinted(error).into());
+                }
+                Ok(Exit::Success)
             }
             TokenVerb::List => Ok(self.answer(&machine.tokens().await?, Exit::Success)),
             TokenVerb::Revoke { name } => {

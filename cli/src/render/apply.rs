@@ -10,10 +10,13 @@ use super::Answer;
 
 impl Answer for ApplyPlan {
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
-        if self.changes.is_empty() {
+        if self.is_empty() {
             return writeln!(out, "{} says the same already", self.file.display());
         }
         writeln!(out, "plan: {}", self.file.display())?;
+        if self.is_broken {
+            writeln!(out, "  what stands there makes no sense, and is replaced")?;
+        }
         for difference in &self.changes {
             let sign = match difference.change {
                 Change::Added => '+',
@@ -38,17 +41,21 @@ pub(crate) struct Applied {
 
 impl Answer for Applied {
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
-        writeln!(out, "{} is in place", self.plan.file.display())?;
+        let file = self.plan.file.display();
+        if let Told::Refuses(error) = &self.service {
+            writeln!(out, "the service goes on as before: {error}")?;
+            return writeln!(out, "{file} is as it was");
+        }
+        writeln!(out, "{file} is in place")?;
         if let Some(before) = &self.before {
             writeln!(out, "the one before is {}", before.display())?;
         }
         match &self.service {
             Told::NoService => writeln!(out, "no service runs here: the next one reads it"),
             Told::Follows => writeln!(out, "the service goes by it"),
-            Told::Refuses(error) => {
-                writeln!(out, "the service goes on as before: {error}")
+            Told::Refuses(_) | Told::Silent => {
+                writeln!(out, "the service has not said yet whether it goes by it")
             }
-            Told::Silent => writeln!(out, "the service has not said yet whether it goes by it"),
         }
     }
 }

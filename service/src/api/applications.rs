@@ -142,9 +142,9 @@ pub(crate) async fn list(
     rows.retain(is_wanted);
     rows.sort_by_key(place);
     let page = limit.page(rows, place);
-    let mut standings = standings(&api, &page.items).await?;
+    let standings = standings(&api, &page.items).await?;
     let shown = |row: ApplicationRow| Application {
-        policies: standings.remove(&row.name).unwrap_or_default(),
+        policies: standings.get(&row.name).cloned().unwrap_or_default(),
         name: row.name,
         platform: row.platform,
         seen: row.seen,

@@ -131,12 +131,13 @@ struct Follower {
 impl Follower {
     // Whoever was here before gets what he missed, and nobody else what is past.
     async fn begin(&mut self, last: Option<EventId>) -> Result<(), Problem> {
-        if let Some(last) = last {
-            self.last = last;
+        let newest = self.api.catalog.event_page(&HistoryFilter::default(), None, 1).await?;
+        let newest = newest.first().map(|(id, _)| *id).unwrap_or_default();
+        // One that there is not yet is of a catalog that was replaced.
+        self.last = last.filter(|last| *last <= newest).unwrap_or(newest);
+        if last.is_some() {
             return Ok(());
         }
-        let newest = self.api.catalog.event_page(&HistoryFilter::default(), None, 1).await?;
-        self.last = newest.first().map(|(id, _)| *id).unwrap_or_default();
         self.changed_runs().await?;
         Ok(())
     }
@@ -176,11 +177,16 @@ impl Follower {
         let mut rows = self.api.catalog.run_page(&self.filter, None, RUNS_MAX).await?;
         rows.extend(self.api.catalog.unfinished_runs().await?);
         rows.retain(|row| self.filter.admits(row.application.as_deref()));
+        let mut rows: BTreeMap<_, _> = rows.into_iter().map(|row| (row.id, row)).collect();
         // Those that have ended since, however old they are.
         for run in self.runs.values().filter(|run| !run.has_ended()) {
-            rows.extend(self.api.catalog.run(RunId::new(run.id)).await?);
+            let id = RunId::new(run.id);
+            if !rows.contains_key(&id)
+                && let Some(row) = self.api.catalog.run(id).await?
+            {
+                rows.insert(id, row);
+            }
         }
-        let rows: BTreeMap<_, _> = rows.into_iter().map(|row| (row.id, row)).collect();
         let mut changed = Vec::new();
         let mut runs = BTreeMap::new();
         for row in rows.into_values() {

@@ -80,6 +80,9 @@ pub(crate) async fn begin(
     Body(new): Body<NewRestore>,
 ) -> Result<Response, Problem> {
     caller.may_work_on(None)?;
+    if new.application.is_empty() {
+        return Err(Problem::unprocessable("`application` is empty"));
+    }
     if !new.to.is_absolute() {
         return Err(Problem::unprocessable("`to` is no absolute path"));
     }

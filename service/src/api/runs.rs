@@ -146,13 +146,13 @@ impl Run {
 #[into_params(parameter_in = Query)]
 pub(crate) struct Which {
     /// Those of this application.
-    pub(super) application: Option<String>,
+    application: Option<String>,
     /// Those that do this.
     task: Option<String>,
     /// How many: 50 by default, 200 at the most.
-    pub(super) limit: Option<u32>,
+    limit: Option<u32>,
     /// Those behind this one: what `next` was.
-    pub(super) after: Option<String>,
+    after: Option<String>,
 }
 
 /// The runs, the newest first.

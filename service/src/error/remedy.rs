@@ -64,9 +64,7 @@ impl ServiceError {
                 "set STILLPOINT_PASSPHRASE, STILLPOINT_PASSPHRASE_FILE or STILLPOINT_PASSPHRASE_COMMAND, or give --key-file FILE"
             }
             Self::UnknownPoint(_) => "`stillpoint points` lists what there is",
-            Self::AdminOfSome => "give it the role `operator`, or leave --app out",
-            Self::TokenExists(_) => "give it another name, or revoke that one first",
-            Self::UnknownToken(_) => "`stillpoint token list` lists what there is",
+            Self::Token(error) => error.remedy(),
             Self::UnknownSlot(_) => "`stillpoint key list` lists what there is",
             Self::Served { .. } => "stop that one, or give this one a directory with --state-dir",
             Self::UnknownPolicy(_) | Self::UnknownRepository(_) => {

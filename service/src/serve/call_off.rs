@@ -1,6 +1,6 @@
 //! Runs that somebody calls off.
 
-use catalog::{CatalogError, RunId, RunOutcome, RunRow, Task};
+use catalog::{RunId, RunOutcome, Task};
 
 use super::Service;
 use crate::api::CallOff;
@@ -27,7 +27,7 @@ impl Service {
         if row.start.is_some() {
             return Ok(CallOff::Elsewhere);
         }
-        self.call_off(&row).await?;
+        self.end_run(&row, RunOutcome::Cancelled).await?;
         self.queue.remove(&run);
         self.runs.remove(&run);
         Ok(CallOff::Done)
@@ -44,13 +44,5 @@ impl Service {
             }
         }
         stands_still
-    }
-
-    /// Writes down that a run was called off, unless it was at its end already.
-    pub(super) async fn call_off(&self, run: &RunRow) -> Result<(), ServiceError> {
-        match self.end_run(run, RunOutcome::Cancelled).await {
-            Err(ServiceError::Catalog(CatalogError::NoUnfinishedRun { .. })) => Ok(()),
-            ended => ended,
-        }
     }
 }

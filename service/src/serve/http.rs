@@ -104,7 +104,7 @@ impl Server {
         let trouble = self.keep_up_metrics().await.and(secured).err();
         let trouble = trouble.map(|error| chain(&error));
         if let Some(trouble) = &trouble {
-            tracing::error!("nobody can ask there: {trouble}");
+            tracing::error!("nobody can ask as it is wanted: {trouble}");
         }
         self.status.health.listens(trouble);
     }

@@ -140,9 +140,11 @@ impl Service {
         let Some(row) = self.runs.remove(&run) else { return };
         let recorded = match error {
             // It may have met what may pass, and wait for that.
-            None if is_called_off => self.call_off(&row).await,
+            None if is_called_off => self.end_run(&row, RunOutcome::Cancelled).await,
             None => Ok(()),
-            Some(error) if error.is_cancelled() && is_called_off => self.call_off(&row).await,
+            Some(error) if error.is_cancelled() && is_called_off => {
+                self.end_run(&row, RunOutcome::Cancelled).await
+            }
             Some(error) if error.is_cancelled() => self.wait_again(&row).await,
             Some(error) => {
                 tracing::error!(%run, %error, "a run has failed in a way that it should not");
@@ -173,15 +175,21 @@ impl Service {
         }
     }
 
-    /// Writes down that a run has ended, without a point.
+    /// Writes down that a run has ended, without a point; nothing where it had.
     pub(super) async fn end_run(
         &self,
         run: &RunRow,
         outcome: RunOutcome,
     ) -> Result<(), ServiceError> {
         let ended = self.now();
-        self.status.metrics.ended(run, &outcome, ended);
-        Ok(self.catalog.finish_run(run.id, RunEnd { ended, outcome, point: None }).await?)
+        let end = RunEnd { ended, outcome: outcome.clone(), point: None };
+        match self.catalog.finish_run(run.id, end).await {
+            Ok(()) => self.status.metrics.ended(run, &outcome, ended),
+            // It was at its end already, and counted.
+            Err(CatalogError::NoUnfinishedRun { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
     }
 }
 

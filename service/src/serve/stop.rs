@@ -20,6 +20,7 @@ impl Service {
         self.hear_nobody();
         while !self.going_on.is_empty() {
             let is_over = Instant::now() >= deadline;
+            self.abort_called_off();
             for (run, going) in &self.going_on {
                 let restores = self.runs.get(run).is_some_and(|run| run.task == Task::Restore);
                 let goes = match going.progress.stage() {

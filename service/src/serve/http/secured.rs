@@ -37,7 +37,8 @@ impl Secured {
         self.is_stale = true;
     }
 
-    /// Listens as it is to. Where that cannot be, it goes on as before.
+    /// Listens as it is to. Where that cannot be, it goes on as before, unless the old address is part of the
+    /// new one.
     pub(super) async fn keep_up(
         &mut self,
         router: impl FnOnce() -> Router,
@@ -58,11 +59,14 @@ impl Secured {
                     None => None,
                 };
                 // Its address may be part of the new one.
-                if let Some(before) = self.listening.take() {
+                let port = wanted.as_ref().map(|config| config.listen.port());
+                let before = self.listening.take_if(|it| Some(it.config.listen.port()) == port);
+                if let Some(before) = before {
                     before.end().await;
                 }
-                if let Some((config, tls)) = next {
-                    self.listening = Some(listen(config, tls, router())?);
+                let next = next.map(|(config, tls)| listen(config, tls, router())).transpose()?;
+                if let Some(before) = std::mem::replace(&mut self.listening, next) {
+                    before.end().await;
                 }
             }
         }
