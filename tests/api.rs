@@ -3,6 +3,7 @@
 #![allow(
     clippy::expect_used,
     clippy::panic,
+    clippy::print_stdout,
     clippy::unwrap_used,
     reason = "a test that cannot go on panics"
 )]
@@ -13,6 +14,8 @@ mod aborted;
 mod access;
 #[path = "api/document.rs"]
 mod document;
+#[path = "api/load.rs"]
+mod load;
 #[path = "api/work.rs"]
 mod work;
 

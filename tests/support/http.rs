@@ -74,7 +74,10 @@ impl Request {
         if self.body.is_some() {
             write!(text, "Content-Length: {}\r\n", body.len())?;
         }
-        write!(text, "Connection: close\r\n\r\n{body}")?;
+        if !self.headers.iter().any(|(name, _)| name == "Connection") {
+            write!(text, "Connection: close\r\n")?;
+        }
+        write!(text, "\r\n{body}")?;
         stream.write_all(&text)?;
         stream.flush()
     }

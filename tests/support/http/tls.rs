@@ -35,11 +35,19 @@ impl Client {
 
     /// Asks at an address.
     pub fn ask(&self, address: SocketAddr, request: &Request) -> io::Result<Answer> {
+        request.ask(self.connect(address)?)
+    }
+
+    /// A connection to an address on which nobody waits for ever.
+    pub fn connect(
+        &self,
+        address: SocketAddr,
+    ) -> io::Result<StreamOwned<ClientConnection, TcpStream>> {
         let name = ServerName::try_from("localhost").expect("a name");
         let stream = TcpStream::connect(address)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         let connection =
             ClientConnection::new(Arc::clone(&self.0), name).map_err(io::Error::other)?;
-        request.ask(StreamOwned::new(connection, stream))
+        Ok(StreamOwned::new(connection, stream))
     }
 }
