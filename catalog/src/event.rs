@@ -93,6 +93,13 @@ pub enum Happening {
         /// Why.
         error: String,
     },
+    /// Somebody was to be told of something, and could not be.
+    NotTold {
+        /// By which channel.
+        channel: String,
+        /// Why not.
+        error: String,
+    },
     /// The service was started.
     Started,
     /// The service has ended as it was told.

@@ -115,6 +115,8 @@ pub(crate) async fn runs_after(
 pub struct Standing {
     /// The last moment for which it has a run.
     pub due: Option<Timestamp>,
+    /// The first moment for which it has a run, and none since has done all of what it was for.
+    pub unmet: Option<Timestamp>,
     /// When the last of its runs ended that did all of what they were for.
     pub succeeded: Option<Timestamp>,
     /// When the last of its runs ended that failed.
@@ -125,6 +127,12 @@ pub struct Standing {
 pub(crate) async fn standing(readers: &SqlitePool, job: &JobName) -> sqlx::Result<Standing> {
     let row = sqlx::query(
         "SELECT max(due) AS due, (
+             SELECT min(due) FROM runs
+             WHERE application = ?1 AND policy = ?2 AND due > coalesce((
+                 SELECT max(due) FROM runs
+                 WHERE application = ?1 AND policy = ?2 AND outcome = 'succeeded'
+             ), '')
+         ) AS unmet, (
              SELECT ended FROM runs
              WHERE application = ?1 AND policy = ?2 AND outcome = 'succeeded'
              ORDER BY due DESC LIMIT 1
@@ -141,7 +149,23 @@ pub(crate) async fn standing(readers: &SqlitePool, job: &JobName) -> sqlx::Resul
     .await?;
     Ok(Standing {
         due: column::parsed_option(&row, "due")?,
+        unmet: column::parsed_option(&row, "unmet")?,
         succeeded: column::parsed_option(&row, "succeeded")?,
         failed: column::parsed_option(&row, "failed")?,
     })
+}
+
+/// Why the last run of a job that failed did.
+pub(crate) async fn last_error(
+    readers: &SqlitePool,
+    job: &JobName,
+) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar(
+        "SELECT error FROM runs WHERE application = ? AND policy = ? AND outcome = 'failed'
+         ORDER BY due DESC LIMIT 1",
+    )
+    .bind(job.application.as_deref().unwrap_or_default())
+    .bind(&job.policy)
+    .fetch_optional(readers)
+    .await
 }

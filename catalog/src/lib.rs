@@ -16,6 +16,7 @@ mod event;
 mod filter;
 mod inspect;
 mod job;
+mod notice;
 mod occasion;
 mod open;
 mod page;
@@ -51,6 +52,7 @@ pub use crate::event::{Event, EventId, Happening};
 pub use crate::filter::PointFilter;
 pub use crate::inspect::{Condition, log};
 pub use crate::job::{JobName, JobRow, Look, Standing};
+pub use crate::notice::{NewNotice, NoticeRow, Telling, Trouble};
 pub use crate::page::{HistoryFilter, PointPageFilter, PointPlace};
 pub use crate::point::{PointRow, VolumeRow};
 pub use crate::rebuild::Gone;
@@ -59,7 +61,7 @@ pub use crate::run::{Again, NewRun, Process, RunEnd, RunId, RunOutcome, RunRow, 
 pub use crate::seen::Seen;
 pub use crate::task::Task;
 pub use crate::token::{ParseRoleError, Role, TokenRow};
-use crate::writer::{Change, Writer};
+use crate::writer::{Change, RunChange, Writer};
 
 /// The local database, open for reading and writing. Other processes may have it open too.
 ///
@@ -263,12 +265,22 @@ impl Catalog {
 
     /// Records that a run began. It is unfinished until [`Catalog::finish_run`].
     pub async fn begin_run(&self, run: NewRun) -> Result<RunId, CatalogError> {
-        self.write("begin a run", Change::BeginRun(run)).await.map(RunId::new)
+        self.write("begin a run", Change::Run(RunChange::Begin(run))).await.map(RunId::new)
     }
 
     /// Records that a run which waits begins now.
     pub async fn start_run(&self, run: RunId, start: RunStart) -> Result<(), CatalogError> {
-        match self.write("start a run", Change::StartRun(run, start)).await? {
+        self.start_run_telling(run, start, Vec::new()).await
+    }
+
+    /// The same, and has somebody told of it: both or nothing.
+    pub async fn start_run_telling(
+        &self,
+        run: RunId,
+        start: RunStart,
+        notices: Vec<NewNotice>,
+    ) -> Result<(), CatalogError> {
+        match self.write("start a run", Change::Run(RunChange::Start(run, start, notices))).await? {
             0 => Err(CatalogError::NoUnfinishedRun { run }),
             _ => Ok(()),
         }
@@ -276,7 +288,10 @@ impl Catalog {
 
     /// Has a run wait again that was begun and did not end.
     pub async fn requeue_run(&self, run: RunId, again: Again) -> Result<(), CatalogError> {
-        match self.write("have a run wait again", Change::RequeueRun(run, again)).await? {
+        match self
+            .write("have a run wait again", Change::Run(RunChange::Requeue(run, again)))
+            .await?
+        {
             0 => Err(CatalogError::NoUnfinishedRun { run }),
             _ => Ok(()),
         }
@@ -309,6 +324,12 @@ impl Catalog {
     ) -> Result<BTreeSet<Timestamp>, CatalogError> {
         let runs = job::runs_after(&self.readers, job, after).await;
         runs.map_err(|source| self.failed("list the runs of a job", source))
+    }
+
+    /// Why the last run of a job that failed did.
+    pub async fn last_error(&self, job: &JobName) -> Result<Option<String>, CatalogError> {
+        let error = job::last_error(&self.readers, job).await;
+        error.map_err(|source| self.failed("look at the runs of a job", source))
     }
 
     /// What became of a job so far.
@@ -357,7 +378,17 @@ impl Catalog {
 
     /// Records how a run ended; a run ends once.
     pub async fn finish_run(&self, run: RunId, end: RunEnd) -> Result<(), CatalogError> {
-        match self.write("finish a run", Change::FinishRun(run, end)).await? {
+        self.finish_run_telling(run, end, Vec::new()).await
+    }
+
+    /// The same, and has somebody told of it: both or nothing.
+    pub async fn finish_run_telling(
+        &self,
+        run: RunId,
+        end: RunEnd,
+        notices: Vec<NewNotice>,
+    ) -> Result<(), CatalogError> {
+        match self.write("finish a run", Change::Run(RunChange::Finish(run, end, notices))).await? {
             0 => Err(CatalogError::NoUnfinishedRun { run }),
             _ => Ok(()),
         }

@@ -6,7 +6,8 @@ use sqlx::sqlite::SqliteRow;
 
 use crate::error::CatalogError;
 use crate::{
-    Catalog, annotation, application, audit, event, job, pin, point, request, run, seen, token,
+    Catalog, annotation, application, audit, event, job, notice, pin, point, request, run, seen,
+    token,
 };
 
 impl Catalog {
@@ -37,7 +38,7 @@ async fn read_all(readers: &SqlitePool) -> sqlx::Result<String> {
 
 type Read = fn(&SqliteRow) -> sqlx::Result<()>;
 
-const TABLES: [(&str, Read); 13] = [
+const TABLES: [(&str, Read); 14] = [
     ("SELECT * FROM points", |row| point::PointRow::read(row).map(drop)),
     ("SELECT * FROM volumes", |row| point::VolumeRow::read(row).map(drop)),
     ("SELECT * FROM annotations", |row| annotation::read(row).map(drop)),
@@ -47,6 +48,7 @@ const TABLES: [(&str, Read); 13] = [
     ("SELECT * FROM events", |row| event::Event::read(row).map(drop)),
     ("SELECT * FROM audit", |row| audit::DeedRow::read(row).map(drop)),
     ("SELECT * FROM request_keys", |row| request::read_key(row).map(drop)),
+    ("SELECT * FROM notices", |row| notice::read(row).map(drop)),
     ("SELECT * FROM tokens", |row| token::read(row).map(drop)),
     ("SELECT * FROM seen", |row| seen::read(row).map(drop)),
     ("SELECT * FROM readings", |row| seen::read_reading(row).map(drop)),

@@ -11,7 +11,7 @@ use crate::audit::{self, Deed};
 use crate::error::CatalogError;
 use crate::run::RunId;
 use crate::task::Task;
-use crate::writer::Change;
+use crate::writer::{Change, RunChange};
 use crate::{Catalog, column};
 
 /// What somebody asks the service for.
@@ -115,7 +115,7 @@ impl Catalog {
     /// Has a run wait for what somebody asks for, unless there is one for the same key; and writes down who
     /// it was, until the run has ended.
     pub async fn ask(&self, asking: Asking) -> Result<Asked, CatalogError> {
-        Ok(match self.write("have a run wait", Change::Ask(asking)).await? {
+        Ok(match self.write("have a run wait", Change::Run(RunChange::Ask(asking))).await? {
             TOO_MUCH => Asked::TooMuch,
             0 => Asked::Another,
             run if run < 0 => Asked::Before(RunId::new(-run)),

@@ -2,6 +2,7 @@ mod asked;
 mod at_once;
 mod audit;
 mod jobs;
+mod notices;
 mod opening;
 mod page;
 mod power;

@@ -18,7 +18,8 @@ use tokio::task::JoinSet;
 use crate::annotation::Numbered;
 use crate::audit::{Deed, DeedEnd, DeedId};
 use crate::event::{self, Event};
-use crate::job::{self, Look};
+use crate::job::{self, JobName, Look};
+use crate::notice::{self, NewNotice, Telling, Trouble};
 use crate::point::PointRow;
 use crate::rebuild::Gone;
 use crate::request::Asking;
@@ -54,14 +55,12 @@ pub(crate) enum Change {
         gone: Gone,
         annotations: Vec<Numbered>,
     },
-    Ask(Asking),
+    Run(RunChange),
     Distrust(Timestamp),
     InsertToken(TokenRow, String),
     RevokeToken(String, Timestamp),
-    BeginRun(NewRun),
-    StartRun(RunId, RunStart),
-    RequeueRun(RunId, Again),
-    FinishRun(RunId, RunEnd),
+    Tell(JobName, Option<Trouble>, Vec<NewNotice>),
+    Told(i64, Telling, Timestamp),
     RecordLooks(Vec<Look>, Timestamp),
     RecordEvents(Vec<Event>),
     BeginDeed(Deed),
@@ -86,6 +85,18 @@ pub(crate) enum Change {
         platform: String,
         seen: Timestamp,
     },
+}
+
+/// Something to write about a run.
+#[derive(Debug)]
+pub(crate) enum RunChange {
+    Ask(Asking),
+    Begin(NewRun),
+    /// With what is to be told of it.
+    Start(RunId, RunStart, Vec<NewNotice>),
+    Requeue(RunId, Again),
+    /// With what is to be told of it.
+    Finish(RunId, RunEnd, Vec<NewNotice>),
 }
 
 /// The task that writes, and the way to it.
@@ -187,7 +198,7 @@ async fn make(transaction: &mut SqliteConnection, change: &Change) -> sqlx::Resu
         Change::ForgetPin { repository, pin } => {
             pin::forget(&mut *transaction, *repository, *pin).await?.cast_signed()
         }
-        Change::Ask(asking) => request::ask(&mut *transaction, asking).await?,
+        Change::Run(change) => make_run(transaction, change).await?,
         Change::Distrust(now) => {
             let revoked = token::revoke(&mut *transaction, None, *now).await?;
             (revoked + request::abandon(&mut *transaction, *now).await?).cast_signed()
@@ -198,13 +209,6 @@ async fn make(transaction: &mut SqliteConnection, change: &Change) -> sqlx::Resu
         Change::RevokeToken(name, now) => {
             token::revoke(&mut *transaction, Some(name), *now).await?.cast_signed()
         }
-        Change::BeginRun(new) => run::begin(&mut *transaction, new).await?,
-        Change::StartRun(id, start) => {
-            run::start(&mut *transaction, *id, *start).await?.cast_signed()
-        }
-        Change::RequeueRun(id, again) => {
-            run::requeue(&mut *transaction, *id, *again).await?.cast_signed()
-        }
         Change::RecordLooks(looks, now) => {
             job::record(&mut *transaction, (looks, *now)).await?.cast_signed()
         }
@@ -214,11 +218,47 @@ async fn make(transaction: &mut SqliteConnection, change: &Change) -> sqlx::Resu
         Change::BeginDeed(deed) => audit::begin(&mut *transaction, deed).await?,
         Change::EndDeed(id, end) => audit::end(&mut *transaction, *id, end).await?.cast_signed(),
         Change::ForgetHistory(before) => forget_history(transaction, *before).await?.cast_signed(),
-        Change::FinishRun(id, end) => run::finish(&mut *transaction, *id, end).await?.cast_signed(),
+        Change::Tell(job, trouble, notices) => {
+            notice::set_trouble(&mut *transaction, job, *trouble).await?;
+            notice::insert(&mut *transaction, notices).await?.cast_signed()
+        }
+        Change::Told(id, telling, now) => {
+            notice::told(&mut *transaction, *id, telling, *now).await?.cast_signed()
+        }
         Change::RecordApplication { name, platform, seen } => {
             application::record(&mut *transaction, name, platform, *seen).await?.cast_signed()
         }
     })
+}
+
+async fn make_run(transaction: &mut SqliteConnection, change: &RunChange) -> sqlx::Result<i64> {
+    match change {
+        RunChange::Ask(asking) => request::ask(transaction, asking).await,
+        RunChange::Begin(new) => run::begin(transaction, new).await,
+        RunChange::Start(id, start, notices) => {
+            let started = run::start(&mut *transaction, *id, *start).await?;
+            told_if(transaction, started, notices).await
+        }
+        RunChange::Requeue(id, again) => {
+            Ok(run::requeue(transaction, *id, *again).await?.cast_signed())
+        }
+        RunChange::Finish(id, end, notices) => {
+            let finished = run::finish(&mut *transaction, *id, end).await?;
+            told_if(transaction, finished, notices).await
+        }
+    }
+}
+
+// What is to be told of something, where that happened; answers how often it did.
+async fn told_if(
+    transaction: &mut SqliteConnection,
+    happened: u64,
+    notices: &[NewNotice],
+) -> sqlx::Result<i64> {
+    if happened > 0 {
+        notice::insert(transaction, notices).await?;
+    }
+    Ok(happened.cast_signed())
 }
 
 async fn forget_history(
@@ -226,6 +266,7 @@ async fn forget_history(
     before: Timestamp,
 ) -> sqlx::Result<u64> {
     request::forget_keys(&mut *transaction, before).await?;
+    notice::forget(&mut *transaction, before).await?;
     Ok(event::forget(&mut *transaction, before).await?
         + audit::forget(&mut *transaction, before).await?
         + run::forget(transaction, before).await?)

@@ -177,6 +177,9 @@ pub(crate) enum Verb {
     /// Manage the tokens with which others ask the service
     #[command(subcommand)]
     Token(TokenVerb),
+    /// See to who is told of failures
+    #[command(subcommand)]
+    Notifications(NotificationsVerb),
     /// Ask about policies
     #[command(subcommand)]
     Policy(PolicyVerb),
@@ -243,6 +246,7 @@ impl Verb {
             Self::Serve { .. } => "serve".into(),
             Self::Runs { .. } => "list the runs".into(),
             Self::Audit { .. } => "list what was done".into(),
+            Self::Notifications(NotificationsVerb::Test { .. }) => "tell anybody".into(),
             Self::Token(TokenVerb::Add(_)) => "make the token".into(),
             Self::Token(TokenVerb::List) => "list the tokens".into(),
             Self::Token(TokenVerb::Revoke { name }) => format!("revoke token `{name}`"),
@@ -290,6 +294,7 @@ impl Verb {
             | Self::Serve { .. }
             | Self::Runs { .. }
             | Self::Audit { .. }
+            | Self::Notifications(_)
             | Self::Policy(_)
             | Self::Config(_)
             | Self::Warden
@@ -364,6 +369,16 @@ pub(crate) enum PolicyVerb {
         /// From when on, such as 2026-03-28T12:00Z [default: now]
         #[arg(long, value_name = "TIME")]
         from: Option<jiff::Timestamp>,
+    },
+}
+
+/// What to do about notifications.
+#[derive(Debug, Subcommand)]
+pub(crate) enum NotificationsVerb {
+    /// Tell whoever is told of failures that this is a test
+    Test {
+        /// Which table of the configuration [default: all]
+        name: Option<String>,
     },
 }
 

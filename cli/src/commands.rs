@@ -4,6 +4,7 @@ mod apply;
 mod catalog;
 mod local;
 mod note;
+mod notifications;
 mod policy;
 mod quiesce;
 mod serve;
@@ -135,6 +136,7 @@ async fn carry_out(context: &Context) -> Result<Exit, ServiceError> {
             Box::pin(demo::run(directory, &program, show)).await?;
             Ok(Exit::Success)
         }
+        Verb::Notifications(verb) => context.notifications(verb).await,
         Verb::Token(verb) => context.token(verb).await,
         Verb::Apply { plan, .. } => context.apply(*plan).await,
         Verb::Policy(verb) => context.policy(verb),

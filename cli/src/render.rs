@@ -13,6 +13,7 @@ mod demo;
 mod hooks;
 mod key;
 mod local;
+mod notifications;
 mod points;
 mod policy;
 mod quiesce;

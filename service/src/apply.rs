@@ -206,6 +206,7 @@ fn differences(now: &Config, new: &Config) -> Vec<Difference> {
     found.extend(in_table("hooks", &now.hooks, &new.hooks));
     found.extend(single("metrics", now.metrics == new.metrics));
     found.extend(single("api", now.api == new.api));
+    found.extend(in_table("notifications", &now.notifications, &new.notifications));
     found.extend(in_table("policies", &now.policies, &new.policies));
     found
 }

@@ -22,6 +22,7 @@ use thiserror::Error;
 
 pub use self::policy::PolicyConfig;
 use crate::key::KeySource;
+use crate::notices::{ChannelConfig, ChannelError};
 use crate::secret::SecretSource;
 
 /// What the file says; an absent file says nothing.
@@ -44,6 +45,9 @@ pub struct Config {
     pub metrics: MetricsConfig,
     /// Where the service is asked from elsewhere.
     pub api: Option<ApiConfig>,
+    /// Who is told of what, by the names of the channels.
+    #[serde(default)]
+    pub notifications: BTreeMap<String, ChannelConfig>,
     /// The policies, by name.
     #[serde(default)]
     pub policies: BTreeMap<String, PolicyConfig>,
@@ -141,6 +145,14 @@ pub enum ConfigError {
         /// What is wrong.
         reason: String,
     },
+    /// Nobody could be told so.
+    #[error("the notifications to `{name}` are declared wrongly")]
+    Channel {
+        /// The channel.
+        name: String,
+        /// What is wrong.
+        source: ChannelError,
+    },
     /// A repository's location makes no sense.
     #[error("the location of repository `{name}` cannot be used")]
     Repository {
@@ -235,6 +247,7 @@ impl Config {
         config.check_metrics()?;
         config.check_policies()?;
         config.check_hooks()?;
+        config.check_notifications()?;
         Host::new(config.declared())?;
         Ok(config)
     }
@@ -275,6 +288,19 @@ impl Config {
             Some(address) => Err(ConfigError::NotLoopback(address)),
             None => Ok(()),
         }
+    }
+
+    fn check_notifications(&self) -> Result<(), ConfigError> {
+        for (name, channel) in &self.notifications {
+            channel
+                .check()
+                .map_err(|source| ConfigError::Channel { name: name.clone(), source })?;
+            let is_unknown = |policy: &&String| !self.policies.contains_key(*policy);
+            if let Some(unknown) = channel.policies.iter().find(is_unknown) {
+                return Err(undeclared(name, "policy", unknown));
+            }
+        }
+        Ok(())
     }
 
     fn check_hooks(&self) -> Result<(), ConfigError> {
@@ -385,6 +411,17 @@ mod tests {
             certificate = "/etc/stillpoint/tls.crt"
             key = "/etc/stillpoint/tls.key"
 
+            [notifications.chat]
+            webhook = { url = { file = "/etc/stillpoint/chat" }, body = '{"text": {{ text | tojson }}}' }
+            policies = ["nightly"]
+
+            [notifications.mail]
+            mail = { server = "smtps://mail.example", from = "Backup <backup@example.org>", to = ["ops@example.org"] }
+
+            [notifications.watch]
+            ping = { url = "https://ping.example/0a1b" }
+            on = ["run_succeeded", "run_failed"]
+
             [policies.proof]
             task = "check"
             schedules = ["daily 05:00"]
@@ -455,6 +492,14 @@ mod tests {
             "[hooks.a.b]\npre = \"x\"\ntimeout = \"-1s\"",
             "[hooks.a.b]\npre = []",
             "[applications.a]\nplatform = \"host\"\ndirectories = [\"relative\"]",
+            "[notifications.a]",
+            "[notifications.a]\non = [\"failure\"]",
+            "[notifications.a]\nping = { url = \"http://x\" }\non = [\"sunset\"]",
+            "[notifications.a]\nping = { url = \"http://x\" }\npolicies = [\"none\"]",
+            "[notifications.a]\nping = { url = \"http://x\" }\nwebhook = { url = \"http://x\" }",
+            "[notifications.a]\nwebhook = { url = \"http://x\", body = \"{{ colour }}\" }",
+            "[notifications.a]\nmail = { server = \"nowhere\", from = \"a@b\", to = [\"a@b\"] }",
+            "[notifications.a]\nmail = { server = \"smtp://x\", from = \"a\", to = [\"a@b\"] }",
             "[policies.p]\nschedules = [\"now and then\"]",
             "[policies.p]\nschedules = []\nzone = \"Europe/Atlantis\"",
             "[policies.p]\nschedules = []\njitter = \"25h\"",

@@ -187,6 +187,9 @@ pub enum ServiceError {
     /// A token cannot be made or revoked.
     #[error(transparent)]
     Token(#[from] TokenError),
+    /// There is no such channel in the configuration.
+    #[error("the configuration has no notifications to `{0}`")]
+    UnknownChannel(String),
     /// There is no such time zone.
     #[error(transparent)]
     UnknownZone(#[from] scheduler::zone::UnknownZone),

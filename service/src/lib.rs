@@ -27,6 +27,7 @@ pub mod keys;
 pub mod length;
 pub mod local;
 pub mod machine;
+pub mod notices;
 pub mod pins;
 pub mod platforms;
 pub mod points;

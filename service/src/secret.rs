@@ -18,6 +18,10 @@ pub enum Secret {
     Passphrase,
     /// The recovery key of a repository.
     RecoveryKey,
+    /// An address to which something is told.
+    Address,
+    /// The password of a user of a mail server.
+    Password,
 }
 
 /// Which repository a secret is for.
@@ -74,14 +78,15 @@ pub enum SecretError {
 }
 
 impl Secret {
-    // The same with `_FILE` and `_COMMAND` say where else it is.
-    fn variable(self, whose: Whose) -> &'static str {
-        match (whose, self) {
+    // The same with `_FILE` and `_COMMAND` say where else it is. Others only the configuration names.
+    fn variable(self, whose: Whose) -> Option<&'static str> {
+        Some(match (whose, self) {
             (Whose::Own, Self::Passphrase) => "STILLPOINT_PASSPHRASE",
             (Whose::Own, Self::RecoveryKey) => "STILLPOINT_RECOVERY_KEY",
             (Whose::Other, Self::Passphrase) => "STILLPOINT_FROM_PASSPHRASE",
             (Whose::Other, Self::RecoveryKey) => "STILLPOINT_FROM_RECOVERY_KEY",
-        }
+            (_, Self::Address | Self::Password) => return None,
+        })
     }
 }
 
@@ -90,6 +95,8 @@ impl fmt::Display for Secret {
         f.write_str(match self {
             Self::Passphrase => "passphrase",
             Self::RecoveryKey => "recovery key",
+            Self::Address => "address",
+            Self::Password => "password",
         })
     }
 }
@@ -103,7 +110,7 @@ impl SecretSource {
         reason = "a secret must not pass through the parser of arguments"
     )]
     pub fn from_environment(secret: Secret, whose: Whose) -> Option<Self> {
-        let name = secret.variable(whose);
+        let name = secret.variable(whose)?;
         let value = |suffix: &str| std::env::var(format!("{name}{suffix}")).ok();
         if std::env::var_os(name).is_some() {
             return Some(Self::Env(name.into()));

@@ -15,6 +15,7 @@ mod notify;
 mod runs;
 mod setup;
 mod stop;
+mod tell;
 mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -102,6 +103,10 @@ struct Service {
     /// When history was last forgotten and backed up.
     tidied: Option<Instant>,
     tidying: JoinSet<()>,
+    /// When it was last looked whether anything is in trouble.
+    judged: Option<Instant>,
+    /// What tells people of it.
+    posting: JoinSet<()>,
     going_on: BTreeMap<RunId, Going>,
 }
 
@@ -134,6 +139,8 @@ impl Service {
             unknown: BTreeSet::new(),
             tidied: None,
             tidying: JoinSet::new(),
+            judged: None,
+            posting: JoinSet::new(),
             catalog,
             discovery,
             jobs: BTreeMap::new(),
@@ -190,6 +197,7 @@ impl Service {
         let next = self.look().await?;
         self.enqueue().await?;
         self.begin().await?;
+        self.tell().await?;
         self.tidy().await?;
         Ok(next.into_iter().chain(self.next_ready()).min())
     }

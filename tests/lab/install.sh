@@ -69,6 +69,16 @@ if [ "$(cat "$LAB/moto/version" 2>/dev/null)" != "$moto" ]; then
     echo "$moto" >"$LAB/moto/version"
 fi
 
+# So has the mail server.
+aiosmtpd=1.4.6
+if [ "$(cat "$LAB/mail/version" 2>/dev/null)" != "$aiosmtpd" ]; then
+    echo "installing aiosmtpd $aiosmtpd"
+    rm -rf "$LAB/mail"
+    python3 -m venv "$LAB/mail"
+    "$LAB/mail/bin/pip" install -q --no-compile "aiosmtpd==$aiosmtpd" </dev/null
+    echo "$aiosmtpd" >"$LAB/mail/version"
+fi
+
 # So has the reader that is written in Python. Its versions are in a file of their own.
 requirements=$HERE/../reader/requirements.txt
 if ! cmp -s "$requirements" "$LAB/reader/requirements.txt"; then

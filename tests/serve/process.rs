@@ -6,12 +6,9 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use catalog::{Catalog, JobName, Look, Task};
-use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp};
-use scheduler::timing::Timing;
 use serde_json::Value;
 use tests::chance::Chance;
+use tests::due::make_due;
 use tests::lab;
 use tests::world::{Running, World};
 
@@ -31,24 +28,6 @@ fn world(policies: &str) -> World {
     fs::write(world.path("config.toml"), config).unwrap();
     world.set("STILLPOINT_CONFIG", world.path("config.toml"));
     world
-}
-
-/// Has the service find that a run is due, by a policy that runs every so many minutes.
-fn make_due(world: &World, application: &str, policy: &str, minutes: i64) {
-    let job = JobName { application: Some(application.to_owned()), policy: policy.to_owned() };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let catalog = Catalog::open(&world.state().join("catalog.sqlite")).await.unwrap();
-        let now: Timestamp = service::clock::now();
-        let handled = now - SignedDuration::from_mins(minutes) - SignedDuration::from_secs(30);
-        let schedule = format!("every {minutes}m").parse().unwrap();
-        let timing = Timing::of(schedule, TimeZone::system().into());
-        let timing = serde_json::to_string(&timing).unwrap();
-        let (run, joined, events) = (None, None, Vec::new());
-        let look = Look { job, task: Task::Backup, handled, timing, run, joined, events };
-        catalog.record_looks(vec![look], now).await.unwrap();
-        catalog.close().await;
-    });
 }
 
 fn runs(world: &World) -> Vec<Value> {

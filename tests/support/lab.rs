@@ -32,6 +32,11 @@ pub fn promtool() -> PathBuf {
     variable("STILLPOINT_LAB_PROMTOOL").into()
 }
 
+/// A Python that has a mail server.
+pub fn mail() -> PathBuf {
+    variable("STILLPOINT_LAB_MAIL").into()
+}
+
 /// The address of the container engine.
 pub fn docker() -> String {
     variable("DOCKER_HOST")

@@ -19,6 +19,7 @@ pub mod containers;
 pub mod cost;
 pub mod directory;
 pub mod driven;
+pub mod due;
 pub mod engine;
 pub mod every_kind;
 pub mod golden;

@@ -171,13 +171,13 @@ async fn a_job_stands_where_its_last_runs_have_left_it() {
         }
     };
     end(5, RunOutcome::Succeeded).await;
-    let stands = |due, failed: Option<u32>| {
+    let stands = |due, unmet: Option<u32>, failed: Option<u32>| {
         let (due, succeeded) = (Some(at(due)), Some(at(6)));
-        Standing { due, succeeded, failed: failed.map(at) }
+        Standing { due, unmet: unmet.map(at), succeeded, failed: failed.map(at) }
     };
-    assert_eq!(standing().await, stands(5, None));
+    assert_eq!(standing().await, stands(5, None, None));
     end(8, RunOutcome::Partial).await;
-    assert_eq!(standing().await, stands(8, None));
+    assert_eq!(standing().await, stands(8, Some(8), None));
     end(10, RunOutcome::Failed { error: "no".into() }).await;
-    assert_eq!(standing().await, stands(10, Some(11)));
+    assert_eq!(standing().await, stands(10, Some(8), Some(11)));
 }

@@ -82,6 +82,7 @@ fn happened(happening: &Happening) -> String {
         }
         Happening::Reloaded => "the service goes by another configuration".to_owned(),
         Happening::NotReloaded { error } => format!("the old configuration stays: {error}"),
+        Happening::NotTold { channel, error } => format!("`{channel}` could not tell: {error}"),
         Happening::Started => "the service was started".to_owned(),
         Happening::Stopped => "the service has ended".to_owned(),
         Happening::Other => "something that a newer version wrote down".to_owned(),

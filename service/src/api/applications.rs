@@ -165,7 +165,7 @@ async fn standings(
         if !is_shown || !setup.config.policies.contains_key(&job.policy) {
             continue;
         }
-        let catalog::Standing { due, succeeded, failed } = api.catalog.standing(&job).await?;
+        let catalog::Standing { due, succeeded, failed, .. } = api.catalog.standing(&job).await?;
         let standing = Standing { policy: job.policy, due, succeeded, failed };
         standings.entry(name).or_default().push(standing);
     }

@@ -48,6 +48,9 @@ pub struct PolicyConfig {
     /// not at all.
     #[serde(default)]
     pub degrade: bool,
+    /// After how long people are told that it has not succeeded, such as `6h`; 2 hours by default.
+    #[serde(default = "two_hours", deserialize_with = "some_length")]
+    pub stale_after: Duration,
     /// Whether snapshots stay on this host, and how many of an application's do.
     pub keep_local: Option<u32>,
     /// A check reads the packs that this machine has not read for so long, such as `30d`, the oldest first.
@@ -103,6 +106,15 @@ fn jitter<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Err
     let length = SignedDuration::deserialize(deserializer)?;
     let length = Duration::try_from(length).ok().filter(|length| *length <= JITTER_MAX);
     length.ok_or_else(|| D::Error::custom("a jitter is between 0s and 24h"))
+}
+
+fn two_hours() -> Duration {
+    Duration::from_hours(2)
+}
+
+fn some_length<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    length::parse(&text).map_err(D::Error::custom)
 }
 
 fn length<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {

@@ -65,6 +65,7 @@ impl ServiceError {
             }
             Self::UnknownPoint(_) => "`stillpoint points` lists what there is",
             Self::Token(error) => error.remedy(),
+            Self::UnknownChannel(_) => "add a table `[notifications.NAME]` to it",
             Self::UnknownSlot(_) => "`stillpoint key list` lists what there is",
             Self::Served { .. } => "stop that one, or give this one a directory with --state-dir",
             Self::UnknownPolicy(_) | Self::UnknownRepository(_) => {

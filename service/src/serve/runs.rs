@@ -90,7 +90,7 @@ impl Service {
             };
             let Some(ticket) = self.queue.begin(is_ready) else { return Ok(()) };
             let Some(mut run) = self.runs.get(&ticket.id).cloned() else { continue };
-            match self.start_run(run.id).await {
+            match self.start_run(&run).await {
                 Ok(start) => run.start = Some(start),
                 Err(error) => {
                     self.queue.end(&run.id);
@@ -120,9 +120,10 @@ impl Service {
         waiting.filter_map(|run| ready(run, &self.setup, now)).filter(|moment| *moment > now).min()
     }
 
-    async fn start_run(&self, run: RunId) -> Result<RunStart, ServiceError> {
+    async fn start_run(&self, run: &RunRow) -> Result<RunStart, ServiceError> {
         let start = self.setup.machine.run_start()?;
-        self.catalog.start_run(run, start).await?;
+        let notices = self.setup.of_beginning(run, start.started);
+        self.catalog.start_run_telling(run.id, start, notices).await?;
         Ok(start)
     }
 
@@ -137,6 +138,7 @@ impl Service {
         let is_called_off = self.going_on.remove(&run).is_some_and(|going| going.is_called_off);
         self.status.show(&self.going_on);
         self.queue.end(&run);
+        self.judged = None;
         let Some(row) = self.runs.remove(&run) else { return };
         let recorded = match error {
             // It may have met what may pass, and wait for that.
@@ -182,8 +184,9 @@ impl Service {
         outcome: RunOutcome,
     ) -> Result<(), ServiceError> {
         let ended = self.now();
+        let notices = self.setup.of_end(run, (&outcome, None), ended);
         let end = RunEnd { ended, outcome: outcome.clone(), point: None };
-        match self.catalog.finish_run(run.id, end).await {
+        match self.catalog.finish_run_telling(run.id, end, notices).await {
             Ok(()) => self.status.metrics.ended(run, &outcome, ended),
             // It was at its end already, and counted.
             Err(CatalogError::NoUnfinishedRun { .. }) => {}

@@ -92,7 +92,8 @@ impl Work {
         }
         let ended = self.now();
         let end = RunEnd { ended, outcome: outcome.clone(), point: *point };
-        match self.catalog.finish_run(run, end).await {
+        let notices = self.setup.of_end(&self.run, (outcome, *point), ended);
+        match self.catalog.finish_run_telling(run, end, notices).await {
             Ok(()) => self.metrics.ended(&self.run, outcome, ended),
             // It is done again, or found to be done.
             Err(error) => {

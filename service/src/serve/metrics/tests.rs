@@ -49,7 +49,8 @@ fn happened(happening: Happening) -> Event {
 /// One of everything.
 fn filled() -> Metrics {
     let metrics = Metrics::new();
-    let standing = Standing { due: Some(at(100)), succeeded: Some(at(50)), failed: None };
+    let (due, succeeded) = (Some(at(100)), Some(at(50)));
+    let standing = Standing { due, succeeded, ..Standing::default() };
     metrics.met(name(), Task::Backup, standing);
     metrics.backed_up(&report());
     let took = Some(SignedDuration::from_secs(20));
