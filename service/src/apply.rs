@@ -70,8 +70,8 @@ pub enum Told {
 }
 
 impl ApplyPlan {
-    /// What would change if this text, which says `new`, stood in `file`. Where what stands there now makes no
-    /// sense, everything is new.
+    /// What would change if this text, which says `new`, stood in `file`. Where what stands there now makes
+    /// no sense, everything is new.
     pub fn make(new: &Config, text: String, file: &Path) -> Result<Self, ServiceError> {
         // A link stays one.
         let file = match fs::canonicalize(file) {
