@@ -126,7 +126,8 @@ pub(crate) struct Which {
 }
 
 /// Every application, in the order of their names.
-#[utoipa::path(get, path = "/applications", tag = "applications", params(Which),
+#[utoipa::path(get, path = "/applications", operation_id = "list_applications",
+    tag = "applications", params(Which),
     responses((status = 200, body = Page<Application>), Problem))]
 pub(crate) async fn list(
     State(api): State<Arc<Api>>,
@@ -173,7 +174,7 @@ async fn standings(
 }
 
 /// An application as it is on this host now: its containers and volumes, and what a backup would refuse.
-#[utoipa::path(get, path = "/applications/{name}", tag = "applications",
+#[utoipa::path(get, path = "/applications/{name}", operation_id = "show_application", tag = "applications",
     params(("name" = String, Path, description = "The application")),
     responses((status = 200, body = ApplicationNow), Problem))]
 pub(crate) async fn show(

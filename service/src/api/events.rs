@@ -65,7 +65,7 @@ pub(crate) struct Which {
 }
 
 /// The events, the newest first.
-#[utoipa::path(get, path = "/events", tag = "events", params(Which),
+#[utoipa::path(get, path = "/events", operation_id = "list_events", tag = "events", params(Which),
     responses((status = 200, body = Page<ShownEvent>), Problem))]
 pub(crate) async fn list(
     State(api): State<Arc<Api>>,
@@ -84,7 +84,7 @@ pub(crate) async fn list(
 /// What happens from now on, as server-sent events: `run` whenever a run is at another point, with all of it;
 /// `event` for everything else. Whoever comes back with `Last-Event-ID` gets the events since, and the
 /// newest runs as they are.
-#[utoipa::path(get, path = "/events/stream", tag = "events",
+#[utoipa::path(get, path = "/events/stream", operation_id = "follow_events", tag = "events",
     params(("Last-Event-ID" = Option<i64>, Header, description = "The last event that was got")),
     responses((status = 200, content_type = "text/event-stream", body = String),
         Problem))]

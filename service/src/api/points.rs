@@ -139,7 +139,7 @@ pub(crate) struct Which {
 }
 
 /// The restore points that are known here, the newest first.
-#[utoipa::path(get, path = "/points", tag = "points", params(Which),
+#[utoipa::path(get, path = "/points", operation_id = "list_points", tag = "points", params(Which),
     responses((status = 200, body = Page<Point>), Problem))]
 pub(crate) async fn list(
     State(api): State<Arc<Api>>,
@@ -172,7 +172,7 @@ fn place(after: &str) -> Result<PointPlace, Problem> {
 }
 
 /// A restore point, in each repository that has it.
-#[utoipa::path(get, path = "/points/{point}", tag = "points",
+#[utoipa::path(get, path = "/points/{point}", operation_id = "show_point", tag = "points",
     params(("point" = String, Path, description = "The whole id of the point")),
     responses((status = 200, body = Vec<Point>), Problem))]
 pub(crate) async fn show(

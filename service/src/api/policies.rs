@@ -69,7 +69,7 @@ fn shown(name: &str, policy: &PolicyConfig, setup: &Setup, now: Timestamp) -> Po
 }
 
 /// Every policy, in the order of their names.
-#[utoipa::path(get, path = "/policies", tag = "policies",
+#[utoipa::path(get, path = "/policies", operation_id = "list_policies", tag = "policies",
     responses((status = 200, body = Page<Policy>), Problem))]
 pub(crate) async fn list(
     State(api): State<Arc<Api>>,
@@ -83,7 +83,7 @@ pub(crate) async fn list(
 }
 
 /// A policy.
-#[utoipa::path(get, path = "/policies/{name}", tag = "policies",
+#[utoipa::path(get, path = "/policies/{name}", operation_id = "show_policy", tag = "policies",
     params(("name" = String, Path, description = "The policy")),
     responses((status = 200, body = Policy), Problem))]
 pub(crate) async fn show(

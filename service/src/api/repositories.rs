@@ -28,7 +28,7 @@ pub(crate) struct Repository {
 }
 
 /// Every repository.
-#[utoipa::path(get, path = "/repositories", tag = "repositories",
+#[utoipa::path(get, path = "/repositories", operation_id = "list_repositories", tag = "repositories",
     responses((status = 200, body = Page<Repository>), Problem))]
 pub(crate) async fn list(
     State(api): State<Arc<Api>>,

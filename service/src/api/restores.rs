@@ -31,7 +31,7 @@ pub(crate) struct Which {
 }
 
 /// The restores that the service was asked for, the newest first.
-#[utoipa::path(get, path = "/restores", tag = "restores", params(Which),
+#[utoipa::path(get, path = "/restores", operation_id = "list_restores", tag = "restores", params(Which),
     responses((status = 200, body = Page<Run>), Problem))]
 pub(crate) async fn list(
     State(api): State<Arc<Api>>,
@@ -69,7 +69,8 @@ pub(crate) struct NewRestore {
 
 /// Has files made of a point, on the host of the service. The answer says where to look how far it is. One
 /// that is cut off is not done again by itself.
-#[utoipa::path(post, path = "/restores", tag = "restores", request_body = NewRestore,
+#[utoipa::path(post, path = "/restores", operation_id = "begin_restore",
+    tag = "restores", request_body = NewRestore,
     params(("Idempotency-Key" = Option<String>, Header, description = "The same key gets the same run")),
     responses((status = 202, body = Run, headers(("Location" = String, description = "The run"))),
         Problem))]

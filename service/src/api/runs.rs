@@ -156,7 +156,7 @@ pub(crate) struct Which {
 }
 
 /// The runs, the newest first.
-#[utoipa::path(get, path = "/runs", tag = "runs", params(Which),
+#[utoipa::path(get, path = "/runs", operation_id = "list_runs", tag = "runs", params(Which),
     responses((status = 200, body = Page<Run>), Problem))]
 pub(crate) async fn list(
     State(api): State<Arc<Api>>,
@@ -188,7 +188,7 @@ pub(super) async fn page(
 }
 
 /// A run.
-#[utoipa::path(get, path = "/runs/{run}", tag = "runs",
+#[utoipa::path(get, path = "/runs/{run}", operation_id = "show_run", tag = "runs",
     params(("run" = i64, Path, description = "Its number")),
     responses((status = 200, body = Run), Problem))]
 pub(crate) async fn show(
@@ -269,7 +269,7 @@ impl NewRun {
 
 /// Has something done now, before what policies want. It waits for its turn where others are at work; the
 /// answer says where to look how far it is.
-#[utoipa::path(post, path = "/runs", tag = "runs", request_body = NewRun,
+#[utoipa::path(post, path = "/runs", operation_id = "begin_run", tag = "runs", request_body = NewRun,
     params(("Idempotency-Key" = Option<String>, Header, description = "The same key gets the same run")),
     responses((status = 202, body = Run, headers(("Location" = String, description = "The run"))),
         Problem))]
@@ -321,7 +321,7 @@ pub(super) async fn accepted(api: &Api, run: RunId) -> Result<Response, Problem>
 
 /// Ends a run early. One that waits is over at once; one that goes on ends as soon as nothing stands still
 /// for it, which the run itself shows. A restore that has begun cannot be stopped.
-#[utoipa::path(post, path = "/runs/{run}/cancel", tag = "runs",
+#[utoipa::path(post, path = "/runs/{run}/cancel", operation_id = "cancel_run", tag = "runs",
     params(("run" = i64, Path, description = "Its number")),
     responses((status = 202, body = Run), Problem))]
 pub(crate) async fn cancel(
