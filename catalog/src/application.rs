@@ -20,23 +20,25 @@ pub struct ApplicationRow {
     pub newest: Option<Timestamp>,
 }
 
-/// Remembers when an application was last seen.
+/// Remembers when applications were last seen, by their names and what runs them; answers how many.
 pub(crate) async fn record(
     connection: &mut SqliteConnection,
-    name: &str,
-    platform: &str,
+    applications: &[(String, String)],
     seen: Timestamp,
 ) -> sqlx::Result<u64> {
-    let recorded = sqlx::query(
-        "INSERT INTO applications (name, platform, seen) VALUES (?, ?, ?)
-         ON CONFLICT DO UPDATE SET seen = max(seen, excluded.seen)",
-    )
-    .bind(name)
-    .bind(platform)
-    .bind(column::time(seen))
-    .execute(connection)
-    .await?;
-    Ok(recorded.rows_affected())
+    for (name, platform) in applications {
+        sqlx::query(
+            "INSERT INTO applications (name, platform, seen) VALUES (?, ?, ?)
+             ON CONFLICT DO UPDATE SET seen = max(seen, excluded.seen)",
+        )
+        .bind(name)
+        .bind(platform)
+        .bind(column::time(seen))
+        .execute(&mut *connection)
+        .await?;
+    }
+    // A `usize` is never wider than 64 bits.
+    Ok(applications.len() as u64)
 }
 
 /// Every application, in the order of their names.

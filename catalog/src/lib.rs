@@ -407,19 +407,16 @@ impl Catalog {
         runs.map_err(|source| self.failed("list unfinished runs", source))
     }
 
-    /// Remembers that an application was there at this moment.
-    pub async fn record_application(
+    /// Remembers that applications were there at this moment: their names, and what runs them.
+    pub async fn record_applications(
         &self,
-        name: &str,
-        platform: &str,
+        applications: Vec<(String, String)>,
         seen: Timestamp,
     ) -> Result<(), CatalogError> {
-        let change = Change::RecordApplication {
-            name: name.to_owned(),
-            platform: platform.to_owned(),
-            seen,
-        };
-        self.write("record an application", change).await?;
+        if !applications.is_empty() {
+            let change = Change::RecordApplications(applications, seen);
+            self.write("record applications", change).await?;
+        }
         Ok(())
     }
 

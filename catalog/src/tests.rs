@@ -333,7 +333,10 @@ async fn an_application_is_listed_when_it_was_seen_or_has_points() {
     for (name, platform, second) in
         [("wiki", "host", 1), ("shop", "docker", 5), ("shop", "docker", 2)]
     {
-        catalog.record_application(name, platform, at(second)).await.unwrap();
+        catalog
+            .record_applications(vec![(name.into(), platform.into())], at(second))
+            .await
+            .unwrap();
     }
     let mut blog = manifest(8);
     blog.application = "blog".into();

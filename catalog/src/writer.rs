@@ -80,11 +80,8 @@ pub(crate) enum Change {
         read: Timestamp,
         gone: Vec<ObjectName>,
     },
-    RecordApplication {
-        name: String,
-        platform: String,
-        seen: Timestamp,
-    },
+    /// Their names, and what runs them.
+    RecordApplications(Vec<(String, String)>, Timestamp),
 }
 
 /// Something to write about a run.
@@ -225,8 +222,8 @@ async fn make(transaction: &mut SqliteConnection, change: &Change) -> sqlx::Resu
         Change::Told(id, telling, now) => {
             notice::told(&mut *transaction, *id, telling, *now).await?.cast_signed()
         }
-        Change::RecordApplication { name, platform, seen } => {
-            application::record(&mut *transaction, name, platform, *seen).await?.cast_signed()
+        Change::RecordApplications(applications, seen) => {
+            application::record(&mut *transaction, applications, *seen).await?.cast_signed()
         }
     })
 }

@@ -302,8 +302,8 @@ impl Engine {
 
     async fn record(&self, manifest: &Manifest) -> Result<(), CatalogError> {
         self.catalog.insert_point(self.reader.id(), manifest).await?;
-        let (name, platform) = (&manifest.application, &manifest.platform);
-        self.catalog.record_application(name, platform, manifest.taken).await
+        let application = (manifest.application.clone(), manifest.platform.clone());
+        self.catalog.record_applications(vec![application], manifest.taken).await
     }
 
     async fn store_volumes(

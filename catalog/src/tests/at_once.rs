@@ -58,7 +58,7 @@ async fn a_thousand_cancelled_writes_leave_it_clean() {
         cancelled_after(number % 5, catalog.points(&filter)).await;
     }
     // Changes are made in order, so this one ends after all that were handed over.
-    catalog.record_application("shop", "docker", at(0)).await.unwrap();
+    catalog.record_applications(vec![("shop".into(), "docker".into())], at(0)).await.unwrap();
 
     let points = everything(&catalog).await;
     assert!(told < 1000 && points.len() >= told);

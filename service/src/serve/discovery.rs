@@ -18,6 +18,10 @@ use crate::config::{ApplicationConfig, DeclaredPlatform};
 pub(super) struct Discovery {
     found: BTreeSet<JobName>,
     looked: Option<Instant>,
+    /// The applications that were found, by their names and what runs them, and are not written down yet.
+    sighted: BTreeSet<(String, String)>,
+    /// When those were last that were.
+    written: Option<Instant>,
     /// Since when it relies on what was remembered.
     remembers_since: Option<Instant>,
     /// Why a platform that is needed did not answer.
@@ -66,6 +70,8 @@ impl Discovery {
                     self.trouble =
                         seen.unreachable.as_ref().filter(|_| is_needed).map(|it| chain(it));
                     self.found.extend(seen.applications.iter().flat_map(labelled));
+                    let sighted = seen.applications.into_iter();
+                    self.sighted.extend(sighted.map(|it| (it.name, it.platform.to_owned())));
                 }
                 Err(error) => {
                     let error = chain(&error);
@@ -85,6 +91,15 @@ impl Discovery {
             .filter(|(_, policy)| policy.task != Task::Backup)
             .map(|(name, _)| job(None, name));
         declared.chain(for_repositories).chain(self.found.iter().cloned()).collect()
+    }
+
+    /// The applications that were found, once in a while.
+    pub(super) fn sighted(&mut self) -> Vec<(String, String)> {
+        if self.written.is_some_and(|when| when.elapsed() < WRITTEN_AGAIN) {
+            return Vec::new();
+        }
+        self.written = Some(Instant::now());
+        std::mem::take(&mut self.sighted).into_iter().collect()
     }
 
     /// Why a platform that is needed did not answer, when applications were last looked for.
@@ -118,5 +133,7 @@ const LABEL: &str = "stillpoint.policy";
 const REMEMBERED: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// How long an engine may take until it answers.
 const RELIED_ON: Duration = Duration::from_hours(24);
+/// How often it is written down which applications there are.
+const WRITTEN_AGAIN: Duration = Duration::from_mins(5);
 /// Who starts a container waits that long for its policy.
 const LOOK_AGAIN: Duration = Duration::from_secs(15);

@@ -33,6 +33,7 @@ impl Service {
         self.looked = Instant::now();
         let names = self.discovery.jobs(&self.setup).await;
         self.status.health.looked(self.discovery.trouble());
+        self.catalog.record_applications(self.discovery.sighted(), now).await?;
         self.meet(&names, (now, passed)).await?;
         let waiting = self.waiting().await?;
         let (mut looks, mut next) = (Vec::new(), None);
