@@ -9,6 +9,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use tests::http::get;
@@ -71,6 +72,7 @@ fn a_service_that_runs_goes_by_it_or_says_why_not() {
     let begun = Instant::now();
     while !get(&socket, "/livez").is_ok_and(|(status, _)| status == 200) {
         assert!(begun.elapsed() < Duration::from_secs(30));
+        std::thread::sleep(Duration::from_millis(20));
     }
     fs::write(world.path("new.toml"), policies(&world, &["first", "second"], "")).unwrap();
     let applied = world.json(["apply", "-f", "new.toml", "--reason", "more often"]);
@@ -102,11 +104,17 @@ fn the_file_keeps_its_owner_and_its_link_and_may_come_through_a_pipe() {
     std::os::unix::fs::symlink("real.toml", &link).unwrap();
     let new = policies(&world, &["first", "second"], "");
     let pipe = world.path("pipe");
-    tests::directory::run(std::process::Command::new("mkfifo").arg(&pipe));
-    std::thread::scope(|scope| {
-        scope.spawn(|| fs::write(&pipe, &new).unwrap());
-        world.stillpoint(["apply", "--file", "pipe"]).succeeded();
-    });
+    tests::directory::run(Command::new("mkfifo").arg(&pipe));
+    fs::write(world.path("new.toml"), &new).unwrap();
+    let (from, to) = (world.path("new.toml"), pipe.display());
+    let script = format!("cat '{}' > '{to}'", from.display());
+    let mut writer = Command::new("sh").args(["-c", &script]).spawn().unwrap();
+    let applied = world.stillpoint(["apply", "--file", "pipe"]);
+    // Where nobody reads, it would wait for ever.
+    let _ = writer.kill();
+    writer.wait().unwrap();
+    applied.succeeded();
+    fs::remove_file(world.path("new.toml")).unwrap();
     assert_eq!(fs::read_to_string(&file).unwrap(), new);
     assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
     let metadata = fs::metadata(&file).unwrap();
@@ -133,13 +141,15 @@ fn a_secret_in_the_wrong_place_is_kept_nowhere() {
     let begun = Instant::now();
     while !get(&socket, "/livez").is_ok_and(|(status, _)| status == 200) {
         assert!(begun.elapsed() < Duration::from_secs(30));
+        std::thread::sleep(Duration::from_millis(20));
     }
     fs::write(&config, "[repositories.main]\nurl = \"/x\"\npassphrase = \"canary-4711\"").unwrap();
     let id = service.id().to_string();
-    tests::directory::run(std::process::Command::new("kill").args(["-s", "HUP", &id]));
+    tests::directory::run(Command::new("kill").args(["-s", "HUP", &id]));
     let events = || get(&socket, "/api/v1/events").unwrap().1;
     while !events().contains("not_reloaded") {
         assert!(begun.elapsed() < Duration::from_secs(30));
+        std::thread::sleep(Duration::from_millis(20));
     }
     let log = fs::read_to_string(service.stderr()).unwrap();
     assert!(!events().contains("canary") && !log.contains("canary"), "{log}");

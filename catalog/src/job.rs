@@ -115,7 +115,7 @@ pub(crate) async fn runs_after(
 pub struct Standing {
     /// The last moment for which it has a run.
     pub due: Option<Timestamp>,
-    /// The first moment for which it has a run, and none since has done all of what it was for.
+    /// Since when it has wanted a run, and none has done all of what it was for; nothing while one goes on.
     pub unmet: Option<Timestamp>,
     /// When the last of its runs ended that did all of what they were for.
     pub succeeded: Option<Timestamp>,
@@ -127,11 +127,15 @@ pub struct Standing {
 pub(crate) async fn standing(readers: &SqlitePool, job: &JobName) -> sqlx::Result<Standing> {
     let row = sqlx::query(
         "SELECT max(due) AS due, (
-             SELECT min(due) FROM runs
+             SELECT min(queued) FROM runs
              WHERE application = ?1 AND policy = ?2 AND due > coalesce((
                  SELECT max(due) FROM runs
                  WHERE application = ?1 AND policy = ?2 AND outcome = 'succeeded'
-             ), '')
+             ), '') AND NOT EXISTS (
+                 SELECT * FROM runs
+                 WHERE ended IS NULL AND started IS NOT NULL
+                     AND application = ?1 AND policy = ?2
+             )
          ) AS unmet, (
              SELECT ended FROM runs
              WHERE application = ?1 AND policy = ?2 AND outcome = 'succeeded'

@@ -26,13 +26,15 @@ pub enum Trouble {
 pub struct NewNotice {
     /// By which channel of the configuration.
     pub channel: String,
+    /// What it is about: where that could not be told before, it is old now.
+    pub subject: String,
     /// Of when it is.
     pub moment: Timestamp,
     /// What, as JSON.
     pub notice: String,
 }
 
-/// Something that is to be told, or was.
+/// Something that is to be told.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct NoticeRow {
     /// Its number in this catalog; it is not used again.
@@ -155,12 +157,22 @@ pub(crate) async fn insert(
     connection: &mut SqliteConnection,
     notices: &[NewNotice],
 ) -> sqlx::Result<u64> {
-    for NewNotice { channel, moment, notice } in notices {
+    for NewNotice { channel, subject, moment, notice } in notices {
+        // What could not be told would come after this, and be wrong.
         sqlx::query(
-            "INSERT INTO notices (channel, moment, notice, attempts, not_before)
-             VALUES (?1, ?2, ?3, 0, ?2)",
+            "DELETE FROM notices
+             WHERE channel = ? AND subject = ? AND ended IS NULL AND attempts > 0",
         )
         .bind(channel)
+        .bind(subject)
+        .execute(&mut *connection)
+        .await?;
+        sqlx::query(
+            "INSERT INTO notices (channel, subject, moment, notice, attempts, not_before)
+             VALUES (?1, ?2, ?3, ?4, 0, ?3)",
+        )
+        .bind(channel)
+        .bind(subject)
         .bind(column::time(*moment))
         .bind(notice)
         .execute(&mut *connection)
@@ -193,7 +205,7 @@ pub(crate) async fn told(
     now: Timestamp,
 ) -> sqlx::Result<u64> {
     let (ended, not_before, error) = match telling {
-        Telling::Told => (Some(now), now, None),
+        Telling::Told => return remove(connection, notice).await,
         Telling::Again(when) => (None, *when, None),
         Telling::GivenUp(error) => (Some(now), now, Some(error)),
     };
@@ -210,7 +222,13 @@ pub(crate) async fn told(
     Ok(updated.rows_affected())
 }
 
-/// Drops what was told, or given up, before a moment.
+async fn remove(connection: &mut SqliteConnection, notice: i64) -> sqlx::Result<u64> {
+    let deleted =
+        sqlx::query("DELETE FROM notices WHERE id = ?").bind(notice).execute(connection).await?;
+    Ok(deleted.rows_affected())
+}
+
+/// Drops what was given up before a moment.
 pub(crate) async fn forget(
     connection: &mut SqliteConnection,
     before: Timestamp,

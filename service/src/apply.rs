@@ -136,8 +136,8 @@ impl ApplyPlan {
             fchown(&file, Some(before.uid()), Some(before.gid()))?;
             file.set_permissions(before.permissions())?;
             let (old, kept) = (self.before(), with_suffix(new, ".old"));
-            fs::copy(&self.file, &kept)?;
-            File::open(&kept)?.sync_all()?;
+            // The same file, with its owner.
+            fs::hard_link(&self.file, &kept)?;
             fs::rename(kept, old)?;
         }
         file.write_all(self.text.as_bytes())?;

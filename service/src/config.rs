@@ -400,6 +400,7 @@ mod tests {
             "[notifications.a]\nwebhook = { url = \"http://x\", body = \"{{ colour }}\" }",
             "[notifications.a]\nmail = { server = \"nowhere\", from = \"a@b\", to = [\"a@b\"] }",
             "[notifications.a]\nmail = { server = \"smtp://x\", from = \"a\", to = [\"a@b\"] }",
+            "[notifications.a]\nmail = { server = \"smtp://x\", user = \"a\", password = { env = \"P\" }, from = \"a@b\", to = [\"a@b\"] }",
             "[policies.p]\nschedules = [\"now and then\"]",
             "[policies.p]\nschedules = []\nzone = \"Europe/Atlantis\"",
             "[policies.p]\nschedules = []\njitter = \"25h\"",

@@ -277,6 +277,8 @@ impl ServiceError {
             Self::Config(error @ ConfigError::Wrong { .. }) => {
                 format!("{error}; `stillpoint config check` says where")
             }
+            // There may be a user and his password in the address.
+            Self::Config(error @ ConfigError::Repository { .. }) => error.to_string(),
             _ => chain(self),
         }
     }

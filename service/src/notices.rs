@@ -130,7 +130,9 @@ impl Notice {
     /// As it waits in the catalog for a channel.
     pub(crate) fn to(&self, channel: &str) -> NewNotice {
         let notice = serde_json::to_string(self).unwrap_or_default();
-        NewNotice { channel: channel.to_owned(), moment: self.moment, notice }
+        let subject =
+            format!("{}/{}", self.application.as_deref().unwrap_or_default(), self.policy);
+        NewNotice { channel: channel.to_owned(), subject, moment: self.moment, notice }
     }
 }
 

@@ -105,6 +105,8 @@ struct Service {
     tidying: JoinSet<()>,
     /// When it was last looked whether anything is in trouble.
     judged: Option<Instant>,
+    /// The jobs whose runs have ended since.
+    to_judge: BTreeSet<JobName>,
     /// What tells people of it.
     posting: JoinSet<()>,
     going_on: BTreeMap<RunId, Going>,
@@ -140,6 +142,7 @@ impl Service {
             tidied: None,
             tidying: JoinSet::new(),
             judged: None,
+            to_judge: BTreeSet::new(),
             posting: JoinSet::new(),
             catalog,
             discovery,
@@ -182,6 +185,8 @@ impl Service {
                 () = tokio::time::sleep(pause.min(notify::patience())) => {}
                 Some(ended) = self.workers.join_next_with_id() => self.ended(ended).await,
                 Some(ask) = self.asks.recv() => self.hear(ask).await,
+                // There may be more to tell.
+                Some(_) = self.posting.join_next() => {}
                 order = orders.recv() => match order {
                     Some(Order::Reload(setup)) => self.reload(*setup).await,
                     Some(Order::Keep(error)) => self.keep(&error).await,

@@ -177,7 +177,7 @@ async fn a_job_stands_where_its_last_runs_have_left_it() {
     };
     assert_eq!(standing().await, stands(5, None, None));
     end(8, RunOutcome::Partial).await;
-    assert_eq!(standing().await, stands(8, Some(8), None));
+    assert_eq!(standing().await, stands(8, Some(8), None), "since it was queued");
     end(10, RunOutcome::Failed { error: "no".into() }).await;
     assert_eq!(standing().await, stands(10, Some(8), Some(11)));
 }

@@ -23,10 +23,12 @@ impl Context {
         let before = if plan.is_empty() { None } else { plan.carry_out()? };
         // Also where nothing changes: it may have been refused before.
         let socket = runtime_dir(&self.arguments).join("stillpoint.sock");
-        let told = machine.have_configuration_read(&socket).await?;
-        if matches!(told, Told::Refuses(_)) && !plan.is_empty() {
+        let told = machine.have_configuration_read(&socket).await;
+        let is_refused = !matches!(told, Ok(Told::Follows | Told::NoService | Told::Silent));
+        if is_refused && !plan.is_empty() {
             plan.take_back()?;
         }
+        let (told, before) = (told?, before.filter(|_| !is_refused));
         let is_taken = matches!(told, Told::Follows | Told::NoService);
         let exit = if is_taken { Exit::Success } else { Exit::Failure };
         Ok(self.answer(&render::Applied { plan, before, service: told }, exit))

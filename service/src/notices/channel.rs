@@ -6,6 +6,7 @@ use std::time::Duration;
 use minijinja::Environment;
 use repository::blocking;
 use reqwest::header::CONTENT_TYPE;
+use reqwest::redirect::Policy;
 use reqwest::{Client, StatusCode};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -173,7 +174,9 @@ impl Address {
 async fn post(url: &str, (kind, body): (&str, String)) -> Result<(), ChannelError> {
     // Its errors have the address in them, which may be a secret.
     let unreachable = |error: reqwest::Error| ChannelError::Unreachable(error.without_url());
-    let client = Client::builder().timeout(ANSWER_MAX).user_agent(AGENT).build();
+    // Elsewhere a POST would become a GET, and the address be known.
+    let client = Client::builder().redirect(Policy::none()).referer(false);
+    let client = client.timeout(ANSWER_MAX).user_agent(AGENT).build();
     let request = client.map_err(unreachable)?.post(url).header(CONTENT_TYPE, kind).body(body);
     match request.send().await.map_err(unreachable)?.status() {
         status if status.is_success() => Ok(()),

@@ -1,6 +1,6 @@
 //! Mail.
 
-use lettre::message::Mailbox;
+use lettre::message::{Mailbox, SinglePart};
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::{AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
 use repository::blocking;
@@ -49,6 +49,9 @@ pub enum MailError {
     /// The server does not take it.
     #[error("its mail server does not take it")]
     Server(#[from] lettre::transport::smtp::Error),
+    /// Somebody would see the password, or half of what is needed is there.
+    #[error("its `user` and `password` belong together, and to a server with TLS")]
+    Credentials,
     /// The password is no text.
     #[error("its password is no text")]
     Password,
@@ -58,6 +61,10 @@ impl MailConfig {
     /// # Errors
     /// When the server's address, a template or what it makes is nonsense.
     pub(super) fn check(&self, sample: &Notice) -> Result<(), MailError> {
+        let is_open = self.server.starts_with("smtp://") && !self.server.contains("tls=required");
+        if self.user.is_some() != self.password.is_some() || (self.user.is_some() && is_open) {
+            return Err(MailError::Credentials);
+        }
         self.transport(None)?;
         self.message(sample)?;
         Ok(())
@@ -93,9 +100,9 @@ impl MailConfig {
     fn message(&self, notice: &Notice) -> Result<Message, MailError> {
         // A subject has one line.
         let subject = render(&self.subject, notice)?.replace(['\r', '\n'], " ");
-        let message = Message::builder().from(self.from.clone()).subject(subject);
+        let message = Message::builder().from(self.from.clone()).subject(subject).message_id(None);
         let message = self.to.iter().fold(message, |message, to| message.to(to.clone()));
-        Ok(message.body(render(&self.body, notice)?)?)
+        Ok(message.singlepart(SinglePart::plain(render(&self.body, notice)?))?)
     }
 }
 

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use catalog::{Catalog, CatalogError, Event, Happening, NoticeRow, Telling};
-use futures::future::try_join_all;
+use futures::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use repository::error::chain;
+use tokio::time::timeout;
 
 use super::{ChannelConfig, Notice, Occurrence};
 use crate::clock::Clock;
@@ -34,27 +35,31 @@ pub(crate) async fn post_due(
         }
         Ok::<_, CatalogError>(())
     });
-    try_join_all(posting).await?;
-    Ok(())
+    join_all(posting).await.into_iter().collect()
 }
 
 async fn tell(channel: Option<&ChannelConfig>, row: &NoticeRow) -> Result<(), String> {
     let channel = channel.ok_or("the configuration has no such channel any more")?;
     let notice: Notice = serde_json::from_str(&row.notice).map_err(|error| error.to_string())?;
-    channel.tell(&notice).await.map_err(|error| chain(&error))
+    let told = timeout(TELL_MAX, channel.tell(&notice)).await;
+    let late = |_| format!("it took longer than {} s", TELL_MAX.as_secs());
+    told.map_err(late)?.map_err(|error| chain(&error))
 }
 
 fn again(row: &NoticeRow, error: String, now: Timestamp) -> Telling {
     let attempts = usize::try_from(row.attempts).unwrap_or(usize::MAX);
     let pause = PAUSES.get(attempts).or(PAUSES.last()).copied().unwrap_or_default();
-    let begins = serde_json::from_str::<Notice>(&row.notice)
-        .is_ok_and(|notice| notice.kind == Occurrence::RunStarted);
     // That a run begins interests nobody later.
-    let is_over = begins || now.duration_since(row.moment) > GIVEN_UP_AFTER;
+    let is_over = begins(row) || now.duration_since(row.moment) > GIVEN_UP_AFTER;
     match now.checked_add(pause) {
         Ok(when) if !is_over => Telling::Again(when),
         _ => Telling::GivenUp(error),
     }
+}
+
+fn begins(row: &NoticeRow) -> bool {
+    let notice = serde_json::from_str::<Notice>(&row.notice);
+    notice.is_ok_and(|notice| notice.kind == Occurrence::RunStarted)
 }
 
 async fn report(
@@ -67,6 +72,8 @@ async fn report(
     match telling {
         Telling::Told => tracing::info!(channel, "somebody was told"),
         Telling::Again(when) => tracing::warn!(channel, %when, "nobody could be told; again later"),
+        // The end of the run is told, too.
+        Telling::GivenUp(_) if begins(row) => {}
         Telling::GivenUp(error) => {
             tracing::error!(channel, "nobody was told: {error}");
             let happening = Happening::NotTold { channel, error: error.clone() };
@@ -79,6 +86,8 @@ async fn report(
 
 /// Whoever takes longer is asked again later.
 pub(super) const ANSWER_MAX: Duration = Duration::from_secs(30);
+/// The same, with whatever else it takes, such as a command for a password.
+const TELL_MAX: Duration = Duration::from_mins(1);
 /// How long it waits after each time that it failed.
 const PAUSES: [SignedDuration; 5] = [
     SignedDuration::from_mins(1),
@@ -106,7 +115,7 @@ mod tests {
     fn after(kind: Occurrence, attempts: u32, minute: i64) -> Telling {
         let job = JobName { application: Some("shop".into()), policy: "nightly".into() };
         let notice = Notice::of((kind, Task::Backup), &job, "sirius", at(0)).to("chat");
-        let NewNotice { channel, moment, notice } = notice;
+        let NewNotice { channel, moment, notice, .. } = notice;
         again(&NoticeRow { id: 1, channel, moment, notice, attempts }, "no".into(), at(minute))
     }
 

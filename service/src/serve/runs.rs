@@ -138,8 +138,8 @@ impl Service {
         let is_called_off = self.going_on.remove(&run).is_some_and(|going| going.is_called_off);
         self.status.show(&self.going_on);
         self.queue.end(&run);
-        self.judged = None;
         let Some(row) = self.runs.remove(&run) else { return };
+        self.to_judge.extend(row.job());
         let recorded = match error {
             // It may have met what may pass, and wait for that.
             None if is_called_off => self.end_run(&row, RunOutcome::Cancelled).await,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use catalog::Task;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{Service, notify};
 use crate::backup::Stage;
@@ -40,11 +40,16 @@ impl Service {
                 () = sleep(LOOK_AGAIN) => {}
             }
         }
+        // Who was told, and that was not written down, would be told again.
+        let told = async { while self.posting.join_next().await.is_some() {} };
+        let _ = timeout(POSTING_MAX, told).await;
         settle_first(&self.setup.machine).await;
         Ok(())
     }
 }
 
+/// How long those may take who are being told.
+const POSTING_MAX: Duration = Duration::from_secs(5);
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// No freeze lasts as long, nor what follows it.
 const FREEZE_MAX: Duration = Duration::from_mins(1);

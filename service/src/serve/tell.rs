@@ -1,9 +1,10 @@
 //! Who is told of what, without having asked.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use catalog::{NewNotice, RunOutcome, RunRow};
+use catalog::{JobName, NewNotice, RunOutcome, RunRow};
 use format::ids::PointId;
 use jiff::Timestamp;
 use repository::error::chain;
@@ -16,10 +17,14 @@ use crate::notices::{Notice, Occurrence, host, judge, post_due};
 impl Service {
     /// Looks whether anything is in trouble, or no longer, and tells what is to be told.
     pub(super) async fn tell(&mut self) -> Result<(), ServiceError> {
-        let is_time = self.judged.is_none_or(|when| when.elapsed() > JUDGE_AGAIN);
-        if is_time && !self.setup.config.notifications.is_empty() {
-            self.judge().await?;
-            self.judged = Some(Instant::now());
+        let ended = std::mem::take(&mut self.to_judge);
+        if !self.setup.config.notifications.is_empty() {
+            let is_time = self.judged.is_none_or(|when| when.elapsed() > JUDGE_AGAIN);
+            let jobs = if is_time { self.jobs.keys().cloned().collect() } else { ended };
+            self.judge(&jobs).await?;
+            if is_time {
+                self.judged = Some(Instant::now());
+            }
         }
         while self.posting.try_join_next().is_some() {}
         if self.posting.is_empty() {
@@ -35,9 +40,12 @@ impl Service {
         Ok(())
     }
 
-    async fn judge(&self) -> Result<(), ServiceError> {
+    async fn judge(&self, jobs: &BTreeSet<JobName>) -> Result<(), ServiceError> {
+        if jobs.is_empty() {
+            return Ok(());
+        }
         let (now, known) = (self.now(), self.catalog.troubles().await?);
-        for job in self.jobs.keys() {
+        for job in jobs {
             let Some(policy) = self.setup.config.policies.get(&job.policy) else { continue };
             let standing = self.catalog.standing(job).await?;
             let judged = judge(standing, known.get(job).copied(), policy.stale_after, now);
@@ -80,5 +88,5 @@ impl Setup {
     }
 }
 
-/// How often all policies are looked at; the end of a run has it done at once.
-const JUDGE_AGAIN: Duration = Duration::from_mins(1);
+/// How often all policies are looked at; one whose run ends is at once.
+const JUDGE_AGAIN: Duration = Duration::from_secs(30);
