@@ -12,6 +12,8 @@
 mod aborted;
 #[path = "api/access.rs"]
 mod access;
+#[path = "api/command.rs"]
+mod command;
 #[path = "api/document.rs"]
 mod document;
 #[path = "api/load.rs"]

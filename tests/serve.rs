@@ -12,6 +12,8 @@
 mod health;
 #[path = "serve/process.rs"]
 mod process;
+#[path = "serve/resume.rs"]
+mod resume;
 #[path = "serve/steps.rs"]
 mod steps;
 #[path = "serve/time.rs"]

@@ -24,6 +24,7 @@ mod pin;
 mod point;
 mod read_through;
 mod rebuild;
+mod report;
 mod request;
 mod run;
 mod seen;

@@ -26,7 +26,9 @@ use crate::request::Asking;
 use crate::run::{Again, NewRun, Process, RunEnd, RunId, RunStart};
 use crate::seen::Seen;
 use crate::token::TokenRow;
-use crate::{annotation, application, audit, pin, point, rebuild, request, run, seen, token};
+use crate::{
+    annotation, application, audit, pin, point, rebuild, report, request, run, seen, token,
+};
 
 /// Something to write.
 #[derive(Debug)]
@@ -94,6 +96,7 @@ pub(crate) enum RunChange {
     Requeue(RunId, Again),
     /// With what is to be told of it.
     Finish(RunId, RunEnd, Vec<NewNotice>),
+    Report(RunId, String),
 }
 
 /// The task that writes, and the way to it.
@@ -242,6 +245,9 @@ async fn make_run(transaction: &mut SqliteConnection, change: &RunChange) -> sql
         RunChange::Finish(id, end, notices) => {
             let finished = run::finish(&mut *transaction, *id, end).await?;
             told_if(transaction, finished, notices).await
+        }
+        RunChange::Report(id, report) => {
+            Ok(report::record(transaction, *id, report).await?.cast_signed())
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Each verb, done through the service.
 
 mod apply;
+mod backup;
 mod catalog;
 mod local;
 mod note;
@@ -13,10 +14,10 @@ mod token;
 mod upkeep;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use service::audit::Wanted;
-use service::backup::{BackupProgress, BackupRequest, Subject};
+use service::client::Client;
 use service::clock::SystemClock;
 use service::config::Config;
 use service::engine::{Engine, Settings};
@@ -29,13 +30,11 @@ use service::platforms::Platforms;
 use service::repair::{self, Donor};
 use service::secret::SecretError;
 use service::warden::WardenProgram;
-use service::{
-    CheckProgress, InUse, Location, RestoreProgress, Selection, applications, demo, points,
-};
+use service::{CheckProgress, InUse, Location, RestoreProgress, applications, demo, points};
 
 use crate::arguments::{
-    Arguments, BackupArguments, CheckArguments, ConfigVerb, DonorArguments, InitArguments, KeyVerb,
-    PointArguments, RepairArguments, RestoreArguments, SelectionArguments, Verb,
+    Arguments, CheckArguments, ConfigVerb, DonorArguments, InitArguments, KeyVerb, PointArguments,
+    RepairArguments, RestoreArguments, Verb,
 };
 use crate::exit::Exit;
 use crate::paths;
@@ -55,6 +54,9 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, ServiceError> {
     tokio::select! {
         result = perform(&context) => return result,
         _ = tokio::signal::ctrl_c() => {}
+    }
+    if context.call_off().await {
+        return Ok(Exit::Interrupted);
     }
     if matches!(context.arguments.verb, Verb::Backup(_) | Verb::Quiesce(_) | Verb::Snapshot(_)) {
         tokio::select! {
@@ -160,6 +162,8 @@ struct Context {
     config_file: Option<PathBuf>,
     /// The text of the configuration that is to take the place of that.
     new_configuration: Option<String>,
+    /// What the service does for us.
+    asked: OnceLock<(Client, i64)>,
 }
 
 /// The directory of what need not outlive the next start of the machine.
@@ -180,10 +184,12 @@ impl Context {
         if let Verb::Apply { file, .. } = &arguments.verb {
             let (text, config) = Config::read_with_text(file)?;
             let (config_file, new_configuration) = (None, Some(text));
-            return Ok(Self { arguments, config, config_file, new_configuration });
+            let asked = OnceLock::new();
+            return Ok(Self { arguments, config, config_file, new_configuration, asked });
         }
         let (config_file, config) = read_config(&arguments)?;
-        Ok(Self { arguments, config, config_file, new_configuration: None })
+        let (new_configuration, asked) = (None, OnceLock::new());
+        Ok(Self { arguments, config, config_file, new_configuration, asked })
     }
 
     // No secret is ever typed.
@@ -336,42 +342,6 @@ impl Context {
         if secret { written.map_err(ServiceError::Unprinted) } else { Ok(()) }
     }
 
-    async fn backup(&self, backup: &BackupArguments) -> Result<Exit, ServiceError> {
-        let subject = match &backup.application {
-            Some(name) => Subject::Application {
-                name: name.clone(),
-                freeze: !backup.freeze.no_freeze,
-                hooks: backup.hooks.are_run(),
-                deadline: backup.deadline.deadline(),
-            },
-            None => Subject::Paths {
-                name: backup.name.clone().unwrap_or_else(|| paths_name(&backup.path)),
-                paths: backup.path.clone(),
-            },
-        };
-        let selection = selection(&backup.selection)?;
-        let (full, tags) = (backup.full, backup.tag.clone());
-        let (degrade, keep_local) = (backup.freeze.degrade, backup.keep_local);
-        let occasion = None;
-        let request =
-            BackupRequest { subject, selection, full, tags, degrade, keep_local, occasion };
-        let engine = self.open().await?;
-        let progress = BackupProgress::default();
-        let display = Display::new(self.shows_progress());
-        if backup.dry_run {
-            let rehearsing = Box::pin(engine.rehearse(request, &progress));
-            let report = display.during_backup(rehearsing, &progress).await?;
-            engine.close().await;
-            let exit = if report.omissions.is_empty() { Exit::Success } else { Exit::Partial };
-            return Ok(self.answer(&report, exit));
-        }
-        let report =
-            display.during_backup(Box::pin(engine.backup(request, &progress)), &progress).await?;
-        engine.close().await;
-        let exit = if report.omissions.is_empty() { Exit::Success } else { Exit::Partial };
-        Ok(self.answer(&report, exit))
-    }
-
     async fn restore(&self, restore: &RestoreArguments, to: &Path) -> Result<Exit, ServiceError> {
         let engine = self.open().await?;
         let manifest = engine.manifest(&restore.point, restore.app.as_deref()).await?;
@@ -464,26 +434,7 @@ impl Context {
     }
 }
 
-fn selection(arguments: &SelectionArguments) -> Result<Selection, ServiceError> {
-    let mut patterns = arguments.exclude.clone();
-    for file in &arguments.exclude_file {
-        let text = std::fs::read_to_string(file)
-            .map_err(|source| ServiceError::ExcludeFile { path: file.clone(), source })?;
-        let lines = text.lines().map(str::trim);
-        let meant = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
-        patterns.extend(meant.map(ToOwned::to_owned));
-    }
-    let selection = Selection::excluding(patterns.iter().map(String::as_str))?;
-    Ok(selection.on_one_filesystem(arguments.one_file_system))
-}
-
 fn own_program() -> Result<PathBuf, ServiceError> {
     std::env::current_exe()
         .map_err(|source| ServiceError::System { action: "find this program", source })
-}
-
-fn paths_name(paths: &[PathBuf]) -> String {
-    let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
-    let shown = |path: &PathBuf| Path::new(&absolute(path)).display().to_string();
-    paths.iter().map(shown).collect::<Vec<_>>().join(":")
 }

@@ -142,7 +142,7 @@ impl Display {
     }
 
     // A line that stays.
-    fn say(&self, line: &str) {
+    pub(crate) fn say(&self, line: &str) {
         if self.wanted {
             self.bar.suspend(|| render::note(line));
         }

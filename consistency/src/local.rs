@@ -8,6 +8,7 @@
 
 mod error;
 mod plan;
+mod purpose;
 mod put_back;
 mod record;
 mod restoring;

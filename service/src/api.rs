@@ -162,6 +162,6 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
 }
 
 /// Where it begins.
-const ROOT: &str = "/api/v1";
+pub(crate) const ROOT: &str = "/api/v1";
 /// Who follows what happens asks the catalog each second.
 const FOLLOWERS_MAX: usize = 64;

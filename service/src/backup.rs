@@ -1,21 +1,24 @@
 //! One backup: freeze, snapshot, thaw, then store what changed.
 
+mod draft;
 mod page_maps;
 mod parent;
+mod pending;
 mod progress;
 mod reading;
 mod rehearse;
 mod report;
+mod request;
 mod taken;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use catalog::{CatalogError, NewRun, RunEnd, RunOutcome};
 use format::annotation::Note;
 use format::ids::PointId;
-use format::manifest::{Manifest, Occasion};
+use format::manifest::Manifest;
 use format::raw::RawPath;
 use jiff::Timestamp;
 use platform::application::{Application, FileTree};
@@ -26,80 +29,26 @@ use uploader::selection::Selection;
 use uploader::upload::{Directories, Upload};
 use uploader::volume::{Stillness, Volume};
 
+use self::draft::Source;
 use self::page_maps::PageMaps;
 use self::parent::Parent;
+pub use self::pending::Errand;
 pub use self::progress::{BackupProgress, Stage};
 pub(crate) use self::reading::Reading;
 pub use self::rehearse::RehearsalReport;
 pub use self::report::{BackupReport, VolumeReport};
-use self::taken::{Source, Taken};
-use crate::deadline::Deadline;
+pub use self::request::{BackupRequest, Subject};
+use self::taken::Taken;
 use crate::engine::Engine;
 use crate::error::ServiceError;
 use crate::freeze::Target;
 
-/// What to back up, and how.
-#[derive(Clone, Debug)]
-pub struct BackupRequest {
-    /// What.
-    pub subject: Subject,
-    /// Which files of it.
-    pub selection: Selection,
-    /// Whether to read every file, whatever its time of change.
-    pub full: bool,
-    /// The tags that the restore point gets.
-    pub tags: Vec<String>,
-    /// Whether an application that would stand still for too long is read without a freeze, instead of
-    /// not at all. The point then says so.
-    pub degrade: bool,
-    /// Whether the snapshot stays on this host as a local one, and how many of the application's do, with
-    /// this one. The next backup reads only what lies elsewhere on the disk by then.
-    pub keep_local: Option<u32>,
-    /// What it is for; absent where a person asks for it.
-    pub occasion: Option<Occasion>,
-}
-
-impl BackupRequest {
-    /// All files of this, those that changed read.
-    pub fn of(subject: Subject) -> Self {
-        let (selection, tags) = (Selection::default(), Vec::new());
-        let (full, degrade, keep_local, occasion) = (false, false, None, None);
-        Self { subject, selection, full, tags, degrade, keep_local, occasion }
-    }
-
-    // The same without a freeze, where that is wanted rather than this error.
-    fn degraded(mut self, error: &ServiceError) -> Option<Self> {
-        match &mut self.subject {
-            Subject::Application { freeze, .. } if self.degrade && error.is_too_slow() => {
-                *freeze = false;
-            }
-            _ => return None,
-        }
-        Some(self)
-    }
-}
-
-/// What to back up.
-#[derive(Clone, Debug)]
-pub enum Subject {
-    /// An application, as a group.
-    Application {
-        /// Its name.
-        name: String,
-        /// Whether it is frozen; without, its volumes may not agree.
-        freeze: bool,
-        /// Whether its hooks are run.
-        hooks: bool,
-        /// After how long it runs again, whatever happens.
-        deadline: Deadline,
-    },
-    /// Directories and files, as they are found.
-    Paths {
-        /// What the point is called.
-        name: String,
-        /// The paths.
-        paths: Vec<PathBuf>,
-    },
+/// An upload that was begun.
+struct Begun {
+    upload: Upload,
+    how: Arc<How>,
+    /// What the user should know about the repository's store.
+    warnings: Vec<String>,
 }
 
 /// How the volumes are read.
@@ -123,14 +72,6 @@ impl How {
             selection: self.selection.clone(),
             full: self.full,
             page_maps: self.page_maps.as_ref().map(|maps| maps.of(name)),
-        }
-    }
-}
-
-impl Subject {
-    fn name(&self) -> &str {
-        match self {
-            Self::Application { name, .. } | Self::Paths { name, .. } => name,
         }
     }
 }
@@ -168,12 +109,12 @@ impl Engine {
         request: BackupRequest,
         progress: &BackupProgress,
     ) -> Result<BackupReport, ServiceError> {
-        match self.make_point(request.clone(), None, progress).await {
+        match Box::pin(self.make_point(request.clone(), None, progress)).await {
             Err(error) => match request.degraded(&error) {
                 Some(request) => {
                     let why = format!("not frozen: {}", chain(&error));
                     tracing::warn!("{why}");
-                    self.make_point(request, Some(why), progress).await
+                    Box::pin(self.make_point(request, Some(why), progress)).await
                 }
                 None => Err(error),
             },
@@ -184,40 +125,42 @@ impl Engine {
     // `why` says why it is not what was asked for.
     async fn make_point(
         &self,
-        request: BackupRequest,
+        mut request: BackupRequest,
         why: Option<String>,
         progress: &BackupProgress,
     ) -> Result<BackupReport, ServiceError> {
-        let BackupRequest { subject, selection, full, tags, degrade: _, keep_local, occasion } =
-            request;
-        let (subject, unmade) = self.admit(subject).await?;
-        if keep_local.is_some() && !unmade.is_empty() {
+        let unmade = self.admit(&request.subject).await?;
+        if request.keep_local.is_some() && !unmade.is_empty() {
             let volumes = unmade.into_iter().map(|(name, _)| name.to_string()).collect();
             return Err(ServiceError::NotKept { volumes });
         }
         // All that is slow comes before the freeze: registering, loading the index, and looking
         // for what was saved last time.
-        let mut warnings: Vec<_> = self.attach().await?.warning().into_iter().collect();
         let spool = (!unmade.is_empty()).then(|| self.machine.state_dir.join(SPOOL));
-        let (cache, counters) = (self.cache.as_deref(), Arc::clone(&progress.upload));
-        let directories = Directories { cache, spool: spool.as_deref() };
-        let store = Arc::clone(&self.store);
-        let upload = Upload::begin(store, &self.reader, &self.host, directories, counters).await?;
-        let parent = self.parent(subject.name()).await;
-        let page_maps = self.page_maps(subject.name());
-        let how = Arc::new(How { parent, selection, full, page_maps });
+        let begun = self.begin_upload(&request, spool.as_deref(), progress).await?;
+        let Begun { upload, how, mut warnings } = begun;
+        let errand = request.errand.take_if(|_| unmade.is_empty());
         let (session, exit) = (upload.session(), upload.exit());
         let reading = Arc::new(Reading::new(upload, Arc::clone(&how), unmade));
-        let mut taken = match self.find(subject, session, Some(&reading), progress).await {
-            Ok(taken) => taken,
+        let subject = request.subject;
+        let found = async {
+            let mut taken = self.find(subject, session, Some(&reading), progress).await?;
+            taken.draft.remarks.extend(why);
+            taken.draft.occasion = request.occasion;
+            let pending = match errand {
+                Some(errand) => self.put_aside(&mut taken, session, errand).await?,
+                None => None,
+            };
+            Ok((taken, pending))
+        };
+        let (mut taken, pending) = match found.await {
+            Ok(found) => found,
             Err(error) => {
                 drop(reading);
                 exit.leave().await;
                 return Err(error);
             }
         };
-        taken.remarks.extend(why);
-        taken.occasion = occasion;
         let snapshot = taken.snapshot.take();
         let stored = match reading.end() {
             Ok((upload, read)) => self.store_volumes(upload, &taken, (&how, &read), progress).await,
@@ -226,44 +169,76 @@ impl Engine {
         taken.let_go().await;
         drop(exit);
         let manifest = match stored {
-            Ok(upload) => {
-                progress.enter(Stage::Committing);
-                let committed = upload.commit(|uploaded| taken.manifest(&self.host, uploaded));
-                committed.await.map_err(ServiceError::from)
-            }
+            Ok(upload) => self.commit(upload, &taken, progress).await,
             Err(error) => Err(error),
         };
-        let kept = manifest.as_ref().ok().zip(keep_local);
+        let kept = manifest.as_ref().ok().zip(request.keep_local);
         warnings.extend(self.machine.keep_or_release(snapshot, session, kept).await);
         let manifest = manifest?;
-        // The point exists; the next command adds it to a catalog that does not know it.
-        if let Err(error) = self.record(&manifest).await {
+        if let Some(pending) = pending {
+            let kept = request.keep_local.map(|keep| (&manifest, keep));
+            warnings.extend(self.machine.keep_or_discard(pending, kept).await);
+        }
+        Ok(self.conclude(&manifest, request.tags, warnings).await)
+    }
+
+    async fn begin_upload(
+        &self,
+        request: &BackupRequest,
+        spool: Option<&Path>,
+        progress: &BackupProgress,
+    ) -> Result<Begun, ServiceError> {
+        let warnings = self.attach().await?.warning().into_iter().collect();
+        let (cache, counters) = (self.cache.as_deref(), Arc::clone(&progress.upload));
+        let (store, directories) = (Arc::clone(&self.store), Directories { cache, spool });
+        let upload = Upload::begin(store, &self.reader, &self.host, directories, counters).await?;
+        let name = request.subject.name();
+        let (parent, page_maps) = (self.parent(name).await, self.page_maps(name));
+        let (selection, full) = (request.selection.clone(), request.full);
+        Ok(Begun { upload, how: Arc::new(How { parent, selection, full, page_maps }), warnings })
+    }
+
+    async fn commit(
+        &self,
+        upload: Upload,
+        taken: &Taken,
+        progress: &BackupProgress,
+    ) -> Result<Manifest, ServiceError> {
+        progress.enter(Stage::Committing);
+        Ok(upload.commit(|uploaded| taken.draft.manifest(&self.host, uploaded)).await?)
+    }
+
+    // The point exists.
+    async fn conclude(
+        &self,
+        manifest: &Manifest,
+        tags: Vec<String>,
+        warnings: Vec<String>,
+    ) -> BackupReport {
+        // The next command adds it to a catalog that does not know it.
+        if let Err(error) = self.record(manifest).await {
             warn(&error, "the catalog does not know the new point yet");
         }
         for tag in tags {
             self.note_if_possible(manifest.point, Note::Tag { tag }).await;
         }
-        Ok(BackupReport::of(&manifest, warnings))
+        BackupReport::of(manifest, warnings)
     }
 
     // What is refused in any case is refused before there is a session: it would stay open, and a
     // prune would wait for it. Answers which volumes have to be read inside the freeze.
-    async fn admit(
-        &self,
-        subject: Subject,
-    ) -> Result<(Subject, Vec<(RawPath, FileTree)>), ServiceError> {
-        let unmade = match &subject {
+    async fn admit(&self, subject: &Subject) -> Result<Vec<(RawPath, FileTree)>, ServiceError> {
+        match subject {
             Subject::Application { name, freeze, hooks, deadline } => {
                 let (application, ..) =
                     self.machine.resolve(name, (*freeze, *hooks), *deadline).await?;
-                if *freeze { self.without_snapshot(application).await? } else { Vec::new() }
+                if *freeze { self.without_snapshot(application).await } else { Ok(Vec::new()) }
             }
             Subject::Paths { name, paths } => {
                 self.find_paths(name.clone(), paths)?;
-                Vec::new()
+                Ok(Vec::new())
             }
-        };
-        Ok((subject, unmade))
+        }
     }
 
     async fn without_snapshot(
@@ -313,7 +288,7 @@ impl Engine {
         (how, read): (&How, &BTreeSet<RawPath>),
         progress: &BackupProgress,
     ) -> Result<Upload, ServiceError> {
-        let sources = taken.sources.iter().filter(|source| !read.contains(&source.name));
+        let sources = taken.draft.sources.iter().filter(|source| !read.contains(&source.name));
         for Source { name, tree, .. } in sources {
             progress.enter(Stage::Uploading(name.clone()));
             let volume = how.volume(name, tree.clone(), taken.stillness);

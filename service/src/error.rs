@@ -15,10 +15,12 @@ use platform::error::PlatformError;
 use repository::error::{RepositoryError, chain};
 use repository::location::ParseLocationError;
 use restore::error::RestoreError;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uploader::error::UploadError;
 use uploader::selection::PatternError;
 
+use crate::client::ClientError;
 use crate::config::ConfigError;
 use crate::demo::error::DemoError;
 use crate::key::KeyFileError;
@@ -49,6 +51,9 @@ pub enum ServiceError {
         /// How long the freeze may last.
         limit: Duration,
     },
+    /// The service was to do it.
+    #[error(transparent)]
+    Client(#[from] ClientError),
     /// An application has other volumes than when it was made ready for its freeze.
     #[error("the volumes of `{name}` changed while its backup was prepared")]
     Changed {
@@ -248,7 +253,8 @@ pub enum ServiceError {
 }
 
 /// What the caller of a program should know of a failure; restic's exit codes.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum FailureClass {
     /// Something else.
     General,
@@ -261,6 +267,9 @@ pub enum FailureClass {
 impl ServiceError {
     /// What kind of failure it is.
     pub fn class(&self) -> FailureClass {
+        if let Self::Client(ClientError::Failed(failure)) = self {
+            return failure.class;
+        }
         match self.repository() {
             Some(RepositoryError::NotFound(_)) => FailureClass::NoRepository,
             Some(RepositoryError::NoSlot { .. } | RepositoryError::WrongKey { .. }) => {

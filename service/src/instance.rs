@@ -32,6 +32,12 @@ impl Instance {
     }
 }
 
+/// Whether a process has the state directory: a service, most likely.
+pub(crate) fn is_taken(state_dir: &Path) -> bool {
+    File::open(state_dir.join(NAME))
+        .is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockShared).is_err())
+}
+
 fn open(state_dir: &Path) -> io::Result<File> {
     DirBuilder::new().recursive(true).mode(0o700).create(state_dir)?;
     let mut options = OpenOptions::new();

@@ -12,6 +12,7 @@ pub mod audit;
 pub mod backup;
 pub mod catalog_backups;
 pub mod check;
+pub mod client;
 pub mod clock;
 pub mod config;
 pub mod deadline;

@@ -237,10 +237,13 @@ impl Machine {
         Shelf::inside(&self.state_dir)
     }
 
-    /// The directories in which local snapshots lie.
+    /// The directories in which local snapshots lie, and those that wait to be stored.
     pub(crate) fn snapshot_homes(&self) -> Vec<PathBuf> {
-        let found = self.shelf().list().map(|(found, _)| found).unwrap_or_default();
-        let homes: BTreeSet<_> = found.iter().flat_map(|found| found.snapshot.homes()).collect();
+        let shelves = [self.shelf(), self.pending_shelf()];
+        let found =
+            shelves.iter().filter_map(|shelf| shelf.list().ok()).flat_map(|(found, _)| found);
+        let homes: BTreeSet<_> =
+            found.flat_map(|found| found.snapshot.homes().collect::<Vec<_>>()).collect();
         homes.into_iter().collect()
     }
 }

@@ -187,6 +187,7 @@ impl Service {
                 Some(ask) = self.asks.recv() => self.hear(ask).await,
                 // There may be more to tell.
                 Some(_) = self.posting.join_next() => {}
+                Some(_) = self.tidying.join_next() => {}
                 order = orders.recv() => match order {
                     Some(Order::Reload(setup)) => self.reload(*setup).await,
                     Some(Order::Keep(error)) => self.keep(&error).await,
@@ -199,12 +200,14 @@ impl Service {
 
     /// Sees to what is due; answers when something will be.
     async fn turn(&mut self) -> Result<Option<Timestamp>, ServiceError> {
-        let next = self.look().await?;
+        // One moment for all: what begins in it stands for all that is due by then.
+        let now = self.now();
+        let next = self.look(now).await?;
         self.enqueue().await?;
-        self.begin().await?;
+        self.begin(now).await?;
         self.tell().await?;
         self.tidy().await?;
-        Ok(next.into_iter().chain(self.next_ready()).min())
+        Ok(next.into_iter().chain(self.next_ready(now)).min())
     }
 
     async fn reload(&mut self, setup: Setup) {
@@ -274,6 +277,7 @@ impl Service {
         self.tidied = Some(Instant::now());
         let (machine, catalog) = (self.setup.machine.clone(), Arc::clone(&self.catalog));
         self.tidying.spawn(async move { machine.back_up_catalog_if_due(&catalog).await });
+        self.discard_pending();
         Ok(())
     }
 

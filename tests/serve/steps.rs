@@ -21,22 +21,24 @@ const STEPS: [&str; 7] =
 /// Some steps last for milliseconds.
 const TRIES_MAX: usize = 30;
 
-/// A container with a volume that can be snapshotted, and one that is read ahead.
-struct Subject {
-    name: String,
-    container: Container,
-    volumes: Vec<PathBuf>,
-    _directories: [Directory; 2],
+/// A container that writes all its volumes.
+pub(super) struct Subject {
+    pub(super) name: String,
+    pub(super) container: Container,
+    pub(super) volumes: Vec<PathBuf>,
+    _directories: Vec<Directory>,
 }
 
 impl Subject {
-    fn start() -> Self {
-        let directories = [Directory::inside(&lab::btrfs()), Directory::new()];
+    /// With a volume in each of these.
+    pub(super) fn start(directories: Vec<Directory>) -> Self {
         let volumes: Vec<_> =
             directories.iter().map(|directory| directory.volume("data")).collect();
         let name = unique("steps");
-        let mounts = [bind(&volumes[0], "/one"), bind(&volumes[1], "/two")];
-        let script = "while true; do date >> /one/log; date >> /two/log; sleep 0.1; done";
+        let places = volumes.iter().enumerate();
+        let mounts: Vec<_> =
+            places.map(|(number, volume)| bind(volume, &format!("/volumes/{number}"))).collect();
+        let script = "while true; do for volume in /volumes/*; do date >> $volume/log; done; sleep 0.1; done";
         let command = [BUSYBOX, "sh", "-c", script].map(str::to_owned);
         let options = [belongs_to(&name)];
         let container = Container::run(&name, options.iter().chain(&mounts).chain(&command));
@@ -44,19 +46,27 @@ impl Subject {
     }
 
     /// Gives it something new that takes a while.
-    fn change(&self, chance: &mut Chance) {
+    pub(super) fn change(&self, chance: &mut Chance, bytes: usize) {
         for volume in &self.volumes {
-            fs::write(volume.join("noise"), chance.noise(8 << 20)).unwrap();
+            fs::write(volume.join("noise"), chance.noise(bytes)).unwrap();
         }
     }
 }
 
-struct Served {
-    world: World,
+pub(super) struct Served {
+    pub(super) world: World,
 }
 
 impl Served {
-    fn start(&self) -> Running {
+    pub(super) fn new() -> Self {
+        let mut world = World::with_key_file();
+        let config = configuration(&world.path(""), "");
+        fs::write(world.path("config.toml"), config).unwrap();
+        world.set("STILLPOINT_CONFIG", world.path("config.toml"));
+        Self { world }
+    }
+
+    pub(super) fn start(&self) -> Running {
         let service = self.world.start(["serve"]);
         let begun = Instant::now();
         while self.ask(&Request::new("GET", "/livez")).is_none_or(|(status, _)| status != 200) {
@@ -65,18 +75,18 @@ impl Served {
         service
     }
 
-    fn ask(&self, request: &Request) -> Option<(u16, Value)> {
+    pub(super) fn ask(&self, request: &Request) -> Option<(u16, Value)> {
         let answer = request.ask_on(&self.world.path("runtime/stillpoint.sock")).ok()?;
         Some((answer.status, serde_json::from_str(&answer.body).unwrap_or_default()))
     }
 
-    fn run(&self, number: &Value) -> Value {
+    pub(super) fn run(&self, number: &Value) -> Value {
         let path = format!("/api/v1/runs/{number}");
         self.ask(&Request::new("GET", &path)).expect("the service answers").1
     }
 
     /// Whether the run is met at this step before it ends.
-    fn meets(&self, number: &Value, step: &str) -> bool {
+    pub(super) fn meets(&self, number: &Value, step: &str) -> bool {
         let begun = Instant::now();
         loop {
             let run = self.run(number);
@@ -90,25 +100,22 @@ impl Served {
         }
     }
 
-    fn points(&self) -> usize {
+    pub(super) fn points(&self) -> usize {
         self.world.json(["points"]).as_array().unwrap().len()
     }
 }
 
 #[test]
 fn a_service_that_is_killed_at_any_step_of_a_run_does_it_once() {
-    let (subject, mut chance) = (Subject::start(), Chance::new(11));
-    let mut world = World::with_key_file();
-    let config = configuration(&world.path(""), "");
-    fs::write(world.path("config.toml"), config).unwrap();
-    world.set("STILLPOINT_CONFIG", world.path("config.toml"));
-    let served = Served { world };
+    // A volume that can be snapshotted, and one that is read ahead.
+    let subject = Subject::start(vec![Directory::inside(&lab::btrfs()), Directory::new()]);
+    let (served, mut chance) = (Served::new(), Chance::new(11));
     let wanted = Request::new("POST", "/api/v1/runs")
         .json(&json!({ "task": "backup", "application": subject.name }));
     for step in STEPS {
         for attempt in 1.. {
             assert!(attempt < TRIES_MAX, "no run was met at `{step}`");
-            subject.change(&mut chance);
+            subject.change(&mut chance, 8 << 20);
             let before = served.points();
             let service = served.start();
             let (status, run) = served.ask(&wanted).unwrap();

@@ -23,16 +23,16 @@ use tokio::task::JoinSet;
 use super::{Application, configuration};
 
 /// A machine with a service whose clock we have.
-struct Served {
-    directory: Directory,
-    clock: Arc<DrivenClock>,
-    setup: Setup,
+pub(super) struct Served {
+    pub(super) directory: Directory,
+    pub(super) clock: Arc<DrivenClock>,
+    pub(super) setup: Setup,
     serving: JoinSet<()>,
     orders: Option<Sender<Order>>,
 }
 
 impl Served {
-    async fn new(policies: &str, rate: u32) -> Self {
+    pub(super) async fn new(policies: &str, rate: u32) -> Self {
         let directory = Directory::new();
         let file = directory.join("config.toml");
         fs::write(&file, configuration(directory.path(), policies)).unwrap();
@@ -49,14 +49,14 @@ impl Served {
         Self { directory, clock, setup, serving: JoinSet::new(), orders: None }
     }
 
-    fn start(&mut self) {
+    pub(super) fn start(&mut self) {
         let (orders, inbox) = channel(1);
         let setup = self.setup.clone();
         self.serving.spawn(async move { serve(setup, inbox).await.unwrap() });
         self.orders = Some(orders);
     }
 
-    async fn stop(&mut self) {
+    pub(super) async fn stop(&mut self) {
         let orders = self.orders.take().unwrap();
         orders.send(Order::Stop(Duration::from_mins(1))).await.unwrap();
         self.serving.join_next().await.unwrap().unwrap();
@@ -70,7 +70,7 @@ impl Served {
         self.orders.as_ref().unwrap().send(order).await.unwrap();
     }
 
-    async fn wait_for(&self, moment: Timestamp) {
+    pub(super) async fn wait_for(&self, moment: Timestamp) {
         while self.clock.now() < moment {
             tokio::time::sleep(self.clock.until(moment)).await;
         }
@@ -84,11 +84,11 @@ impl Served {
         metrics
     }
 
-    async fn history(&self) -> History {
+    pub(super) async fn history(&self) -> History {
         self.setup.machine.history(10_000).await.unwrap()
     }
 
-    async fn points(&self) -> Vec<PointRow> {
+    pub(super) async fn points(&self) -> Vec<PointRow> {
         let (location, key) = self.setup.repository.clone().unwrap();
         let (key, machine) = (key.read().unwrap(), self.setup.machine.clone());
         let settings = service::engine::Settings { location, key, cache_dir: None, machine };
@@ -99,7 +99,7 @@ impl Served {
     }
 }
 
-fn at(text: &str) -> Timestamp {
+pub(super) fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
 
@@ -269,11 +269,20 @@ async fn what_may_pass_is_waited_for_and_so_is_the_end_of_a_blackout() {
     served.start();
     let is_put_off = |event: &service::Event| matches!(event.happening, Happening::PutOff { .. });
     while !served.history().await.events.iter().any(is_put_off) {
-        assert!(served.clock.now() < at("2026-03-01T00:20Z"), "it was not put off");
+        assert!(served.clock.now() < at("2026-03-01T00:10Z"), "it was not put off");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    served.reload(&format!("{policies}blackouts = [\"00:00-00:10\"]\n")).await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    served.reload(&format!("{policies}blackouts = [\"00:00-00:20\"]\n")).await;
+    // From when it has been read again nothing begins.
+    let is_read = |event: &service::Event| matches!(event.happening, Happening::Reloaded);
+    let is_waiting = |history: &History| {
+        history.events.iter().any(is_read)
+            && history.runs.iter().all(|run| run.state == State::Waits)
+    };
+    while !is_waiting(&served.history().await) {
+        assert!(served.clock.now() < at("2026-03-01T00:20Z"), "it was not read again");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     fs::remove_file(&points).unwrap();
     let first_end = async || served.history().await.runs.last().unwrap().row.end.clone();
     while first_end().await.is_none() {
@@ -286,13 +295,18 @@ async fn what_may_pass_is_waited_for_and_so_is_the_end_of_a_blackout() {
     let end = first.row.end.as_ref().unwrap();
     assert_eq!(end.outcome, service::RunOutcome::Succeeded, "{history:?}");
     assert!(first.row.attempts > 1, "{first:?}");
-    assert!(first.row.start.unwrap().started >= at("2026-03-01T00:10Z"), "{first:?}");
+    assert!(first.row.start.unwrap().started >= at("2026-03-01T00:20Z"), "{first:?}");
     // While it waited it came to stand for the moments that followed.
     let occasion = first.row.occasion.as_ref().unwrap();
     assert_eq!(occasion.due, at("2026-03-01T00:01Z"));
     assert_eq!(occasion.schedules, ["every 1m", "every 2m"]);
     assert!(missed(&history, "often") > 0, "{history:?}");
-    assert_eq!(served.points().await[0].occasion.as_ref(), Some(occasion));
+    let point = &served.points().await[0];
+    assert_eq!(point.occasion.as_ref(), Some(occasion));
+    assert!(
+        point.taken >= at("2026-03-01T00:20Z"),
+        "the snapshot of a moment that is over: {point:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -26,6 +26,13 @@ impl Progress {
         self.sent.load(Relaxed)
     }
 
+    /// Takes over what another process has counted: files, bytes read and bytes sent.
+    pub fn take_over(&self, (files, read, sent): (u64, u64, u64)) {
+        self.files.store(files, Relaxed);
+        self.read.store(read, Relaxed);
+        self.sent.store(sent, Relaxed);
+    }
+
     pub(crate) fn add_file(&self) {
         self.files.fetch_add(1, Relaxed);
     }

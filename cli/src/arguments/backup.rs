@@ -41,6 +41,21 @@ pub(crate) struct BackupArguments {
     pub(crate) tag: Vec<String>,
     #[command(flatten)]
     pub(crate) deadline: DeadlineArguments,
+    /// Do it here, although a service runs that could
+    #[arg(long)]
+    no_service: bool,
+}
+
+impl BackupArguments {
+    /// Whether it asks for nothing that the service cannot do.
+    pub(crate) fn is_plain(&self) -> bool {
+        let Self { freeze, hooks, keep_local, dry_run, selection, deadline, no_service, .. } = self;
+        let FreezeArguments { no_freeze, degrade } = freeze;
+        let SelectionArguments { exclude, exclude_file, one_file_system } = selection;
+        let is_whole = exclude.is_empty() && exclude_file.is_empty() && !one_file_system;
+        let is_usual = hooks.are_run() && deadline.is_usual() && !no_freeze && !degrade;
+        is_whole && is_usual && keep_local.is_none() && !dry_run && !no_service
+    }
 }
 
 /// Which files to back up.

@@ -33,6 +33,11 @@ pub(crate) struct DeadlineArguments {
 }
 
 impl DeadlineArguments {
+    /// Whether it is what everybody has who asks for nothing else.
+    pub(crate) fn is_usual(&self) -> bool {
+        self.seconds == FREEZE_DEADLINE.as_secs() && !self.over_budget
+    }
+
     pub(crate) fn deadline(&self) -> Deadline {
         let maximum = Duration::from_secs(self.seconds);
         Deadline { maximum, over_budget: self.over_budget }

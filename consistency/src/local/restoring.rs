@@ -103,7 +103,7 @@ impl Shelf {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
                 removed => removed?,
             }
-            File::open(self.path())?.sync_all()
+            File::open(self.directory())?.sync_all()
         };
         remove().map_err(|error| failure("remove", &path, error))
     }
@@ -111,8 +111,9 @@ impl Shelf {
     /// Who needs this snapshot to come to an end: somebody who was cut off while files were replaced,
     /// or is still at work.
     pub(super) fn needed_by(&self, id: PointId) -> Result<Option<Restoring>, LocalError> {
-        let entries = fs::read_dir(self.path()).and_then(Iterator::collect::<io::Result<Vec<_>>>);
-        for entry in entries.map_err(|error| failure("read", self.path(), error))? {
+        let entries =
+            fs::read_dir(self.directory()).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+        for entry in entries.map_err(|error| failure("read", self.directory(), error))? {
             let path = entry.path();
             if path.extension().is_some_and(|it| it == NOTE)
                 && let Some(note) = read(&path)?
@@ -131,7 +132,7 @@ impl Shelf {
     }
 
     fn note(&self, application: &str) -> PathBuf {
-        self.path().join(key(application)).with_extension(NOTE)
+        self.directory().join(key(application)).with_extension(NOTE)
     }
 
     // `None` while somebody else has it.
@@ -140,7 +141,7 @@ impl Shelf {
         application: &str,
         operation: FlockOperation,
     ) -> Result<Option<File>, LocalError> {
-        let path = self.path().join(key(application)).with_extension("lock");
+        let path = self.directory().join(key(application)).with_extension("lock");
         let lock = || {
             self.make()?;
             let file = open_lock(&path)?;

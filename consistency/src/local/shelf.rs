@@ -35,6 +35,16 @@ impl Shelf {
         Self(state_dir.join("snapshots"))
     }
 
+    /// The one of snapshots that stay until they are stored elsewhere.
+    pub fn of_pending(state_dir: &Path) -> Self {
+        Self(state_dir.join("pending"))
+    }
+
+    /// Where its records lie.
+    pub fn directory(&self) -> &Path {
+        &self.0
+    }
+
     /// All local snapshots, the oldest first, also those that are being made or were half removed; and
     /// what cannot be understood, a sentence each.
     pub fn list(&self) -> io::Result<(Vec<Found>, Vec<String>)> {
@@ -144,16 +154,12 @@ impl Shelf {
         Ok(left)
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.0
-    }
-
     // Everything in it is ours alone.
     pub(super) fn make(&self) -> io::Result<()> {
         DirBuilder::new().mode(0o700).recursive(true).create(&self.0)
     }
 
-    fn lock(&self) -> Result<File, LocalError> {
+    pub(super) fn lock(&self) -> Result<File, LocalError> {
         let path = self.0.join("records.lock");
         let lock = || {
             self.make()?;
@@ -216,7 +222,7 @@ impl Shelf {
         }
     }
 
-    fn record(&self, id: PointId) -> PathBuf {
+    pub(super) fn record(&self, id: PointId) -> PathBuf {
         self.0.join(format!("{id}.json"))
     }
 }

@@ -1,6 +1,6 @@
 //! Snapshots kept on a filesystem in memory, which has a mount point of its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -173,6 +173,32 @@ fn what_is_put_back_is_as_it_was() {
     put_all_back(&kept).unwrap();
     assert_eq!(listing(&world), before);
     world.shelf.remove(world.id).unwrap();
+}
+
+#[test]
+fn what_waits_stays_until_it_is_removed_or_taken_over() {
+    let (mut world, mut next) = (World::new(0x4e), World::new(0x4f));
+    let shelf = world.shelf.clone();
+    world.shelf = Shelf::of_pending(world.state.path());
+    next.shelf = world.shelf.clone();
+    for waiting in [&world, &next] {
+        waiting.shelf.write_purpose(waiting.id, &"a run").unwrap();
+        waiting.keep();
+    }
+    assert_eq!(places::sweep(Path::new(MOUNT)), [""; 0]);
+    let known: BTreeSet<_> = world.shelf.purposes().unwrap().into_iter().collect();
+    assert_eq!(known, BTreeSet::from([world.id, next.id]));
+    assert_eq!(world.shelf.purpose::<String>(world.id).unwrap().as_deref(), Some("a run"));
+    assert!(world.shelf.purpose::<u8>(world.id).is_err());
+    assert_eq!(shelf.list().unwrap().0, [], "it is no local snapshot");
+    assert_eq!(world.shelf.remove_with_purpose(next.id).unwrap(), [""; 0]);
+    assert!(!next.directory().exists());
+    shelf.take_over(&world.shelf, world.id).unwrap();
+    assert!(world.list().is_empty() && world.shelf.purposes().unwrap().is_empty());
+    let found = shelf.find(world.id).unwrap().unwrap();
+    assert_eq!((found.snapshot.id, &found.missing[..]), (world.id, &[][..]));
+    assert_eq!(shelf.remove(world.id).unwrap(), [""; 0]);
+    assert!(!world.directory().exists());
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Answers that say why not, as RFC 9457 has them.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
@@ -28,7 +29,7 @@ pub(crate) struct Problem {
     detail: String,
     /// What to do about it, where that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
-    remedy: Option<&'static str>,
+    remedy: Option<Cow<'static, str>>,
     #[serde(skip)]
     asks_for_token: bool,
 }
@@ -68,13 +69,16 @@ impl Problem {
     /// Something else was asked for under the same key.
     pub(super) fn other_request() -> Self {
         let detail = "another request had the same `Idempotency-Key`";
-        Self { remedy: Some("give each request a key of its own"), ..Self::unprocessable(detail) }
+        Self {
+            remedy: Some("give each request a key of its own".into()),
+            ..Self::unprocessable(detail)
+        }
     }
 
     /// Too many runs wait.
     pub(super) fn too_much() -> Self {
         let detail = "too many runs wait that were asked for";
-        let remedy = Some("ask again when some of them have ended");
+        let remedy = Some("ask again when some of them have ended".into());
         Self { remedy, ..Self::new(StatusCode::TOO_MANY_REQUESTS, detail) }
     }
 

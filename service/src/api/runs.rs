@@ -59,6 +59,10 @@ pub(crate) struct Run {
     point: Option<String>,
     /// How far it is, where this service does it and it is a backup.
     pub(super) progress: Option<Progress>,
+    /// Once it has ended, and where one run alone is asked for: what the command line prints with `--json`
+    /// for the same task; where it failed, `error`, `hint` and `class`.
+    #[schema(value_type = Option<Object>)]
+    pub(super) report: Option<serde_json::Value>,
 }
 
 /// How far a backup is.
@@ -79,20 +83,13 @@ pub(crate) struct Progress {
 impl Progress {
     fn of(progress: &BackupProgress) -> Self {
         let stage = progress.stage();
-        let name = match &stage {
-            Stage::Preparing => "preparing",
-            Stage::ReadingAhead => "reading_ahead",
-            Stage::Freezing => "freezing",
-            Stage::Uploading(_) => "uploading",
-            Stage::Committing => "committing",
-        };
-        let volume = match stage {
+        let volume = match &stage {
             Stage::Uploading(volume) => Some(volume.to_string()),
             _ => None,
         };
         let upload = &progress.upload;
         let (files, read_bytes, sent_bytes) = (upload.files(), upload.read(), upload.sent());
-        Self { stage: name, volume, files, read_bytes, sent_bytes }
+        Self { stage: stage.name(), volume, files, read_bytes, sent_bytes }
     }
 }
 
@@ -136,6 +133,7 @@ impl Run {
             error,
             point: end.and_then(|end| end.point).map(|point| point.to_string()),
             progress: progress.map(|progress| Progress::of(&progress)),
+            report: None,
         })
     }
 }
@@ -196,7 +194,12 @@ pub(crate) async fn show(
     caller: Caller,
     Path(run): Path<i64>,
 ) -> Result<Json<Run>, Problem> {
-    Ok(Json(Run::of(find(&api, &caller, run).await?, &api)?))
+    let mut run = Run::of(find(&api, &caller, run).await?, &api)?;
+    if run.has_ended() {
+        let report = api.catalog.report(RunId::new(run.id)).await?;
+        run.report = report.and_then(|report| serde_json::from_str(&report).ok());
+    }
+    Ok(Json(run))
 }
 
 async fn find(api: &Api, caller: &Caller, run: i64) -> Result<RunRow, Problem> {

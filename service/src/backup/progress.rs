@@ -29,6 +29,30 @@ pub enum Stage {
     Committing,
 }
 
+impl Stage {
+    /// Its name for programs.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Preparing => "preparing",
+            Self::ReadingAhead => "reading_ahead",
+            Self::Freezing => "freezing",
+            Self::Uploading(_) => "uploading",
+            Self::Committing => "committing",
+        }
+    }
+
+    /// The one of this name, which may be that of a volume.
+    pub(crate) fn named(name: &str, volume: Option<RawPath>) -> Self {
+        match name {
+            "reading_ahead" => Self::ReadingAhead,
+            "freezing" => Self::Freezing,
+            "uploading" => Self::Uploading(volume.unwrap_or_default()),
+            "committing" => Self::Committing,
+            _ => Self::Preparing,
+        }
+    }
+}
+
 impl BackupProgress {
     /// What the backup is doing right now.
     pub fn stage(&self) -> Stage {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use uploader::rehearsal::Rehearsal;
 
+use super::draft::Draft;
 use super::taken::Taken;
 use super::{BackupProgress, BackupRequest, How, Stage, Subject, VolumeReport};
 use crate::deadline::Deadline;
@@ -53,7 +54,8 @@ impl Engine {
             paths @ Subject::Paths { .. } => paths,
         };
         let taken = self.find(subject, Writer::unused_point(), None, progress).await?;
-        let Taken { application, remarks, missing, stillness, sources, .. } = taken;
+        let Taken { draft, stillness, .. } = taken;
+        let Draft { application, remarks, missing, sources, .. } = draft;
         let (mut volumes, mut omissions) = (Vec::new(), missing);
         for source in sources {
             let (name, driver): (RawPath, _) = (source.name.clone(), source.driver.clone());

@@ -4,10 +4,10 @@ use format::ids::PointId;
 use format::manifest::{Level, Manifest, Omission, Statistics, VolumeRecord};
 use format::raw::RawPath;
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What a backup did.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct BackupReport {
     /// The restore point.
     pub point: PointId,
@@ -32,7 +32,7 @@ pub struct BackupReport {
 }
 
 /// One volume of a backup.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct VolumeReport {
     /// Its name.
     pub name: RawPath,

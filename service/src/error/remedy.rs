@@ -1,5 +1,7 @@
 //! What the user can do about an error, in one sentence each.
 
+use std::borrow::Cow;
+
 use catalog::CatalogError;
 use consistency::BudgetError;
 use consistency::error::{ConsistencyError, SnapshotError};
@@ -14,10 +16,18 @@ use restore::error::RestoreError;
 use uploader::error::UploadError;
 
 use super::ServiceError;
+use crate::client::ClientError;
 
 impl ServiceError {
     /// What the user can do about it, in one sentence.
-    pub fn remedy(&self) -> &'static str {
+    pub fn remedy(&self) -> Cow<'static, str> {
+        match self {
+            Self::Client(ClientError::Failed(failure)) => failure.hint.clone().into(),
+            _ => self.own_remedy().into(),
+        }
+    }
+
+    fn own_remedy(&self) -> &'static str {
         if let Some(error) = self.repository() {
             return repository_remedy(error);
         }
@@ -29,6 +39,7 @@ impl ServiceError {
             }
             Self::Budget(_) => "correct the label `stillpoint.lease` of the container",
             Self::Catalog(error) => catalog_remedy(error),
+            Self::Client(error) => error.remedy(),
             Self::Http(error) => error.remedy(),
             Self::Rebuild(error) => error.remedy(),
             Self::Config(_) => "correct the file; `stillpoint config check` reads it again",
@@ -71,7 +82,7 @@ impl ServiceError {
             Self::UnknownPolicy(_) | Self::UnknownRepository(_) => {
                 "declare it, and have the service read the configuration again"
             }
-            Self::Policy { source, .. } => source.remedy(),
+            Self::Policy { source, .. } => source.own_remedy(),
             Self::Run(error) => error.remedy(),
             Self::NoPoints(_) => "name a policy with the task `backup`",
             Self::OtherState => "start the service anew",

@@ -56,7 +56,7 @@ impl Machine {
     }
 
     // Removes those of an application that are too many. The newest is there, whatever becomes of them.
-    pub(super) async fn thin_out(&self, application: &str, keep: u32, newest: PointId) -> Removed {
+    pub(crate) async fn thin_out(&self, application: &str, keep: u32, newest: PointId) -> Removed {
         let thinned = match self.beyond(application, keep, newest).await {
             Ok(old) => self.remove_local(old).await,
             Err(error) => Err(error),

@@ -30,6 +30,7 @@ impl Service {
         self.end_run(&row, RunOutcome::Cancelled).await?;
         self.queue.remove(&run);
         self.runs.remove(&run);
+        self.discard_pending();
         Ok(CallOff::Done)
     }
 

@@ -25,9 +25,8 @@ pub(super) struct Job {
 }
 
 impl Service {
-    /// Has everything run that is due; answers when something will be.
-    pub(super) async fn look(&mut self) -> Result<Option<Timestamp>, ServiceError> {
-        let now = self.now();
+    /// Has everything run that is due at this moment; answers when something will be.
+    pub(super) async fn look(&mut self, now: Timestamp) -> Result<Option<Timestamp>, ServiceError> {
         // Where the clock was set back, it may have been so long ago.
         let passed = self.setup.machine.clock.passes(self.looked.elapsed());
         self.looked = Instant::now();

@@ -80,9 +80,8 @@ impl Service {
         attach::may_be_shared(&self.setup.machine.state_dir, location)
     }
 
-    /// Begins what may begin.
-    pub(super) async fn begin(&mut self) -> Result<(), ServiceError> {
-        let now = self.now();
+    /// Begins what may begin at this moment.
+    pub(super) async fn begin(&mut self, now: Timestamp) -> Result<(), ServiceError> {
         loop {
             let (runs, setup) = (&self.runs, &self.setup);
             let is_ready = |ticket: &Ticket<RunId>| {
@@ -113,9 +112,8 @@ impl Service {
         }
     }
 
-    /// When the next of those may begin that may not yet.
-    pub(super) fn next_ready(&self) -> Option<Timestamp> {
-        let now = self.now();
+    /// When the next of those may begin that may not at this moment.
+    pub(super) fn next_ready(&self, now: Timestamp) -> Option<Timestamp> {
         let waiting = self.runs.values().filter(|run| !self.going_on.contains_key(&run.id));
         waiting.filter_map(|run| ready(run, &self.setup, now)).filter(|moment| *moment > now).min()
     }
@@ -162,6 +160,13 @@ impl Service {
             let machine = self.setup.machine.clone();
             self.tidying.spawn(async move { settle_first(&machine).await });
         }
+        self.discard_pending();
+    }
+
+    /// Has the snapshots go whose runs have ended without storing them.
+    pub(super) fn discard_pending(&mut self) {
+        let (machine, catalog) = (self.setup.machine.clone(), Arc::clone(&self.catalog));
+        self.tidying.spawn(async move { machine.discard_pending(&catalog).await });
     }
 
     // What we have cut off ourselves is not to blame; or it was at its end already. What somebody asked for

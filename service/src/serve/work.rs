@@ -11,10 +11,12 @@ use format::ids::PointId;
 use format::manifest::Occasion;
 use jiff::{SignedDuration, Timestamp};
 use repository::error::chain;
+use serde::Serialize;
 use tokio::sync::watch;
 
 use super::{Metrics, RunError, Setup};
-use crate::backup::BackupProgress;
+use crate::backup::{BackupProgress, BackupReport};
+use crate::client::Failure;
 use crate::config::PolicyConfig;
 use crate::error::ServiceError;
 
@@ -33,15 +35,33 @@ pub(super) struct Work {
 struct Done {
     outcome: RunOutcome,
     point: Option<PointId>,
+    /// What there is to say of it, as JSON.
+    report: Option<String>,
 }
-
-/// Everything was as it should be.
-const SUCCEEDED: Done = Done { outcome: RunOutcome::Succeeded, point: None };
 
 impl Done {
     fn point(point: PointId, omissions: u64) -> Self {
         let outcome = if omissions == 0 { RunOutcome::Succeeded } else { RunOutcome::Partial };
-        Self { outcome, point: Some(point) }
+        Self { outcome, point: Some(point), report: None }
+    }
+
+    // A `usize` is never wider than 64 bits.
+    fn backed_up(report: &BackupReport) -> Self {
+        Self::point(report.point, report.omissions.len() as u64).with(report)
+    }
+
+    fn succeeded(report: &impl Serialize) -> Self {
+        Self { outcome: RunOutcome::Succeeded, point: None, report: None }.with(report)
+    }
+
+    fn failed(error: &ServiceError) -> Self {
+        let outcome = RunOutcome::Failed { error: chain(error) };
+        Self { outcome, point: None, report: None }.with(&Failure::of(error))
+    }
+
+    fn with(mut self, report: &impl Serialize) -> Self {
+        self.report = serde_json::to_string(report).ok().filter(|text| text.len() <= REPORT_MAX);
+        self
     }
 }
 
@@ -57,8 +77,7 @@ impl Work {
         {
             return self.wait(error, until).await;
         }
-        let failed = |error| Done { outcome: RunOutcome::Failed { error }, point: None };
-        let done = done.unwrap_or_else(|error| failed(chain(&error)));
+        let done = done.unwrap_or_else(|error| Done::failed(&error));
         self.end(&done).await;
         if let Some(point) = done.point.filter(|_| self.run.occasion.is_some()) {
             self.thin_out(point).await;
@@ -83,12 +102,18 @@ impl Work {
         }
     }
 
-    async fn end(&self, Done { outcome, point }: &Done) {
+    async fn end(&self, Done { outcome, point, report }: &Done) {
         let (run, task, application) = (self.run.id, self.run.task.name(), &self.run.application);
         if let RunOutcome::Failed { error } = outcome {
             tracing::error!(%run, task, application, "a run failed: {error}");
         } else {
             tracing::info!(%run, task, application, ?point, "a run has ended");
+        }
+        if let Some(report) = report
+            && let Err(error) = self.catalog.record_report(run, report.clone()).await
+        {
+            // That it has ended is more important.
+            tracing::warn!(%run, "what there is to say of it is lost: {}", chain(&error));
         }
         let ended = self.now();
         let end = RunEnd { ended, outcome: outcome.clone(), point: *point };
@@ -173,5 +198,7 @@ const PUT_OFF: [SignedDuration; 4] = [
     SignedDuration::from_mins(15),
     SignedDuration::from_mins(30),
 ];
+/// What is longer is in the point, or in the log, all the same.
+const REPORT_MAX: usize = 4 << 20;
 /// A run that kills the service does so again.
 const ATTEMPTS_MAX: u32 = 5;

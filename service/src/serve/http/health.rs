@@ -50,7 +50,8 @@ struct Repositories {
 
 impl Health {
     pub(super) fn new(catalog: Arc<Catalog>, setup: watch::Receiver<Arc<Setup>>) -> Self {
-        let seen = Seen { turned: Instant::now(), turn: None, platforms: None, address: None };
+        let turn = Some("nothing was looked at so far".to_owned());
+        let seen = Seen { turned: Instant::now(), turn, platforms: None, address: None };
         Self { catalog, setup, seen: Mutex::new(seen), repositories: tokio::sync::Mutex::default() }
     }
 

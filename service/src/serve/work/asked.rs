@@ -9,7 +9,7 @@ use format::manifest::Level;
 use restore::progress::Progress;
 
 use super::{Done, Work};
-use crate::backup::{BackupRequest, Subject};
+use crate::backup::{BackupRequest, Errand, Subject};
 use crate::check::{CheckRequest, ReadData};
 use crate::deadline::Deadline;
 use crate::engine::{Engine, FREEZE_DEADLINE, Settings};
@@ -66,11 +66,16 @@ impl Work {
         }
         let deadline = Deadline::at_most(FREEZE_DEADLINE);
         let subject = Subject::Application { name, freeze: true, hooks: true, deadline };
-        let request = BackupRequest { tags: tags.to_owned(), full, ..BackupRequest::of(subject) };
-        let report = Box::pin(engine.make(request, &self.progress)).await?;
+        let (tags, errand) = (tags.to_owned(), Errand::of(&self.run));
+        let pending = engine.pending(&errand).await;
+        let errand = Some(errand);
+        let request = BackupRequest { full, tags, errand, ..BackupRequest::of(subject) };
+        let report = match pending {
+            Some(pending) => Box::pin(engine.resume(pending, request, &self.progress)).await?,
+            None => Box::pin(engine.make(request, &self.progress)).await?,
+        };
         self.metrics.backed_up(&report);
-        // A `usize` is never wider than 64 bits.
-        Ok(Done::point(report.point, report.omissions.len() as u64))
+        Ok(Done::backed_up(&report))
     }
 
     // Whoever was cut off may have made it before. One that another has made since is as good; but not where
@@ -112,7 +117,7 @@ impl Work {
             let report = engine.restore(manifest, plan, Pinning::Pin, progress).await?;
             let is_whole = report.lost.is_empty() && report.unset.is_empty() && omissions == 0;
             let outcome = if is_whole { RunOutcome::Succeeded } else { RunOutcome::Partial };
-            Ok(Done { outcome, point: Some(point) })
+            Ok(Done { outcome, point: Some(point), report: None }.with(&report))
         };
         let restored = Box::pin(restored).await;
         engine.close().await;

@@ -6,10 +6,11 @@ use catalog::Happening;
 use format::annotation::Note;
 use format::ids::PointId;
 use format::manifest::Occasion;
+use jiff::Timestamp;
 use repository::error::chain;
 
 use super::{Done, Work};
-use crate::backup::{BackupRequest, Subject};
+use crate::backup::{BackupRequest, Errand, Subject};
 use crate::config::PolicyConfig;
 use crate::deadline::Deadline;
 use crate::engine::{Engine, FREEZE_DEADLINE};
@@ -45,12 +46,27 @@ impl Work {
             }
             return Ok(Done::point(row.point, row.omissions));
         }
-        self.admit(policy, occasion)?;
-        let request = request(application, &left, policy);
-        let report = Box::pin(engine.make(request, &self.progress)).await?;
+        let errand = Errand::of(&self.run);
+        let pending = engine.pending(&errand).await;
+        let pending = pending.filter(|pending| self.is_good_enough(pending.taken(), policy));
+        let request = BackupRequest { errand: Some(errand), ..request(application, &left, policy) };
+        let report = if let Some(pending) = pending {
+            self.admit_attempt()?;
+            Box::pin(engine.resume(pending, request, &self.progress)).await?
+        } else {
+            self.admit(policy, occasion)?;
+            Box::pin(engine.make(request, &self.progress)).await?
+        };
         self.metrics.backed_up(&report);
-        // A `usize` is never wider than 64 bits.
-        Ok(Done::point(report.point, report.omissions.len() as u64))
+        Ok(Done::backed_up(&report))
+    }
+
+    // What was taken before more was due does not stand for that.
+    fn is_good_enough(&self, taken: Timestamp, policy: &PolicyConfig) -> bool {
+        let timing = policy.timing(&self.setup.here);
+        let delay = timing.delay(self.run.application.as_deref().unwrap_or_default());
+        let is_due = |moment: Timestamp| moment.checked_add(delay).is_ok_and(|it| it <= self.now());
+        !timing.slots(taken).next().is_some_and(|slot| is_due(slot.at))
     }
 
     /// Has the points go that the policy no longer keeps, now that there is a new one.

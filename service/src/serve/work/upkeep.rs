@@ -8,7 +8,7 @@ use format::ids::PointId;
 use repository::check::Progress;
 use repository::error::RepositoryError;
 
-use super::{Done, SUCCEEDED, Work};
+use super::{Done, Work};
 use crate::check::{CheckRequest, ReadData};
 use crate::config::PolicyConfig;
 use crate::engine::{Engine, Settings};
@@ -21,10 +21,10 @@ impl Work {
         let upkeep = Engine::open_to_maintain(settings).await?;
         let pruned = Box::pin(upkeep.prune()).await;
         upkeep.close().await;
-        let deleted = pruned?.deleted;
-        let (packs, bytes) = (deleted.packs, deleted.bytes);
+        let pruned = pruned?;
+        let (packs, bytes) = (pruned.deleted.packs, pruned.deleted.bytes);
         self.report(Happening::Pruned { packs, bytes }).await;
-        Ok(SUCCEEDED)
+        Ok(Done::succeeded(&pruned))
     }
 
     /// Looks whether everything is there that should be.
@@ -37,10 +37,11 @@ impl Work {
         let checked = Box::pin(engine.check(request, &Progress::default())).await;
         engine.close().await;
         let report = checked?;
-        match report.class() {
-            None => Ok(SUCCEEDED),
-            Some(worst) => Err(RunError::Findings { count: report.findings.len(), worst }.into()),
-        }
+        let count = report.findings.len();
+        Ok(match report.class() {
+            None => Done::succeeded(&report),
+            Some(worst) => Done::failed(&RunError::Findings { count, worst }.into()).with(&report),
+        })
     }
 
     /// Reads the newest point of each application of this host that was not verified yet.
@@ -50,7 +51,10 @@ impl Work {
         engine.close().await;
         let (points, lossy) = verified?;
         self.report(Happening::Verified { points }).await;
-        if lossy.is_empty() { Ok(SUCCEEDED) } else { Err(RunError::Lossy { points: lossy }.into()) }
+        if lossy.is_empty() {
+            return Ok(Done::succeeded(&serde_json::json!({ "points": points })));
+        }
+        Err(RunError::Lossy { points: lossy }.into())
     }
 }
 
