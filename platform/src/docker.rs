@@ -71,9 +71,12 @@ impl Docker {
         let inventory = Inventory::fetch(&self.engine, used).await?;
         let data_root = self.engine.data_root().await?;
         let host = HostView::take(&self.engine)?;
+        let own = Memberships::own().unwrap_or_default();
         let mut applications = Vec::new();
         for (name, group) in groups {
-            let outside = |found: &&Found| found.container.application() != Some(name);
+            let outside = |found: &&Found| {
+                found.container.application() != Some(name) && !is_ours(&own, &found.container)
+            };
             let surroundings = Surroundings {
                 mounts: host.mounts.clone(),
                 data_root: data_root.as_ref().and_then(|root| Path::new(root).canonicalize().ok()),
@@ -133,6 +136,12 @@ const DEFAULT_SOCKET: &str = "unix:///var/run/docker.sock";
 
 // The engine answers each in a few milliseconds and serves them side by side.
 const QUESTIONS_AT_ONCE: usize = 8;
+
+// The container that we are in has the volumes of others only to back them up.
+fn is_ours(own: &Memberships, container: &Container) -> bool {
+    let cgroups = [&own.unified, &own.freezer];
+    cgroups.into_iter().flatten().any(|cgroup| of_container(cgroup, &container.id).is_some())
+}
 
 struct Found {
     container: Container,

@@ -26,10 +26,7 @@ fn a_backup_is_made_by_the_service_that_runs() {
     let shown = served.get(&format!("/api/v1/runs/{}", runs[0]["id"]));
     assert_eq!(shown["report"], report);
     let point = &served.world.json(["points"])[0];
-    assert_eq!(
-        (&point["point"], &point["annotations"]["tags"]),
-        (&report["point"], &json!(["release"]))
-    );
+    assert_eq!((&point["point"], &point["tags"]), (&report["point"], &json!(["release"])));
     // As people see it.
     let made = served.world.stillpoint(["backup", "files"]);
     made.succeeded();

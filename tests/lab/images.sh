@@ -1,6 +1,6 @@
 #!/bin/sh
 # The images of the tests, made from Debian packages: lab/busybox:1, lab/mariadb:10, lab/postgres:15,
-# lab/redis:7.
+# lab/redis:7, and lab/debian:12, on which the image of the service is tried.
 # Needs DOCKER_HOST. An image is kept in LAB/images, too, until its recipe changes.
 # Usage: tests/lab/images.sh
 #   MIRROR  a Debian archive; default: the one this machine installs from
@@ -95,6 +95,14 @@ redis_image() {
         --change 'CMD ["redis-server", "--appendonly", "yes", "--protected-mode", "no"]'
 }
 
+debian_image() {
+    unpack ca-certificates libc6 libgcc-s1 tzdata
+    furnish
+    # No package is configured here.
+    cat "$ROOT"/usr/share/ca-certificates/mozilla/*.crt >"$ROOT/etc/ssl/certs/ca-certificates.crt"
+    seal "$1" --change "ENV PATH=$SYSTEM_PATH" --change 'CMD ["sh"]'
+}
+
 # provide NAME TAG: the image is here already, or was once and is loaded, or is made now.
 provide() {
     format='{{.Config.Labels.recipe}}'
@@ -119,6 +127,7 @@ WORK=$(mktemp -d)
 trap 'rm -rf "$WORK"' EXIT
 chmod 755 "$WORK" # apt downloads as a user of its own
 provide busybox 1
+provide debian 12
 provide mariadb 10
 provide postgres 15
 provide redis 7
