@@ -138,8 +138,9 @@ fn the_service_runs_in_a_container_and_backs_up_others() {
     let runs: Value = serde_json::from_str(&stillpoint(&["runs", "--json"])).unwrap();
     assert!(runs.to_string().contains("succeeded"), "the service made it: {runs}");
     stillpoint(&["restore", "latest", "--to", "/srv/restored"]);
-    let log = stillpoint(&["check", "--read-data", "--json"]);
-    assert!(log.contains("\"findings\":[]"), "{log}");
+    let checked = stillpoint(&["check", "--read-data", "--json"]);
+    let checked: Value = serde_json::from_str(&checked).unwrap();
+    assert_eq!(checked["findings"], serde_json::json!([]), "{checked}");
     let find = run(Command::new("find").arg(directory.join("srv/restored")).args(["-name", "log"]));
     assert!(!find.is_empty());
     // Neither the container of the service, nor what its thaw needs, is ever frozen.

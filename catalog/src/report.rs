@@ -1,7 +1,9 @@
 //! What there is to say of runs that have ended.
 
+use jiff::Timestamp;
 use sqlx::{Row as _, SqliteConnection};
 
+use crate::column;
 use crate::run::RunId;
 use crate::writer::{Change, RunChange};
 use crate::{Catalog, CatalogError};
@@ -10,6 +12,12 @@ impl Catalog {
     /// Remembers what there is to say of a run, as JSON. Whoever says it again, says it instead.
     pub async fn record_report(&self, run: RunId, report: String) -> Result<(), CatalogError> {
         self.write("remember a report", Change::Run(RunChange::Report(run, report))).await?;
+        Ok(())
+    }
+
+    /// Forgets what there was to say of the runs that ended before a moment.
+    pub async fn forget_reports(&self, before: Timestamp) -> Result<(), CatalogError> {
+        self.write("forget reports", Change::Run(RunChange::ForgetReports(before))).await?;
         Ok(())
     }
 
@@ -35,4 +43,16 @@ pub(crate) async fn record(
         .execute(connection)
         .await?;
     Ok(inserted.rows_affected())
+}
+
+pub(crate) async fn forget(
+    connection: &mut SqliteConnection,
+    before: Timestamp,
+) -> sqlx::Result<u64> {
+    let deleted =
+        sqlx::query("DELETE FROM reports WHERE run IN (SELECT id FROM runs WHERE ended < ?)")
+            .bind(column::time(before))
+            .execute(connection)
+            .await?;
+    Ok(deleted.rows_affected())
 }

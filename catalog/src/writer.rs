@@ -97,6 +97,7 @@ pub(crate) enum RunChange {
     /// With what is to be told of it.
     Finish(RunId, RunEnd, Vec<NewNotice>),
     Report(RunId, String),
+    ForgetReports(Timestamp),
 }
 
 /// The task that writes, and the way to it.
@@ -248,6 +249,9 @@ async fn make_run(transaction: &mut SqliteConnection, change: &RunChange) -> sql
         }
         RunChange::Report(id, report) => {
             Ok(report::record(transaction, *id, report).await?.cast_signed())
+        }
+        RunChange::ForgetReports(before) => {
+            Ok(report::forget(transaction, *before).await?.cast_signed())
         }
     }
 }

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use service::audit::Wanted;
-use service::client::Client;
+use service::client::Wish;
 use service::clock::SystemClock;
 use service::config::Config;
 use service::engine::{Engine, Settings};
@@ -55,8 +55,14 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, ServiceError> {
         result = perform(&context) => return result,
         _ = tokio::signal::ctrl_c() => {}
     }
-    if context.call_off().await {
-        return Ok(Exit::Interrupted);
+    if let Some(wish) = context.wish.get() {
+        let is_called_off = tokio::select! {
+            is_called_off = wish.call_off() => is_called_off,
+            _ = tokio::signal::ctrl_c() => true,
+        };
+        if is_called_off {
+            return Ok(Exit::Interrupted);
+        }
     }
     if matches!(context.arguments.verb, Verb::Backup(_) | Verb::Quiesce(_) | Verb::Snapshot(_)) {
         tokio::select! {
@@ -162,8 +168,8 @@ struct Context {
     config_file: Option<PathBuf>,
     /// The text of the configuration that is to take the place of that.
     new_configuration: Option<String>,
-    /// What the service does for us.
-    asked: OnceLock<(Client, i64)>,
+    /// What the service is asked to do for us.
+    wish: OnceLock<Wish>,
 }
 
 /// The directory of what need not outlive the next start of the machine.
@@ -184,12 +190,12 @@ impl Context {
         if let Verb::Apply { file, .. } = &arguments.verb {
             let (text, config) = Config::read_with_text(file)?;
             let (config_file, new_configuration) = (None, Some(text));
-            let asked = OnceLock::new();
-            return Ok(Self { arguments, config, config_file, new_configuration, asked });
+            let wish = OnceLock::new();
+            return Ok(Self { arguments, config, config_file, new_configuration, wish });
         }
         let (config_file, config) = read_config(&arguments)?;
-        let (new_configuration, asked) = (None, OnceLock::new());
-        Ok(Self { arguments, config, config_file, new_configuration, asked })
+        let (new_configuration, wish) = (None, OnceLock::new());
+        Ok(Self { arguments, config, config_file, new_configuration, wish })
     }
 
     // No secret is ever typed.

@@ -112,6 +112,9 @@ impl Api {
         (request, application): (Request, Option<String>),
         key: Option<RequestKey>,
     ) -> Result<RunId, Problem> {
+        if self.asks.is_closed() {
+            return Err(Problem::ending());
+        }
         let command = document::summary(&request.wanted, application.as_deref());
         let moment = self.now();
         let asked = self.catalog.ask(Asking { request, application, key, command, moment }).await?;

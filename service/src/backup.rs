@@ -33,6 +33,7 @@ use self::draft::Source;
 use self::page_maps::PageMaps;
 use self::parent::Parent;
 pub use self::pending::Errand;
+pub(crate) use self::pending::Pending;
 pub use self::progress::{BackupProgress, Stage};
 pub(crate) use self::reading::Reading;
 pub use self::rehearse::RehearsalReport;
@@ -137,7 +138,7 @@ impl Engine {
         // All that is slow comes before the freeze: registering, loading the index, and looking
         // for what was saved last time.
         let spool = (!unmade.is_empty()).then(|| self.machine.state_dir.join(SPOOL));
-        let begun = self.begin_upload(&request, spool.as_deref(), progress).await?;
+        let begun = self.begin_upload(&request, spool.as_deref(), (progress, None)).await?;
         let Begun { upload, how, mut warnings } = begun;
         let errand = request.errand.take_if(|_| unmade.is_empty());
         let (session, exit) = (upload.session(), upload.exit());
@@ -182,18 +183,19 @@ impl Engine {
         Ok(self.conclude(&manifest, request.tags, warnings).await)
     }
 
+    // `taken` says when the snapshot was, where there is one already.
     async fn begin_upload(
         &self,
         request: &BackupRequest,
         spool: Option<&Path>,
-        progress: &BackupProgress,
+        (progress, taken): (&BackupProgress, Option<Timestamp>),
     ) -> Result<Begun, ServiceError> {
         let warnings = self.attach().await?.warning().into_iter().collect();
         let (cache, counters) = (self.cache.as_deref(), Arc::clone(&progress.upload));
         let (store, directories) = (Arc::clone(&self.store), Directories { cache, spool });
         let upload = Upload::begin(store, &self.reader, &self.host, directories, counters).await?;
         let name = request.subject.name();
-        let (parent, page_maps) = (self.parent(name).await, self.page_maps(name));
+        let (parent, page_maps) = (self.parent(name, taken).await, self.page_maps(name));
         let (selection, full) = (request.selection.clone(), request.full);
         Ok(Begun { upload, how: Arc::new(How { parent, selection, full, page_maps }), warnings })
     }

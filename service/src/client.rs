@@ -1,11 +1,13 @@
 //! The service of this machine, asked on its socket by whoever runs a command beside it.
 
 use std::path::Path;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use repository::error::chain;
 use repository::location::Location;
-use reqwest::{RequestBuilder, StatusCode};
+use repository::writer::Writer;
+use reqwest::RequestBuilder;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -15,26 +17,52 @@ use tokio::time::{Instant, sleep};
 use crate::backup::{BackupProgress, BackupReport, Stage};
 use crate::error::{FailureClass, ServiceError};
 use crate::instance;
-
-/// The way to a service.
-#[derive(Clone, Debug)]
-pub struct Client {
-    http: reqwest::Client,
-}
+use crate::machine::Machine;
+use crate::platforms::Platforms;
 
 /// A backup that is to be made by the service.
+#[derive(Debug)]
+pub struct Wish {
+    http: reqwest::Client,
+    body: serde_json::Value,
+    /// By which it is known there, however often it is asked for.
+    key: String,
+    /// The number of the run; nothing where the service does not take it. Unknown so far, where it was not
+    /// asked or did not answer.
+    run: OnceLock<Option<i64>>,
+}
+
+/// What is wished for.
 #[derive(Clone, Copy, Debug)]
-pub struct Wish<'a> {
+pub struct NewBackup<'a> {
     /// Of this application.
     pub application: &'a str,
-    /// In this repository.
-    pub location: &'a Location,
     /// The tags that the point gets.
     pub tags: &'a [String],
     /// Whether every file is read.
     pub full: bool,
     /// Why.
     pub reason: Option<&'a str>,
+}
+
+/// How a run of the service has ended well.
+#[derive(Debug)]
+pub enum Followed {
+    /// With this report.
+    Reported(Box<BackupReport>),
+    /// Without one.
+    Ended(Ended),
+}
+
+/// The end of a run of which no more is known.
+#[derive(Debug, Serialize)]
+pub struct Ended {
+    /// The number of the run.
+    pub run: i64,
+    /// Its restore point.
+    pub point: Option<String>,
+    /// Whether something is missing from that.
+    pub is_partial: bool,
 }
 
 /// Why a run of the service failed, as whoever asked for it is told.
@@ -56,20 +84,23 @@ pub enum ClientError {
     /// It failed.
     #[error(transparent)]
     Failed(Failure),
-    /// The service does not answer any more.
-    #[error("the service has gone on to back it up, as run {run}, and does not answer any more")]
+    /// It was asked, and did not say whether it does it.
+    #[error("the service was asked to back it up, and does not answer")]
+    Unclear(#[source] reqwest::Error),
+    /// It does not say any more how far it is.
+    #[error("the service has begun run {run} for it, and does not answer any more")]
     Silent {
         /// The number of the run.
         run: i64,
         /// Why.
         source: reqwest::Error,
     },
-    /// Nothing more is known of it.
-    #[error("run {run} of the service has ended: {outcome}")]
+    /// Somebody called it off, or it was cut off.
+    #[error("run {run} of the service was {outcome}")]
     Ended {
         /// The number of the run.
         run: i64,
-        /// How.
+        /// How it ended.
         outcome: String,
     },
 }
@@ -81,6 +112,7 @@ struct Run {
     state: String,
     outcome: Option<String>,
     error: Option<String>,
+    point: Option<String>,
     progress: Option<Counted>,
     report: Option<serde_json::Value>,
 }
@@ -94,82 +126,92 @@ struct Counted {
     sent_bytes: u64,
 }
 
-#[derive(Debug, Deserialize)]
-struct Repositories {
-    items: Vec<Repository>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Repository {
-    name: Option<String>,
-    url: String,
-    is_default: bool,
-}
-
 impl Failure {
     pub(crate) fn of(error: &ServiceError) -> Self {
         Self { error: chain(error), hint: error.remedy().into_owned(), class: error.class() }
     }
 }
 
-impl Client {
-    /// The service that has a state directory and listens there, if there is one.
-    pub fn of(state_dir: &Path, socket: &Path) -> Option<Self> {
-        if !instance::is_taken(state_dir) {
+impl Wish {
+    /// One for the service that has a state directory and listens there; nothing where there is none, or one
+    /// that would do something else: with another engine, other declarations, another repository.
+    pub fn of(
+        machine: &Machine,
+        socket: &Path,
+        location: &Location,
+        new: NewBackup<'_>,
+    ) -> Option<Self> {
+        let told = instance::told(&machine.state_dir)?;
+        if told != surroundings(&machine.platforms, location) {
+            tracing::info!("the service has another engine, repository or configuration");
             return None;
         }
         // Nobody else stands between us and the socket.
         let http = reqwest::Client::builder().unix_socket(socket).no_proxy().timeout(ANSWER_MAX);
-        Some(Self { http: http.build().ok()? })
-    }
-
-    /// Has the service make a backup; answers the number of the run. Nothing where it does not take that,
-    /// because it has another repository, say: whoever asks does it himself then, or is told what is amiss.
-    pub async fn begin(&self, wish: Wish<'_>) -> Option<i64> {
-        match self.try_begin(wish).await {
-            Ok(run) => run,
-            Err(error) => {
-                tracing::info!("the service cannot be asked: {}", chain(&error));
-                None
-            }
-        }
-    }
-
-    async fn try_begin(&self, wish: Wish<'_>) -> Result<Option<i64>, reqwest::Error> {
-        let Repositories { items } = get(self.http.get(url("repositories"))).await?;
-        let at = wish.location.to_string();
-        let Some(found) = items.into_iter().find(|it| it.url == at) else { return Ok(None) };
-        if found.name.is_none() && !found.is_default {
-            return Ok(None);
-        }
         let body = json!({
             "task": "backup",
-            "application": wish.application,
-            "repository": found.name,
-            "tags": wish.tags,
-            "full": wish.full,
-            "reason": wish.reason,
+            "application": new.application,
+            "tags": new.tags,
+            "full": new.full,
+            "reason": new.reason,
         });
-        let answer = self.http.post(url("runs")).json(&body).send().await?;
-        if answer.status() != StatusCode::ACCEPTED {
-            tracing::info!(status = %answer.status(), "the service does not take this");
-            return Ok(None);
-        }
-        Ok(Some(answer.json::<Run>().await?.id))
+        let (key, run) = (Writer::unused_point().to_string(), OnceLock::new());
+        Some(Self { http: http.build().ok()?, body, key, run })
     }
 
-    /// Waits until a backup has ended, also while the service is started anew.
+    /// Asks the service for it; answers the number of the run. Nothing where nobody listens, or the service
+    /// does not take it: whoever asks does it himself then, or is told what is amiss.
+    ///
+    /// # Errors
+    /// When the service was asked, and does not say whether it does it.
+    pub async fn begin(&self) -> Result<Option<i64>, ServiceError> {
+        let (begun, mut may_have_it) = (Instant::now(), false);
+        let run = loop {
+            match self.ask().await {
+                Ok(run) => break run,
+                Err(error) if error.is_connect() && !may_have_it => break None,
+                Err(error) if begun.elapsed() > SILENCE_MAX => {
+                    return Err(ClientError::Unclear(error).into());
+                }
+                // Asked again, it does it once.
+                Err(_) => may_have_it = true,
+            }
+            sleep(LOOK_AGAIN).await;
+        };
+        Ok(*self.run.get_or_init(|| run))
+    }
+
+    async fn ask(&self) -> Result<Option<i64>, reqwest::Error> {
+        let request = self.http.post(url("runs")).header("Idempotency-Key", &self.key);
+        let answer = request.json(&self.body).send().await?;
+        let (status, failed) = (answer.status(), answer.error_for_status_ref().err());
+        let Some(failed) = failed else { return Ok(Some(answer.json::<Run>().await?.id)) };
+        let said = answer.text().await?;
+        // Where it knows what to do about it, it has not begun.
+        let problem: serde_json::Value = serde_json::from_str(&said).unwrap_or_default();
+        if status.is_client_error() || problem["remedy"].is_string() {
+            tracing::info!(%status, "the service does not take this: {said}");
+            return Ok(None);
+        }
+        Err(failed)
+    }
+
+    /// Waits until it is made, also while the service is started anew. `tell` is told what there is to know.
     pub async fn follow(
         &self,
         run: i64,
         progress: &BackupProgress,
-    ) -> Result<BackupReport, ServiceError> {
-        let mut heard = Instant::now();
+        tell: impl Fn(&str),
+    ) -> Result<Followed, ServiceError> {
+        let (mut heard, mut waits) = (Instant::now(), false);
         loop {
             match get::<Run>(self.http.get(url(&format!("runs/{run}")))).await {
                 Ok(seen) if seen.state == "ended" => return seen.result(),
                 Ok(seen) => {
                     heard = Instant::now();
+                    if seen.state == "waiting" && !std::mem::replace(&mut waits, true) {
+                        tell("it waits for its turn");
+                    }
                     seen.show(progress);
                 }
                 Err(source) if heard.elapsed() > SILENCE_MAX => {
@@ -181,13 +223,39 @@ impl Client {
         }
     }
 
-    /// Has a run end early.
-    pub async fn call_off(&self, run: i64) {
+    /// Has it end early, where the service does it; answers whether it does.
+    pub async fn call_off(&self) -> bool {
+        let asked = match self.run.get() {
+            Some(run) => Ok(*run),
+            // The same key gets the same run.
+            None => self.ask().await,
+        };
+        let Ok(Some(run)) = asked else { return false };
         let asked = self.http.post(url(&format!("runs/{run}/cancel"))).send().await;
         if let Err(error) = asked.and_then(reqwest::Response::error_for_status) {
             tracing::warn!(run, "the service goes on with it: {}", chain(&error));
         }
+        true
     }
+}
+
+/// What a backup here would be made of and where it would go, told by a digest: whoever has the same would do
+/// the same.
+pub(crate) fn surroundings(platforms: &Platforms, location: &Location) -> String {
+    let Platforms { docker, declared, hooks } = platforms;
+    let place = match location {
+        Location::Directory(path) => std::path::absolute(path).map(Location::Directory).ok(),
+        Location::S3 { .. } => None,
+    };
+    let place = place.as_ref().unwrap_or(location);
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the client of the object store reads it by itself"
+    )]
+    let endpoints =
+        ["AWS_ENDPOINT", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"].map(std::env::var_os);
+    let all = format!("{docker:?} {declared:?} {hooks:?} {place} {endpoints:?}");
+    blake3::hash(all.as_bytes()).to_hex().to_string()
 }
 
 impl Run {
@@ -198,16 +266,21 @@ impl Run {
         progress.upload.take_over((counted.files, counted.read_bytes, counted.sent_bytes));
     }
 
-    fn result(self) -> Result<BackupReport, ServiceError> {
-        let report = self.report.unwrap_or_default();
-        if let Ok(report) = BackupReport::deserialize(&report) {
-            return Ok(report);
+    fn result(self) -> Result<Followed, ServiceError> {
+        let (run, report) = (self.id, self.report.unwrap_or_default());
+        let outcome = self.outcome.unwrap_or_default();
+        if outcome == "succeeded" || outcome == "partial" {
+            let (point, is_partial) = (self.point, outcome == "partial");
+            return Ok(match BackupReport::deserialize(&report) {
+                Ok(report) => Followed::Reported(Box::new(report)),
+                Err(_) => Followed::Ended(Ended { run, point, is_partial }),
+            });
         }
         if let Ok(failure) = Failure::deserialize(&report) {
             return Err(ClientError::Failed(failure).into());
         }
-        let outcome = self.error.or(self.outcome).unwrap_or_default();
-        Err(ClientError::Ended { run: self.id, outcome }.into())
+        let outcome = self.error.map_or(outcome, |error| format!("not able to do it: {error}"));
+        Err(ClientError::Ended { run, outcome }.into())
     }
 }
 
@@ -215,8 +288,8 @@ impl ClientError {
     /// What the user can do about it, in one sentence.
     pub(crate) fn remedy(&self) -> &'static str {
         match self {
-            Self::Silent { .. } => {
-                "the run waits for the service, and goes on with it; `stillpoint runs` shows what became of it"
+            Self::Unclear(_) | Self::Silent { .. } => {
+                "what it has taken goes on when it is back; `stillpoint runs` shows what became of it"
             }
             Self::Failed(_) => "look into the log of the service",
             Self::Ended { .. } => "`stillpoint runs` and `stillpoint show` say more",

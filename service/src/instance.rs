@@ -12,7 +12,7 @@ use crate::error::ServiceError;
 /// The state directory is ours until this is dropped, or we die.
 #[derive(Debug)]
 pub(crate) struct Instance {
-    _lock: File,
+    lock: File,
 }
 
 impl Instance {
@@ -24,18 +24,26 @@ impl Instance {
         if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
             let mut pid = String::new();
             file.read_to_string(&mut pid).map_err(failed)?;
-            let pid = pid.trim().to_owned();
+            let pid = pid.lines().next().unwrap_or_default().to_owned();
             return Err(ServiceError::Served { state_dir: state_dir.to_owned(), pid });
         }
-        write_pid(&mut file).map_err(failed)?;
-        Ok(Self { _lock: file })
+        let mut instance = Self { lock: file };
+        instance.tell("").map_err(failed)?;
+        Ok(instance)
+    }
+
+    /// Tells whoever reads the file, beside who has the directory, what it works with.
+    pub(crate) fn tell(&mut self, what: &str) -> io::Result<()> {
+        self.lock.set_len(0)?;
+        self.lock.rewind()?;
+        write!(self.lock, "{}\n{what}\n", std::process::id())
     }
 }
 
-/// Whether a process has the state directory: a service, most likely.
-pub(crate) fn is_taken(state_dir: &Path) -> bool {
-    File::open(state_dir.join(NAME))
-        .is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockShared).is_err())
+/// What the last service of a state directory has worked with.
+pub(crate) fn told(state_dir: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(state_dir.join(NAME)).ok()?;
+    text.lines().nth(1).filter(|told| !told.is_empty()).map(ToOwned::to_owned)
 }
 
 fn open(state_dir: &Path) -> io::Result<File> {
@@ -43,12 +51,6 @@ fn open(state_dir: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
     options.open(state_dir.join(NAME))
-}
-
-fn write_pid(file: &mut File) -> io::Result<()> {
-    file.set_len(0)?;
-    file.rewind()?;
-    writeln!(file, "{}", std::process::id())
 }
 
 const NAME: &str = "serve.pid";

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use catalog::{Catalog, Event, Happening, JobName, RunId, RunRow};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use repository::error::chain;
 use scheduler::queue::{Limits, Queue};
 use scheduler::timing::LOOK_BACK;
@@ -41,6 +41,7 @@ use self::metrics::Metrics;
 pub use self::setup::Setup;
 use crate::api::Ask;
 use crate::backup::BackupProgress;
+use crate::client;
 use crate::error::ServiceError;
 use crate::instance::Instance;
 use crate::rebuild;
@@ -68,7 +69,7 @@ pub async fn serve(setup: Setup, mut orders: Receiver<Order>) -> Result<(), Serv
     settle_first(&setup.machine).await;
     rebuild::mend(&setup.machine, &instance).await?;
     let catalog = setup.machine.open_catalog().await?;
-    let mut service = Service::start(setup, catalog).await?;
+    let mut service = Service::start(setup, catalog, instance).await?;
     service.report(Happening::Started).await?;
     notify::ready();
     let grace = service.go_on(&mut orders).await;
@@ -81,6 +82,7 @@ pub async fn serve(setup: Setup, mut orders: Receiver<Order>) -> Result<(), Serv
 
 /// What the loop knows.
 struct Service {
+    instance: Instance,
     setup: Arc<Setup>,
     /// The same, for runs that go on when it becomes another.
     latest: watch::Sender<Arc<Setup>>,
@@ -121,10 +123,15 @@ struct Going {
 }
 
 impl Service {
-    async fn start(setup: Setup, catalog: Catalog) -> Result<Self, ServiceError> {
+    async fn start(
+        setup: Setup,
+        catalog: Catalog,
+        mut instance: Instance,
+    ) -> Result<Self, ServiceError> {
         let now = setup.machine.clock.now();
         let (jobs, known) = (catalog.jobs().await?, catalog.applications().await?);
         let discovery = Discovery::remembering(&jobs, &known, now);
+        introduce(&mut instance, &setup);
         let (setup, catalog) = (Arc::new(setup), Arc::new(catalog));
         let latest = watch::Sender::new(Arc::clone(&setup));
         let (ask, asks) = mpsc::channel(ASKS_MAX);
@@ -133,6 +140,7 @@ impl Service {
         status.metrics.looked(now);
         let server = Server::start(Arc::clone(&status), &setup).await?;
         Ok(Self {
+            instance,
             latest,
             setup,
             status,
@@ -232,6 +240,7 @@ impl Service {
         }
         setup.check()?;
         self.server.follow(&setup);
+        introduce(&mut self.instance, &setup);
         self.setup = Arc::new(setup);
         self.latest.send_replace(Arc::clone(&self.setup));
         self.discovery.look_again();
@@ -273,7 +282,9 @@ impl Service {
             return Ok(());
         }
         let before = self.now().checked_sub(LOOK_BACK).unwrap_or(Timestamp::MIN);
+        let reports_before = self.now().checked_sub(REPORTS_KEPT).unwrap_or(Timestamp::MIN);
         self.catalog.forget_history(before).await?;
+        self.catalog.forget_reports(reports_before).await?;
         self.tidied = Some(Instant::now());
         let (machine, catalog) = (self.setup.machine.clone(), Arc::clone(&self.catalog));
         self.tidying.spawn(async move { machine.back_up_catalog_if_due(&catalog).await });
@@ -298,6 +309,15 @@ impl Service {
     }
 }
 
+// Without it, commands do by themselves what they could have done here.
+fn introduce(instance: &mut Instance, setup: &Setup) {
+    let Ok((location, _)) = setup.repository_at(None) else { return };
+    let told = instance.tell(&client::surroundings(&setup.machine.platforms, &location));
+    if let Err(error) = told {
+        tracing::warn!("nobody learns what this service works with: {error}");
+    }
+}
+
 /// Two backups keep two cores busy, and a thousand applications are more than a host has. What tidies up
 /// may take hours, and leaves place for a backup.
 const LIMITS: Limits =
@@ -309,5 +329,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(20);
 const LOOK_AT_FREEZE: Duration = Duration::from_millis(100);
 /// Who asks beyond this many waits for a place.
 const ASKS_MAX: usize = 64;
+/// How long it is kept what there was to say of a run.
+const REPORTS_KEPT: SignedDuration = SignedDuration::from_hours(31 * 24);
 /// How often history is forgotten, and backed up where that is due.
 const TIDY_AGAIN: Duration = Duration::from_hours(1);

@@ -137,7 +137,22 @@ async fn history_is_forgotten_but_for_what_goes_on() {
         let event = Event { moment: at(second), application: None, policy: None, happening };
         catalog.record_event(event).await.unwrap();
     }
+    let runs: Vec<_> = catalog.runs(9).await.unwrap().iter().map(|run| run.id).collect();
+    for run in &runs {
+        catalog.record_report(*run, "{}".to_owned()).await.unwrap();
+        catalog.record_report(*run, "{ }".to_owned()).await.unwrap();
+        assert_eq!(catalog.report(*run).await.unwrap().as_deref(), Some("{ }"));
+    }
     assert_eq!(catalog.forget_history(at(12)).await.unwrap(), 2);
+    let left = catalog.runs(9).await.unwrap();
+    for run in runs {
+        let is_left = left.iter().any(|row| row.id == run);
+        assert_eq!(catalog.report(run).await.unwrap().is_some(), is_left);
+    }
+    catalog.forget_reports(at(1000)).await.unwrap();
+    for run in left.iter().filter(|run| run.end.is_some()) {
+        assert_eq!(catalog.report(run.id).await.unwrap(), None);
+    }
     let left: Vec<_> = catalog.runs(9).await.unwrap().iter().map(|run| run.id).collect();
     assert_eq!((left.len(), left.contains(&ids[0])), (2, false));
     assert_eq!(catalog.events(9).await.unwrap().len(), 1);

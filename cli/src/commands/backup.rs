@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use service::Selection;
-use service::backup::{BackupProgress, BackupRequest, Subject};
-use service::client::{Client, Wish};
+use service::backup::{BackupProgress, BackupReport, BackupRequest, Subject};
+use service::client::{Followed, NewBackup, Wish};
 use service::error::ServiceError;
 
 use super::{Context, runtime_dir};
@@ -54,8 +54,7 @@ impl Context {
         let report =
             display.during_backup(Box::pin(engine.backup(request, &progress)), &progress).await?;
         engine.close().await;
-        let exit = if report.omissions.is_empty() { Exit::Success } else { Exit::Partial };
-        Ok(self.answer(&report, exit))
+        Ok(self.answer(&report, exit_of(&report)))
     }
 
     /// Has the service back an application up; nothing where none runs, or where it could not do all that is
@@ -68,26 +67,30 @@ impl Context {
             return Ok(None);
         };
         let socket = runtime_dir(&self.arguments).join("stillpoint.sock");
-        let Some(client) = Client::of(&self.state_dir(), &socket) else { return Ok(None) };
         let Ok(location) = self.location() else { return Ok(None) };
-        let (location, reason) = (&location, self.arguments.reason.as_deref());
-        let wish = Wish { application, location, tags: &backup.tag, full: backup.full, reason };
-        let Some(run) = client.begin(wish).await else { return Ok(None) };
-        let display = Display::new(self.shows_progress());
-        display.say(&format!("the service backs it up, as run {run}"));
-        let (client, _) = self.asked.get_or_init(|| (client, run));
-        let progress = BackupProgress::default();
-        let report = display.during_backup(client.follow(run, &progress), &progress).await?;
-        let exit = if report.omissions.is_empty() { Exit::Success } else { Exit::Partial };
-        Ok(Some(self.answer(&report, exit)))
+        let reason = self.arguments.reason.as_deref();
+        let new = NewBackup { application, tags: &backup.tag, full: backup.full, reason };
+        let Some(wish) = Wish::of(&self.machine()?, &socket, &location, new) else {
+            return Ok(None);
+        };
+        let wish = self.wish.get_or_init(|| wish);
+        let Some(run) = wish.begin().await? else { return Ok(None) };
+        let (display, progress) = (Display::new(self.shows_progress()), BackupProgress::default());
+        let tell = |line: &str| display.say(line);
+        tell(&format!("the service backs it up, as run {run}"));
+        let followed = display.during_backup(wish.follow(run, &progress, tell), &progress).await?;
+        Ok(Some(match followed {
+            Followed::Reported(report) => self.answer(&*report, exit_of(&report)),
+            Followed::Ended(ended) => {
+                let exit = if ended.is_partial { Exit::Partial } else { Exit::Success };
+                self.answer(&ended, exit)
+            }
+        }))
     }
+}
 
-    /// Has that end early which the service does for us; answers whether there is anything.
-    pub(super) async fn call_off(&self) -> bool {
-        let Some((client, run)) = self.asked.get() else { return false };
-        client.call_off(*run).await;
-        true
-    }
+fn exit_of(report: &BackupReport) -> Exit {
+    if report.omissions.is_empty() { Exit::Success } else { Exit::Partial }
 }
 
 fn selection(arguments: &SelectionArguments) -> Result<Selection, ServiceError> {

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use format::manifest::{Omission, Statistics};
 use service::backup::{BackupReport, RehearsalReport, VolumeReport};
+use service::client::Ended;
 
 use super::{Answer, bytes, milliseconds, warnings};
 
@@ -20,6 +21,17 @@ impl Answer for BackupReport {
         counts(out, &self.statistics)?;
         details(out, &self.volumes, &self.remarks, &self.omissions)?;
         warnings(&self.warnings, out)
+    }
+}
+
+impl Answer for Ended {
+    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
+        let point = self.point.as_deref().unwrap_or_default();
+        writeln!(out, "restore point {point}, made by run {} of the service", self.run)?;
+        if self.is_partial {
+            writeln!(out, "something is missing: `stillpoint show {point}` says what")?;
+        }
+        Ok(())
     }
 }
 

@@ -69,6 +69,14 @@ pub enum LocalError {
     Removed(PointId),
 }
 
+impl LocalError {
+    /// Whether what was read was there, and makes no sense.
+    pub fn is_nonsense(&self) -> bool {
+        use io::ErrorKind::{InvalidData, UnexpectedEof};
+        matches!(self, Self::Io { source, .. } if [InvalidData, UnexpectedEof].contains(&source.kind()))
+    }
+}
+
 pub(super) fn failure(action: &'static str, path: &Path, source: io::Error) -> LocalError {
     LocalError::Io { action, path: path.to_owned(), source }
 }

@@ -237,9 +237,11 @@ pub(super) fn write_whole(path: &Path, content: &impl serde::Serialize) -> io::R
     let new = path.with_extension("new");
     let mut options = OpenOptions::new();
     let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-    file.write_all(&serde_json::to_vec(content)?)?;
-    file.sync_all()?;
-    fs::rename(&new, path)?;
+    let written = file.write_all(&serde_json::to_vec(content)?).and_then(|()| file.sync_all());
+    if let Err(error) = written.and_then(|()| fs::rename(&new, path)) {
+        let _ = fs::remove_file(&new);
+        return Err(error);
+    }
     File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
 }
 

@@ -51,6 +51,11 @@ impl Problem {
         }
     }
 
+    /// Whatever is asked for now, this service does not do any more.
+    pub(super) fn ending() -> Self {
+        Self::new(StatusCode::CONFLICT, "the service is about to end, and takes nothing more")
+    }
+
     /// There is no such thing, or not for whoever asks.
     pub(super) fn not_found(what: &str, name: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, format!("there is no {what} `{name}`"))

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use consistency::local::LocalSnapshot;
 use format::raw::RawPath;
 use format::tree::Slice;
+use jiff::Timestamp;
 use repository::blocking;
 
 use crate::engine::Engine;
@@ -20,18 +21,26 @@ pub(super) struct Parent {
 }
 
 impl Engine {
-    /// The newest point of an application on this host. Only a help: without it everything is read.
-    pub(super) async fn parent(&self, application: &str) -> Parent {
-        self.newest_here(application).await.unwrap_or_else(|error| {
+    /// The newest point of an application on this host, by this moment. Only a help: without it everything is
+    /// read.
+    pub(super) async fn parent(&self, application: &str, by: Option<Timestamp>) -> Parent {
+        self.newest_here(application, by).await.unwrap_or_else(|error| {
             let error = &error as &dyn std::error::Error;
             tracing::warn!(error, "the last point cannot be read; everything is read again");
             Parent::default()
         })
     }
 
-    async fn newest_here(&self, application: &str) -> Result<Parent, ServiceError> {
+    async fn newest_here(
+        &self,
+        application: &str,
+        by: Option<Timestamp>,
+    ) -> Result<Parent, ServiceError> {
         let points = self.points(Some(application)).await?;
-        let Some(newest) = points.into_iter().find(|point| point.host == self.host) else {
+        let Some(newest) = points
+            .into_iter()
+            .find(|point| point.host == self.host && by.is_none_or(|by| point.taken <= by))
+        else {
             return Ok(Parent::default());
         };
         let manifest = self.reader.point(newest.point).await?;

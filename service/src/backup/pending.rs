@@ -8,9 +8,9 @@ use std::collections::BTreeSet;
 
 use catalog::{Catalog, RunId, RunRow};
 use consistency::GroupSnapshot;
-use consistency::local::{Label, Shelf};
+use consistency::local::{Label, LocalError, Shelf};
 use format::ids::{PointId, RepositoryId};
-use format::manifest::Manifest;
+use format::manifest::{Manifest, Occasion};
 use format::tree::FileTime;
 use jiff::Timestamp;
 use platform::application::{Application, FileTree};
@@ -68,6 +68,11 @@ impl Pending {
         self.draft.at
     }
 
+    /// What it was taken for.
+    pub(crate) fn occasion(&self) -> Option<&Occasion> {
+        self.draft.occasion.as_ref()
+    }
+
     // What lies in other filesystems is looked at, too: they need not be mounted.
     fn is_whole(&self, records: &Shelf) -> bool {
         let found = records.find(self.id).ok().flatten();
@@ -117,7 +122,7 @@ impl Engine {
         draft.remarks.push(RESUMED.to_owned());
         let stillness = Stillness::Snapshot(begun);
         let taken = Taken { draft, stillness, snapshot: None, held: None, admitted: None };
-        let begun = self.begin_upload(&request, None, progress).await?;
+        let begun = self.begin_upload(&request, None, (progress, Some(taken.draft.at))).await?;
         let (Begun { upload, how, mut warnings }, read) = (begun, BTreeSet::new());
         let upload = self.store_volumes(upload, &taken, (&how, &read), progress).await?;
         let manifest = self.commit(upload, &taken, progress).await?;
@@ -141,7 +146,8 @@ impl Engine {
         let Draft { at, level, ref remarks, .. } = taken.draft;
         let label = Label { taken: at, level, remarks: remarks.clone() };
         let repository = self.reader.id();
-        let purpose = Purpose { version: VERSION, errand, repository, begun, draft: &taken.draft };
+        let (version, draft) = (VERSION, &taken.draft);
+        let purpose = Purpose { version, errand: errand.clone(), repository, begun, draft };
         let (records, purpose) = (self.machine.pending_shelf(), serde_json::to_value(&purpose));
         let purpose = purpose.map_err(|error| ServiceError::System {
             action: "write down what a snapshot is for",
@@ -149,7 +155,15 @@ impl Engine {
         })?;
         let keep = move || {
             records.write_purpose(id, &purpose)?;
-            records.keep(snapshot, id, &application, label)
+            records.keep(snapshot, id, &application, label)?;
+            // Those that were not good enough are of no use any more.
+            for older in records.purposes().unwrap_or_default() {
+                let found = records.purpose::<Purpose<IgnoredAny>>(older).ok().flatten();
+                if older != id && found.is_some_and(|found| found.errand == errand) {
+                    records.remove_with_purpose(older)?;
+                }
+            }
+            Ok::<_, LocalError>(())
         };
         blocking::run(keep).await?;
         Ok(Some(id))
@@ -187,8 +201,20 @@ impl Machine {
     pub(crate) async fn discard_pending(&self, catalog: &Catalog) {
         let records = self.pending_shelf();
         let purposes = blocking::run(move || {
-            let ids = records.purposes().unwrap_or_default().into_iter();
-            ids.map(|id| (id, records.purpose::<Purpose<IgnoredAny>>(id).ok().flatten())).collect()
+            let kept = records.list().map(|(found, _)| found).unwrap_or_default();
+            let kept = kept.into_iter().map(|found| found.snapshot.id);
+            // One that is for nothing is of somebody who was cut off: what it is for is written first.
+            let ids: BTreeSet<_> =
+                records.purposes().unwrap_or_default().into_iter().chain(kept).collect();
+            let purpose = |id| match records.purpose::<Purpose<IgnoredAny>>(id) {
+                Ok(purpose) => Some((id, purpose)),
+                Err(error) if error.is_nonsense() => Some((id, None)),
+                Err(error) => {
+                    tracing::warn!("{}", chain(&error));
+                    None
+                }
+            };
+            ids.into_iter().filter_map(purpose).collect()
         });
         let purposes: Vec<(PointId, Option<Purpose<IgnoredAny>>)> = purposes.await;
         for (id, purpose) in purposes {

@@ -41,7 +41,7 @@ impl Engine {
         let BackupRequest { subject, selection, full, .. } = request;
         let upload = Arc::clone(&progress.upload);
         let mut rehearsal = Rehearsal::begin(&self.reader, self.cache.as_deref(), upload).await?;
-        let parent = self.parent(subject.name()).await;
+        let parent = self.parent(subject.name(), None).await;
         // What is not stored is not worth remembering.
         let how = How { parent, selection, full, page_maps: None };
         let subject = match subject {

@@ -46,7 +46,7 @@ pub struct VolumeReport {
 
 impl BackupReport {
     /// What is reported of a point.
-    pub(super) fn of(manifest: &Manifest, warnings: Vec<String>) -> Self {
+    pub(crate) fn of(manifest: &Manifest, warnings: Vec<String>) -> Self {
         let volume = |v: &VolumeRecord| VolumeReport {
             name: v.name.clone(),
             driver: v.driver.clone(),

@@ -199,6 +199,6 @@ const PUT_OFF: [SignedDuration; 4] = [
     SignedDuration::from_mins(30),
 ];
 /// What is longer is in the point, or in the log, all the same.
-const REPORT_MAX: usize = 4 << 20;
+const REPORT_MAX: usize = 256 << 10;
 /// A run that kills the service does so again.
 const ATTEMPTS_MAX: u32 = 5;

@@ -9,7 +9,7 @@ use format::manifest::Level;
 use restore::progress::Progress;
 
 use super::{Done, Work};
-use crate::backup::{BackupRequest, Errand, Subject};
+use crate::backup::{BackupReport, BackupRequest, Errand, Subject};
 use crate::check::{CheckRequest, ReadData};
 use crate::deadline::Deadline;
 use crate::engine::{Engine, FREEZE_DEADLINE, Settings};
@@ -62,7 +62,9 @@ impl Work {
             for tag in tags.iter().filter(|tag| !row.annotations.tags.contains(*tag)) {
                 engine.note_if_possible(row.point, Note::Tag { tag: tag.clone() }).await;
             }
-            return Ok(Done::point(row.point, row.omissions));
+            let manifest = engine.reader.point(row.point).await?;
+            let report = manifest.map(|manifest| BackupReport::of(&manifest, Vec::new()));
+            return Ok(Done::point(row.point, row.omissions).with(&report));
         }
         let deadline = Deadline::at_most(FREEZE_DEADLINE);
         let subject = Subject::Application { name, freeze: true, hooks: true, deadline };

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use repository::error::chain;
 
 use super::{Done, Work};
-use crate::backup::{BackupRequest, Errand, Subject};
+use crate::backup::{BackupRequest, Errand, Pending, Subject};
 use crate::config::PolicyConfig;
 use crate::deadline::Deadline;
 use crate::engine::{Engine, FREEZE_DEADLINE};
@@ -48,7 +48,11 @@ impl Work {
         }
         let errand = Errand::of(&self.run);
         let pending = engine.pending(&errand).await;
-        let pending = pending.filter(|pending| self.is_good_enough(pending.taken(), policy));
+        let is_for = |pending: &Pending| {
+            pending.occasion().is_some_and(|occasion| occasion.schedules == left.schedules)
+        };
+        let is_good = |pending: &Pending| self.is_good_enough(pending.taken(), policy);
+        let pending = pending.filter(|pending| is_for(pending) && is_good(pending));
         let request = BackupRequest { errand: Some(errand), ..request(application, &left, policy) };
         let report = if let Some(pending) = pending {
             self.admit_attempt()?;
@@ -65,8 +69,9 @@ impl Work {
     fn is_good_enough(&self, taken: Timestamp, policy: &PolicyConfig) -> bool {
         let timing = policy.timing(&self.setup.here);
         let delay = timing.delay(self.run.application.as_deref().unwrap_or_default());
+        let from = taken.checked_sub(delay).unwrap_or(taken);
         let is_due = |moment: Timestamp| moment.checked_add(delay).is_ok_and(|it| it <= self.now());
-        !timing.slots(taken).next().is_some_and(|slot| is_due(slot.at))
+        !timing.slots(from).next().is_some_and(|slot| is_due(slot.at))
     }
 
     /// Has the points go that the policy no longer keeps, now that there is a new one.
