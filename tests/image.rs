@@ -1,7 +1,7 @@
 //! The service in a container, as deploy/compose.yaml runs it.
 //!
 //! The image is made of the part of its recipe that runs, and of this build's program. The engine of the lab
-//! may not raise limits, and its mounts are private: of the compose file that is left out.
+//! may not raise limits, has no network, and its mounts are private: of the compose file that is left out.
 
 #![allow(
     clippy::expect_used,
@@ -70,12 +70,25 @@ fn options(directory: &Path) -> Vec<String> {
             "cgroup" => "cgroupns".to_owned(),
             "userns_mode" => "userns".to_owned(),
             "volumes" => "volume".to_owned(),
-            "build" | "image" | "restart" | "stop_grace_period" | "ulimits" => continue,
+            "build" | "image" | "network_mode" | "restart" | "stop_grace_period" | "ulimits" => {
+                continue;
+            }
+            "labels" => {
+                let labels = value.as_object().unwrap().iter();
+                options
+                    .extend(labels.map(|(name, value)| {
+                        format!("--label={name}={}", value.as_str().unwrap())
+                    }));
+                continue;
+            }
             other => panic!("the compose file has `{other}`, which nobody tries"),
         };
         let values = value.as_array().cloned().unwrap_or_else(|| vec![value.clone()]);
         for value in values {
             let value = value.as_str().unwrap();
+            if value == "SYS_RESOURCE" {
+                continue;
+            }
             let value = if flag == "volume" { mount(directory, value) } else { value.to_owned() };
             options.push(format!("--{flag}={value}"));
         }
@@ -146,6 +159,20 @@ fn the_service_runs_in_a_container_and_backs_up_others() {
     // Neither the container of the service, nor what its thaw needs, is ever frozen.
     wait_for_growth(&volume.join("log"), Duration::from_secs(10));
     assert!(!application.freezer().is_frozen());
+    // What a container has from elsewhere is something else in this one.
+    let elsewhere = unique("elsewhere");
+    let words = [
+        belongs_to(&elsewhere),
+        bind(Path::new("/etc"), "/data"),
+        BUSYBOX.into(),
+        "sleep".into(),
+        "999".into(),
+    ];
+    let _elsewhere = Container::run(&elsewhere, words);
+    let apps: Value = serde_json::from_str(&stillpoint(&["apps", "--json"])).unwrap();
+    let found =
+        apps.as_array().unwrap().iter().find(|app| app["name"] == elsewhere.as_str()).unwrap();
+    assert!(found["missing"].to_string().contains("is not mounted"), "{found}");
     let refused = Command::new("docker")
         .args(["exec", service.name(), "stillpoint", "backup", service.name()])
         .output()

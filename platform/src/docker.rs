@@ -71,16 +71,19 @@ impl Docker {
         let inventory = Inventory::fetch(&self.engine, used).await?;
         let data_root = self.engine.data_root().await?;
         let host = HostView::take(&self.engine)?;
-        let own = Memberships::own().unwrap_or_default();
+        let ours = found.iter().find(|found| host.is_in(&found.container));
+        let visible = ours.map(|found| found.container.visible());
         let mut applications = Vec::new();
         for (name, group) in groups {
             let outside = |found: &&Found| {
-                found.container.application() != Some(name) && !is_ours(&own, &found.container)
+                let is_ours = found.container.is_service() || host.is_in(&found.container);
+                found.container.application() != Some(name) && !is_ours
             };
             let surroundings = Surroundings {
                 mounts: host.mounts.clone(),
                 data_root: data_root.as_ref().and_then(|root| Path::new(root).canonicalize().ok()),
                 mounted_on_use: inventory.mounted_on_use.clone(),
+                visible: visible.clone(),
                 outsiders: found.iter().filter(outside).map(|f| f.container.clone()).collect(),
             };
             applications.push(assemble(name, &group, &inventory, (&surroundings, &host))?);
@@ -132,16 +135,11 @@ impl Platform for Docker {
 
 /// The name of this platform.
 pub const PLATFORM: &str = "docker";
-const DEFAULT_SOCKET: &str = "unix:///var/run/docker.sock";
+/// Where the engine listens, usually.
+pub const DEFAULT_SOCKET: &str = "unix:///var/run/docker.sock";
 
 // The engine answers each in a few milliseconds and serves them side by side.
 const QUESTIONS_AT_ONCE: usize = 8;
-
-// The container that we are in has the volumes of others only to back them up.
-fn is_ours(own: &Memberships, container: &Container) -> bool {
-    let cgroups = [&own.unified, &own.freezer];
-    cgroups.into_iter().flatten().any(|cgroup| of_container(cgroup, &container.id).is_some())
-}
 
 struct Found {
     container: Container,
@@ -193,6 +191,12 @@ struct HostView {
 }
 
 impl HostView {
+    /// Whether we are in this container. It has the volumes of others only to back them up.
+    fn is_in(&self, container: &Container) -> bool {
+        let mut cgroups = [&self.own.unified, &self.own.freezer].into_iter().flatten();
+        cgroups.any(|cgroup| of_container(cgroup, &container.id).is_some())
+    }
+
     fn take(engine: &Engine) -> Result<Self, PlatformError> {
         let unreadable = |source| PlatformError::Unreadable { path: "/proc/self".into(), source };
         let mounts = MountTable::read().map_err(unreadable)?;

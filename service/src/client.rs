@@ -1,9 +1,11 @@
 //! The service of this machine, asked on its socket by whoever runs a command beside it.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use platform::docker::DEFAULT_SOCKET;
 use repository::error::chain;
 use repository::location::Location;
 use repository::writer::Writer;
@@ -165,7 +167,7 @@ impl Wish {
     /// # Errors
     /// When the service was asked, and does not say whether it does it.
     pub async fn begin(&self) -> Result<Option<i64>, ServiceError> {
-        let (begun, mut may_have_it) = (Instant::now(), false);
+        let (begun, mut may_have_it, mut refusals) = (Instant::now(), false, 0);
         let run = loop {
             match self.ask().await {
                 Ok(run) => break run,
@@ -173,8 +175,13 @@ impl Wish {
                 Err(error) if begun.elapsed() > SILENCE_MAX => {
                     return Err(ClientError::Unclear(error).into());
                 }
+                // A service that goes on, and knows nothing of it by now, will not know of it later.
+                Err(error) if error.status().is_some() && refusals > REFUSALS_MAX => break None,
                 // Asked again, it does it once.
-                Err(_) => may_have_it = true,
+                Err(error) => {
+                    refusals = if error.status().is_some() { refusals + 1 } else { 0 };
+                    may_have_it = true;
+                }
             }
             sleep(LOOK_AGAIN).await;
         };
@@ -187,13 +194,8 @@ impl Wish {
         let (status, failed) = (answer.status(), answer.error_for_status_ref().err());
         let Some(failed) = failed else { return Ok(Some(answer.json::<Run>().await?.id)) };
         let said = answer.text().await?;
-        // Where it knows what to do about it, it has not begun.
-        let problem: serde_json::Value = serde_json::from_str(&said).unwrap_or_default();
-        if status.is_client_error() || problem["remedy"].is_string() {
-            tracing::info!(%status, "the service does not take this: {said}");
-            return Ok(None);
-        }
-        Err(failed)
+        tracing::info!(%status, "the service does not take this: {said}");
+        if status.is_client_error() { Ok(None) } else { Err(failed) }
     }
 
     /// Waits until it is made, also while the service is started anew. `tell` is told what there is to know.
@@ -252,9 +254,12 @@ pub(crate) fn surroundings(platforms: &Platforms, location: &Location) -> String
         clippy::disallowed_methods,
         reason = "the client of the object store reads it by itself"
     )]
-    let endpoints =
-        ["AWS_ENDPOINT", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"].map(std::env::var_os);
-    let all = format!("{docker:?} {declared:?} {hooks:?} {place} {endpoints:?}");
+    let endpoints = matches!(location, Location::S3 { .. })
+        .then(|| ["AWS_ENDPOINT", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"].map(std::env::var_os));
+    let docker = docker.as_deref().unwrap_or(DEFAULT_SOCKET);
+    // In a container the same paths are other files.
+    let root = std::fs::metadata("/").map(|root| (root.dev(), root.ino())).ok();
+    let all = format!("{root:?} {docker} {declared:?} {hooks:?} {place} {endpoints:?}");
     blake3::hash(all.as_bytes()).to_hex().to_string()
 }
 
@@ -307,6 +312,8 @@ fn url(path: &str) -> String {
 
 /// How long an answer may take.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
+/// How often in a row the service may answer that it cannot.
+const REFUSALS_MAX: u32 = 10;
 /// How long the service may be silent: it may be started anew.
 const SILENCE_MAX: Duration = Duration::from_mins(2);
 const LOOK_AGAIN: Duration = Duration::from_millis(200);

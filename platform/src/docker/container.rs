@@ -72,6 +72,17 @@ impl Container {
         }
     }
 
+    /// Whether whoever made it says that a service like us is in it.
+    pub(super) fn is_service(&self) -> bool {
+        self.labels.get(OWN_SERVICE_LABEL).is_some_and(|value| value == "true")
+    }
+
+    /// What it sees of the host's files, under the same paths.
+    pub(super) fn visible(&self) -> Vec<PathBuf> {
+        let same = self.mounts.iter().filter(|mount| mount.source == mount.target);
+        same.map(|mount| mount.source.clone()).collect()
+    }
+
     /// The application it belongs to, if any.
     pub(super) fn application(&self) -> Option<&str> {
         [OWN_LABEL, PROJECT_LABEL]
@@ -158,6 +169,7 @@ fn networks(answer: &ContainerInspectResponse) -> BTreeSet<String> {
     attached.flat_map(|networks| networks.keys().cloned()).collect()
 }
 
+const OWN_SERVICE_LABEL: &str = "stillpoint.service";
 const OWN_LABEL: &str = "stillpoint.app";
 const LEASE_LABEL: &str = "stillpoint.lease";
 const PROJECT_LABEL: &str = "com.docker.compose.project";

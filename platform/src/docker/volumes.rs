@@ -24,6 +24,8 @@ pub(super) struct Surroundings {
     pub(super) mounted_on_use: BTreeSet<String>,
     /// The containers outside the application.
     pub(super) outsiders: Vec<Container>,
+    /// What we see of the host's files; absent where we are in no container.
+    pub(super) visible: Option<Vec<PathBuf>>,
 }
 
 /// What the mounts of an application's containers are.
@@ -106,6 +108,10 @@ impl Surroundings {
             return leave(format!("a mount of type {} has no files on this host", mount.kind));
         }
         let source = mount.source.display();
+        if !self.sees(&mount.source) {
+            let reason = "is not mounted, under the same path, into the container of the service";
+            return Err(NoVolume::Missing(format!("`{source}` {reason}")));
+        }
         let place = Place::find(&mount.source, &self.mounts)
             .map_err(|error| NoVolume::Missing(format!("`{source}` cannot be found: {error}")))?;
         place.content.or_else(|content| leave(format!("`{source}` is {content}")))?;
@@ -127,6 +133,14 @@ impl Surroundings {
             )));
         }
         Ok(place)
+    }
+
+    // What has the same path in a container of our own may be something else.
+    fn sees(&self, source: &Path) -> bool {
+        let is_seen = |visible: &Vec<PathBuf>| visible.iter().any(|path| source.starts_with(path));
+        self.visible.as_ref().is_none_or(is_seen)
+            || source == Path::new("/")
+            || KERNEL_TREES.iter().any(|tree| source.starts_with(tree))
     }
 
     fn outside_places(&self) -> Vec<(&str, Place)> {
