@@ -200,6 +200,36 @@ fn what_does_not_succeed_for_too_long_is_told() {
 }
 
 #[test]
+fn that_no_point_goes_any_more_is_told_once_a_day() {
+    let (address, told) = listen();
+    let world = world(&format!(
+        "[notifications.chat]\nwebhook = {{ url = \"http://{address}/chat\" }}\n\
+         [notifications.watch]\nping = {{ url = \"http://{address}/watch\" }}\npolicies = [\"often\"]\n"
+    ));
+    let config = fs::read_to_string(world.path("config.toml")).unwrap();
+    let schedule = "[policies.often]\nschedules = [\"every 300m\"]\n";
+    let config = config.replace(schedule, &format!("{schedule}keep = {{ last = 9 }}\n"));
+    fs::write(world.path("config.toml"), config).unwrap();
+    for round in 0..3_u8 {
+        fs::write(world.path("shop/data"), vec![round; 4 << 20]).unwrap();
+        serve_until(&world, ("shop", "often", 300 - i64::from(round)), &told, 2);
+    }
+    // Most of it is gone.
+    fs::write(world.path("shop/data"), "").unwrap();
+    let mut all = serve_until(&world, ("shop", "often", 200), &told, 3);
+    all.sort();
+    let notice: Value = serde_json::from_str(&all[0].1).unwrap();
+    assert_eq!(notice["kind"], "retention_stopped", "{notice}");
+    assert!(notice["text"].as_str().unwrap().contains("--add accepted"), "{notice}");
+    let points = world.json(["points"]);
+    assert!(points[0].to_string().contains("suspicious"), "{points}");
+    // The next run finds it so, too, and is the only thing told.
+    let again = serve_until(&world, ("shop", "often", 199), &told, 2);
+    assert!(again.iter().all(|(path, _)| path.starts_with("/watch")), "{again:?}");
+    assert!(told.try_recv().is_err());
+}
+
+#[test]
 fn mail_is_sent_and_a_test_says_who_is_told() {
     let (address, told) = listen();
     let empty = World::empty();

@@ -240,6 +240,17 @@ fn rules_say_which_points_stay() {
     assert_eq!(listed(&world).len(), 5, "{}", alarmed.stdout);
     let dry = world.json(["forget", "--keep-last", "1", "--dry-run"]);
     assert!(dry["groups"][0]["alarm"]["shrank"]["now"].is_number(), "{dry}");
+    // Later it looks usual, and is remembered until a person says that it is right.
+    for _ in 0..3 {
+        world.json(["backup", "--path", "source", "--name", "site"]);
+        world.stillpoint(["forget", "--keep-last", "1"]).succeeded();
+    }
+    let dry = world.json(["forget", "--keep-last", "1", "--dry-run"]);
+    assert!(dry["groups"][0]["alarm"]["suspicious"]["taken"].is_string(), "{dry}");
+    assert_eq!(listed(&world).len(), 8);
+    world.stillpoint(["tag", "latest", "--add", "accepted"]).succeeded();
+    world.stillpoint(["forget", "--keep-last", "1"]).succeeded();
+    assert_eq!(listed(&world).len(), 2, "the newest, and the one that is held");
     for nonsense in [
         "forget",
         "forget latest --keep-last 1",
@@ -250,5 +261,5 @@ fn rules_say_which_points_stay() {
         let refused = world.stillpoint(nonsense.split(' '));
         assert_eq!(refused.code, Some(2), "{nonsense}: {refused:?}");
     }
-    assert_eq!(listed(&world).len(), 5);
+    assert_eq!(listed(&world).len(), 2);
 }

@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection, SqlitePool};
 
-use crate::column;
+use crate::error::CatalogError;
+use crate::job::JobName;
+use crate::{Catalog, column};
 
 /// The number of an event in this catalog; it is not used again.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
@@ -107,6 +109,26 @@ pub enum Happening {
     /// What a newer program wrote down.
     #[serde(other)]
     Other,
+}
+
+impl Catalog {
+    /// Whether [`Happening::Alarm`] happened to a job at this moment or later.
+    pub async fn has_alarmed_since(
+        &self,
+        job: &JobName,
+        moment: Timestamp,
+    ) -> Result<bool, CatalogError> {
+        sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM events WHERE application IS ? AND policy = ? AND moment >= ?
+                            AND happening ->> 'kind' = 'alarm')",
+        )
+        .bind(&job.application)
+        .bind(&job.policy)
+        .bind(column::time(moment))
+        .fetch_one(&self.readers)
+        .await
+        .map_err(|source| self.failed("look for an event", source))
+    }
 }
 
 impl EventId {

@@ -341,7 +341,16 @@ impl Catalog {
 
     /// Records what happened.
     pub async fn record_event(&self, event: Event) -> Result<(), CatalogError> {
-        self.write("record an event", Change::RecordEvents(vec![event])).await?;
+        self.record_event_telling(event, Vec::new()).await
+    }
+
+    /// The same, and has somebody told of it: both or nothing.
+    pub async fn record_event_telling(
+        &self,
+        event: Event,
+        notices: Vec<NewNotice>,
+    ) -> Result<(), CatalogError> {
+        self.write("record an event", Change::RecordEvents(vec![event], notices)).await?;
         Ok(())
     }
 

@@ -64,7 +64,7 @@ pub(crate) enum Change {
     Tell(JobName, Option<Trouble>, Vec<NewNotice>),
     Told(i64, Telling, Timestamp),
     RecordLooks(Vec<Look>, Timestamp),
-    RecordEvents(Vec<Event>),
+    RecordEvents(Vec<Event>, Vec<NewNotice>),
     BeginDeed(Deed),
     EndDeed(DeedId, DeedEnd),
     ForgetHistory(Timestamp),
@@ -213,7 +213,8 @@ async fn make(transaction: &mut SqliteConnection, change: &Change) -> sqlx::Resu
         Change::RecordLooks(looks, now) => {
             job::record(&mut *transaction, (looks, *now)).await?.cast_signed()
         }
-        Change::RecordEvents(events) => {
+        Change::RecordEvents(events, notices) => {
+            notice::insert(&mut *transaction, notices).await?;
             event::insert(&mut *transaction, events).await?.cast_signed()
         }
         Change::BeginDeed(deed) => audit::begin(&mut *transaction, deed).await?,

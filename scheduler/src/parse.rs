@@ -30,6 +30,10 @@ impl FromStr for Schedule {
             return Err(refused(beginning, problem, DAILY));
         }
         let text = text.trim();
+        if text.contains(';') {
+            let problem = "`;` joins several, and each schedule is written as a string of its own";
+            return Err(refused(text.to_owned(), problem.to_owned(), DAILY));
+        }
         let portworx = text.split_once('=').and_then(|(word, value)| {
             let form = Form::of(word, &PORTWORX_FORMS)?;
             Some((form, value))
@@ -80,7 +84,8 @@ fn parse_plain(text: &str) -> Result<Schedule, Fault> {
 
 fn parse_portworx(form: &'static Form, value: &str) -> Result<Schedule, Fault> {
     let faulty = |problem| (problem, form.example);
-    let (value, keep) = match value.split_once(',') {
+    // Portworx itself writes the number of points either way.
+    let (value, keep) = match value.split_once([',', '#']) {
         Some((value, keep)) => {
             let keep = keep.trim();
             (value, parse_keep(keep.strip_prefix("retain=").unwrap_or(keep)).map_err(faulty)?)

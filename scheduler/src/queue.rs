@@ -67,6 +67,11 @@ impl<I: Clone + PartialEq> Queue<I> {
         Self { limits, waiting: VecDeque::new(), running: Vec::new() }
     }
 
+    /// Other limits, from the next run on that begins.
+    pub fn limit(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
     /// Puts a run behind all that are as urgent.
     ///
     /// # Errors

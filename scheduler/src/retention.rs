@@ -7,10 +7,10 @@
 //! any of them keeps it. Points that lack something are counted apart from the others, by the same
 //! rules.
 //!
-//! Whatever the rules say, these stay: points that are held, the newest one that was verified, those
-//! that are younger than `keep-at-least`, and the newest of all. Where the newest point is nothing like
-//! those before it, everything stays: see [`Alarm`]. Points of the future, which a wrong clock has made,
-//! stay and take the place of no other.
+//! Whatever the rules say, these stay: points that are held, the newest one that was verified, the newest
+//! one that was accepted, those that are younger than `keep-at-least`, and the newest of all. Where the
+//! newest point is nothing like those before it, everything stays until a person accepts it: see [`Alarm`].
+//! Points of the future, which a wrong clock has made, stay and take the place of no other.
 
 mod alarm;
 mod period;
@@ -33,7 +33,7 @@ use thiserror::Error;
 use self::written::Written;
 use crate::Schedule;
 
-pub use self::alarm::Alarm;
+pub use self::alarm::{ACCEPTED, Alarm, SUSPICIOUS};
 pub use self::period::Period;
 pub use self::reach::{ParseReachError, Reach};
 
@@ -107,6 +107,8 @@ pub enum Reason {
     Held(String),
     /// The newest that was verified.
     Verified,
+    /// The newest that was accepted, by which those after it are judged.
+    Accepted,
     /// Too young to go.
     Young,
     /// The newest of all.
@@ -241,6 +243,9 @@ impl Rules {
         }
         if let Some((index, _)) = newest_first.iter().find(|(_, point)| point.verified) {
             keeping.keep(*index, Reason::Verified);
+        }
+        if let Some((index, _)) = newest_first.iter().find(|(_, it)| it.tags.contains(ACCEPTED)) {
+            keeping.keep(*index, Reason::Accepted);
         }
         // The newest that lacks nothing, if there is one.
         let sound = newest_first.iter().find(|(_, point)| !point.flawed);
@@ -379,6 +384,7 @@ impl fmt::Display for Reason {
             Self::Schedule(schedule) => write!(f, "schedule `{schedule}`"),
             Self::Held(why) => write!(f, "held: {why}"),
             Self::Verified => f.write_str("the newest that was verified"),
+            Self::Accepted => f.write_str("the newest that was accepted"),
             Self::Young => f.write_str("too young"),
             Self::Newest => f.write_str("the newest"),
             Self::Future => f.write_str("of the future"),

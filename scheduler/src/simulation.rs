@@ -23,6 +23,8 @@ pub struct Simulation {
     pub most: usize,
     /// Those that there would be in the end, the newest first.
     pub points: Vec<SimulatedPoint>,
+    /// Those that would have gone, in the order in which they would have.
+    pub gone: Vec<GonePoint>,
 }
 
 /// A point that there would be.
@@ -34,6 +36,20 @@ pub struct SimulatedPoint {
     pub schedules: Vec<String>,
     /// Why it would be there.
     pub reasons: Vec<Reason>,
+}
+
+/// A point that would have gone.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct GonePoint {
+    /// When it would have been taken.
+    pub taken: Timestamp,
+    /// The schedules that it would have been made by.
+    pub schedules: Vec<String>,
+    /// When it would have gone.
+    pub went: Timestamp,
+    /// Why it would have been there until then, which is what keeps it no more; nothing where it would have
+    /// gone at once.
+    pub until_then: Vec<Reason>,
 }
 
 /// There would be more points at once than can be simulated in a few seconds.
@@ -49,52 +65,67 @@ pub fn simulate(
     delay: Duration,
     (from, until): (Timestamp, Timestamp),
 ) -> Result<Simulation, TooManyPoints> {
-    let mut points: Vec<(Candidate, Vec<String>)> = Vec::new();
-    let mut simulation = Simulation { made: 0, most: 0, points: Vec::new() };
+    let mut points: Vec<Made> = Vec::new();
+    let mut simulation = Simulation { made: 0, most: 0, points: Vec::new(), gone: Vec::new() };
     let (mut handled, mut now) = (from, from);
     let done = BTreeSet::new();
-    let mut reasons = Vec::new();
     loop {
         let due = timing.due((handled, &done), now, delay);
         handled = due.handled.unwrap_or(handled);
         if let Some(Slot { schedules, .. }) = due.run {
             simulation.made += 1;
-            let names: Vec<_> = schedules.iter().map(Schedule::name).collect();
-            let wanted = rules.wanted(&names, &timing.schedules);
-            points.insert(0, (candidate(now, tags, wanted), names));
+            let schedules: Vec<_> = schedules.iter().map(Schedule::name).collect();
+            let wanted = rules.wanted(&schedules, &timing.schedules);
+            let made =
+                Made { candidate: candidate(now, tags, wanted), schedules, reasons: Vec::new() };
+            points.insert(0, made);
             simulation.most = simulation.most.max(points.len());
             if points.len() > POINTS_MAX {
                 return Err(TooManyPoints);
             }
-            reasons = thin_out(&mut points, rules, now, timing);
+            simulation.gone.extend(thin_out(&mut points, rules, now, timing));
         }
         match due.next.filter(|next| *next <= until) {
             Some(next) => now = next,
             None => break,
         }
     }
-    let point = |((candidate, schedules), reasons): ((Candidate, _), _)| SimulatedPoint {
+    let point = |Made { candidate, schedules, reasons }| SimulatedPoint {
         taken: candidate.taken,
         schedules,
         reasons,
     };
-    simulation.points = points.into_iter().zip(reasons).map(point).collect();
+    simulation.points = points.into_iter().map(point).collect();
     Ok(simulation)
 }
 
-// Drops what no rule keeps; answers why the others stay.
+struct Made {
+    candidate: Candidate,
+    schedules: Vec<String>,
+    /// Why it is there, as of the last look.
+    reasons: Vec<Reason>,
+}
+
+// Drops what no rule keeps, and answers it.
 fn thin_out(
-    points: &mut Vec<(Candidate, Vec<String>)>,
+    points: &mut Vec<Made>,
     rules: &Rules,
     now: Timestamp,
     timing: &Timing,
-) -> Vec<Vec<Reason>> {
-    let candidates: Vec<_> = points.iter().map(|(candidate, _)| candidate.clone()).collect();
-    let mut reasons = rules.plan(&candidates, &now.to_zoned(timing.zone.time_zone())).reasons;
-    let mut stays = reasons.iter().map(|reasons| !reasons.is_empty());
-    points.retain(|_| stays.next().unwrap_or(true));
-    reasons.retain(|reasons| !reasons.is_empty());
-    reasons
+) -> Vec<GonePoint> {
+    let candidates: Vec<_> = points.iter().map(|made| made.candidate.clone()).collect();
+    let plan = rules.plan(&candidates, &now.to_zoned(timing.zone.time_zone()));
+    let mut gone = Vec::new();
+    let before = std::mem::take(points);
+    for (made, reasons) in before.into_iter().zip(plan.reasons) {
+        if reasons.is_empty() {
+            let Made { candidate, schedules, reasons: until_then } = made;
+            gone.push(GonePoint { taken: candidate.taken, schedules, went: now, until_then });
+        } else {
+            points.push(Made { reasons, ..made });
+        }
+    }
+    gone
 }
 
 fn candidate(taken: Timestamp, tags: &[String], schedules: Vec<(String, Count)>) -> Candidate {

@@ -57,6 +57,12 @@ fn every_spelling_has_one_canonical_text() {
         ("weekly=sunday@12:00", "weekly sunday@12:00 keep 5"),
         ("monthly=15@12:00", "monthly 15@12:00 keep 12"),
         ("monthly=15@12:00, retain=3", "monthly 15@12:00 keep 3"),
+        ("periodic=60#4", "every 1h keep 4"),
+        ("daily=12:00#3", "daily \"12:00\" keep 3"),
+        ("daily=@12:00#3", "daily \"12:00\" keep 3"),
+        ("daily=@12:00 # retain=3", "daily \"12:00\" keep 3"),
+        ("weekly=sunday@12:00#2", "weekly sunday@12:00 keep 2"),
+        ("monthly=15@12:00#2", "monthly 15@12:00 keep 2"),
         ("cron 0 2 * * *", "cron 0 2 * * *"),
         ("cron \"00  02 * * *\" keep 9", "cron 0 2 * * * keep 9"),
         ("cron */15 8-18/2 1,15 JAN-mar sun,Tue-fri", "cron */15 8-18/2 1,15 1-3 0,2-5"),
@@ -87,6 +93,11 @@ fn a_refusal_names_the_bad_part_and_shows_the_right_form() {
         ("daily=12:00,0", "`0`", "daily=@12:00,7"),
         ("daily=12:00,retain=", "points to keep is missing", "daily=@12:00,7"),
         ("daily=12:00,4 keep 5", "`4 keep 5`", "daily=@12:00,7"),
+        ("daily=12:00#0", "`0`", "daily=@12:00,7"),
+        ("daily=12:00#3,4", "`3,4`", "daily=@12:00,7"),
+        ("daily 12:00#3", "`12:00#3`", "daily \"02:00\""),
+        ("periodic=60#4;daily=12:00#3", "as a string of its own", "daily \"02:00\""),
+        ("daily 02:00; weekly sunday", "as a string of its own", "daily \"02:00\""),
         ("weekly", "the day of the week is missing", "weekly sunday@12:00"),
         ("weekly sunnyday@12:00", "`sunnyday`", "weekly sunday@12:00"),
         ("weekly=sunday@25:00", "`25:00`", "weekly=sunday@12:00,5"),
@@ -246,10 +257,12 @@ fn when_berlin_has_two_o_clock_twice() {
         assert_eq!(shown, expected, "{text}");
     }
     // Asked for in the hour that happens again.
-    assert_eq!(
-        runs("daily 02:30", "2024-10-27T01:10Z", "Europe/Berlin", 1),
-        ["2024-10-28 02:30:00 +01:00"]
-    );
+    for text in ["daily 02:30", "cron 30 2 * * *"] {
+        for after in ["2024-10-27T01:00Z", "2024-10-27T01:10Z"] {
+            let runs = runs(text, after, "Europe/Berlin", 1);
+            assert_eq!(runs, ["2024-10-28 02:30:00 +01:00"], "{text}");
+        }
+    }
     let day =
         |times: &[&str]| times.iter().map(|time| format!("2024-10-27 {time}")).collect::<Vec<_>>();
     for (text, minute) in [("hourly :15", 15), ("cron 15 * * * *", 15), ("every 1h", 0)] {
@@ -359,7 +372,7 @@ proptest! {
     }
 
     #[test]
-    fn what_can_be_read_can_be_written(text in "(daily|weekly|cron|every|monthly|hourly)?[ =@:,*/0-9a-z\"-]{0,20}|\\PC{0,30}") {
+    fn what_can_be_read_can_be_written(text in "(daily|weekly|cron|every|monthly|hourly)?[ =@:,;#*/0-9a-z\"-]{0,20}|\\PC{0,30}") {
         if let Ok(read) = text.parse::<Schedule>() {
             prop_assert_eq!(read.to_string().parse(), Ok(read));
         }

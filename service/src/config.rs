@@ -7,6 +7,7 @@ mod policy;
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use catalog::Task;
@@ -39,6 +40,9 @@ pub struct Config {
     /// The hooks of applications, by the names of the application and of the container.
     #[serde(default)]
     pub hooks: BTreeMap<String, BTreeMap<String, Declaration>>,
+    /// How much the service does at once.
+    #[serde(default)]
+    pub service: ServiceConfig,
     /// Where the service tells what it counts.
     #[serde(default)]
     pub metrics: MetricsConfig,
@@ -69,6 +73,24 @@ impl RepositoryConfig {
     pub fn key(&self) -> Option<KeySource> {
         let file = self.key_file.clone().map(KeySource::File);
         file.or_else(|| self.passphrase.clone().map(KeySource::Passphrase))
+    }
+}
+
+/// How much the service does at once.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServiceConfig {
+    /// How many runs go on at once.
+    pub runs: NonZeroUsize,
+    /// How many of them work on one repository.
+    pub runs_per_repository: NonZeroUsize,
+}
+
+// Two backups keep two cores busy.
+impl Default for ServiceConfig {
+    fn default() -> Self {
+        let two = NonZeroUsize::MIN.saturating_add(1);
+        Self { runs: two, runs_per_repository: two }
     }
 }
 

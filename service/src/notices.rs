@@ -34,6 +34,9 @@ pub enum Occurrence {
     Staleness,
     /// It has succeeded again.
     Recovery,
+    /// Points should have gone, and nothing goes until a person has looked: see
+    /// [`Alarm`](scheduler::retention::Alarm).
+    RetentionStopped,
     /// A run begins.
     RunStarted,
     /// A run did all of what it was for.
@@ -61,7 +64,7 @@ pub struct Notice {
     pub moment: Timestamp,
     /// How the run ended, where it is about one.
     pub outcome: Option<String>,
-    /// Why the run failed.
+    /// Why the run failed, or no point goes.
     pub error: Option<String>,
     /// The restore point that the run made.
     pub point: Option<PointId>,
@@ -130,8 +133,12 @@ impl Notice {
     /// As it waits in the catalog for a channel.
     pub(crate) fn to(&self, channel: &str) -> NewNotice {
         let notice = serde_json::to_string(self).unwrap_or_default();
-        let subject =
+        let mut subject =
             format!("{}/{}", self.application.as_deref().unwrap_or_default(), self.policy);
+        // Whether runs succeed has nothing to do with it, and makes nothing of it old.
+        if self.kind == Occurrence::RetentionStopped {
+            subject.push_str("/retention");
+        }
         NewNotice { channel: channel.to_owned(), subject, moment: self.moment, notice }
     }
 }
@@ -160,6 +167,10 @@ impl fmt::Display for Notice {
                 Some(when) => write!(f, "it has not succeeded since {when:.0}"),
                 None => write!(f, "it has never succeeded"),
             },
+            Occurrence::RetentionStopped => {
+                let why = self.error.as_deref().unwrap_or_default();
+                write!(f, "no point goes any more: {why}")
+            }
             Occurrence::Test => Ok(()),
         }
     }

@@ -5,7 +5,7 @@ use jiff::{Span, Timestamp, Zoned};
 use scheduler::Schedule;
 use scheduler::retention::Rules;
 use scheduler::simulation::simulate;
-pub use scheduler::simulation::{SimulatedPoint, Simulation};
+pub use scheduler::simulation::{GonePoint, SimulatedPoint, Simulation};
 use scheduler::timing::Timing;
 use scheduler::zone::Zone;
 use serde::Serialize;

@@ -42,6 +42,7 @@ pub use self::setup::Setup;
 use crate::api::Ask;
 use crate::backup::BackupProgress;
 use crate::client;
+use crate::config::{Config, ServiceConfig};
 use crate::error::ServiceError;
 use crate::instance::Instance;
 use crate::rebuild;
@@ -139,6 +140,7 @@ impl Service {
         // Until it has looked for the first time, it was started a moment ago.
         status.metrics.looked(now);
         let server = Server::start(Arc::clone(&status), &setup).await?;
+        let queue = Queue::new(limits(&setup.config));
         Ok(Self {
             instance,
             latest,
@@ -156,7 +158,7 @@ impl Service {
             discovery,
             jobs: BTreeMap::new(),
             looked: Instant::now(),
-            queue: Queue::new(LIMITS),
+            queue,
             runs: BTreeMap::new(),
             workers: JoinSet::new(),
             going_on: BTreeMap::new(),
@@ -241,6 +243,7 @@ impl Service {
         setup.check()?;
         self.server.follow(&setup);
         introduce(&mut self.instance, &setup);
+        self.queue.limit(limits(&setup.config));
         self.setup = Arc::new(setup);
         self.latest.send_replace(Arc::clone(&self.setup));
         self.discovery.look_again();
@@ -318,10 +321,13 @@ fn introduce(instance: &mut Instance, setup: &Setup) {
     }
 }
 
-/// Two backups keep two cores busy, and a thousand applications are more than a host has. What tidies up
-/// may take hours, and leaves place for a backup.
-const LIMITS: Limits =
-    Limits { runs: 2, per_repository: 2, upkeep: 1, overtaken: 100, waiting: 1000 };
+// A thousand applications are more than a host has. What tidies up may take hours, and leaves place for a
+// backup.
+fn limits(config: &Config) -> Limits {
+    let ServiceConfig { runs, runs_per_repository } = config.service;
+    let (runs, per_repository) = (runs.get(), runs_per_repository.get());
+    Limits { runs, per_repository, upkeep: 1, overtaken: 100, waiting: 1000 }
+}
 
 /// How long nobody looks at the clock at the most.
 const LOOK_AGAIN: Duration = Duration::from_secs(20);

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use catalog::PointRow;
+use format::annotation::Note;
 use format::ids::{ObjectId, PointId};
 use repository::error::RepositoryError;
 use repository::forget;
@@ -13,6 +14,7 @@ use repository::maintainer::Maintainer;
 use repository::pin;
 use repository::prune::{self, Options, Progress, Prune};
 use repository::store::probe::Probe;
+use scheduler::retention::SUSPICIOUS;
 use serde::Serialize;
 
 pub use self::retention::{Judged, JudgedPoint, Look};
@@ -117,7 +119,13 @@ impl Upkeep {
 
     /// Forgets the points of a plan. Nobody sees them from then on; their space comes back with
     /// the next prune.
+    ///
+    /// A newest point that is unlike those before it is marked: nothing of its application goes by any plan
+    /// until somebody accepts it.
     pub async fn forget(&self, plan: &ForgetPlan) -> Result<(), ServiceError> {
+        for point in plan.groups.iter().filter_map(|group| group.suspect) {
+            self.engine.note_if_possible(point, Note::Tag { tag: SUSPICIOUS.to_owned() }).await;
+        }
         let points: Vec<PointId> = plan.points.iter().map(|row| row.point).collect();
         if points.is_empty() {
             return Ok(());

@@ -26,7 +26,12 @@ impl Answer for Simulation {
         };
         let rows: Vec<_> = self.points.iter().map(row).collect();
         table::write(out, ["TAKEN (UTC)", "SCHEDULES", "STAYS FOR"], &rows)?;
-        let Self { made, most, points } = self;
-        writeln!(out, "{made} points made, {most} at once at the most, {} in the end", points.len())
+        let Self { made, most, points, gone } = self;
+        let (stay, gone) = (points.len(), gone.len());
+        writeln!(
+            out,
+            "{made} points made, {most} at once at the most, {stay} in the end; {gone} went when no rule kept \
+             them any more, each of which --json has with when and what had kept it"
+        )
     }
 }

@@ -26,12 +26,15 @@ fn judged(group: &Judged, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{} on {}", group.application, group.host)?;
     if let Some(alarm) = group.alarm {
         writeln!(out, "  nothing of it goes: {alarm}")?;
+        writeln!(out, "  {}", alarm.remedy())?;
     }
     for point in &group.points {
         let reasons: Vec<_> = point.reasons.iter().map(ToString::to_string).collect();
-        let (verdict, comma) = if reasons.is_empty() { ("goes", "") } else { ("stays", ": ") };
-        let (id, taken) = (point.point, moment(point.taken));
-        writeln!(out, "  {id} {taken} UTC {verdict}{comma}{}", reasons.join(", "))?;
+        let verdict = match reasons.as_slice() {
+            [] => "goes: no rule keeps it".to_owned(),
+            reasons => format!("stays: {}", reasons.join(", ")),
+        };
+        writeln!(out, "  {} {} UTC {verdict}", point.point, moment(point.taken))?;
     }
     Ok(())
 }

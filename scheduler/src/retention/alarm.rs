@@ -1,11 +1,20 @@
 //! A newest point that is nothing like those before it: somebody may have deleted or encrypted
 //! everything, and the older points are what is left.
+//!
+//! A few points later everything looks usual again. So whoever carries a plan out gives such a point the
+//! tag [`SUSPICIOUS`], and nothing goes until a person gives it, or a newer one, the tag [`ACCEPTED`].
 
 use std::fmt;
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::Candidate;
+
+/// The tag of a point that was nothing like those before it.
+pub const SUSPICIOUS: &str = "suspicious";
+/// The tag of a point that is as it should be, whatever those before it were like.
+pub const ACCEPTED: &str = "accepted";
 
 /// Why nothing goes for now.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
@@ -32,12 +41,43 @@ pub enum Alarm {
         /// How many are.
         now: u64,
     },
+    /// An earlier point was nothing like those before it, and nobody has accepted that.
+    Suspicious {
+        /// When the newest such point was taken.
+        taken: Timestamp,
+    },
 }
 
 impl Alarm {
     /// By points from the newest to the oldest. Where there are not enough to compare with, nothing is
-    /// said.
+    /// said. What was before an accepted point is no measure for what comes after it.
     pub(super) fn of(points: &[&Candidate]) -> Option<Self> {
+        let accepted = points.iter().position(|point| point.tags.contains(ACCEPTED));
+        let since = points.iter().take(accepted.unwrap_or(points.len()));
+        let mut suspicious = since.filter(|point| point.tags.contains(SUSPICIOUS));
+        let comparable = points.get(..=accepted.unwrap_or(points.len())).unwrap_or(points);
+        Self::of_newest(comparable)
+            .or_else(|| suspicious.next().map(|point| Self::Suspicious { taken: point.taken }))
+    }
+
+    /// Whether it is the newest point that is unlike the others.
+    pub fn is_of_newest(self) -> bool {
+        matches!(self, Self::Shrank { .. } | Self::Rewritten { .. })
+    }
+
+    /// What a person can do about it, in one sentence.
+    pub fn remedy(self) -> &'static str {
+        match self {
+            Self::Most { .. } => {
+                "look at `stillpoint forget --policy NAME --dry-run`, and carry it out where it is right"
+            }
+            _ => {
+                "look at it; where it is as it should be, `stillpoint tag POINT --add accepted` says so"
+            }
+        }
+    }
+
+    fn of_newest(points: &[&Candidate]) -> Option<Self> {
         let (newest, earlier) = points.split_first()?;
         let earlier = earlier.get(..COMPARED)?;
         let before = median(earlier.iter().map(|point| point.bytes));
@@ -61,6 +101,9 @@ impl fmt::Display for Alarm {
             Self::Rewritten { before, now } => {
                 write!(f, "{now} bytes of the newest point are new, and {before} were before")
             }
+            Self::Suspicious { taken } => {
+                write!(f, "the point of {taken:.0} is unlike those before it, and was not accepted")
+            }
         }
     }
 }
@@ -75,3 +118,6 @@ fn median(numbers: impl Iterator<Item = u64>) -> u64 {
 const COMPARED: usize = 3;
 /// Less than this is no loss to stop for.
 const BYTES_MIN: u64 = 1 << 20;
+
+#[cfg(test)]
+mod tests;

@@ -248,95 +248,252 @@ fn texts_are_read_and_written_or_refused() {
     }
 }
 
+// Two years, to the minute, so that some have the same hour and some the same moment; half of them at
+// the same time of day in the last months, so that some are just as old as a rule reaches.
+fn any_moment() -> impl Strategy<Value = Timestamp> {
+    let ago = prop_oneof![0..2 * 365 * 24 * 60_i64, (0..120_i64).prop_map(|day| day * 24 * 60)];
+    ago.prop_map(|minutes: i64| now().timestamp().checked_sub(minutes.minutes()).unwrap())
+}
+
+fn any_tags() -> impl Strategy<Value = BTreeSet<String>> {
+    let some = prop::collection::btree_set(prop::sample::select(vec!["x", "y", "z"]), 1..3);
+    let some = some.prop_map(|tags| tags.into_iter().map(str::to_owned).collect());
+    prop_oneof![7 => Just(BTreeSet::new()), 1 => some]
+}
+
 fn any_point() -> impl Strategy<Value = Candidate> {
-    // Two years, to the minute, so that some have the same hour and some the same moment.
-    let taken = (0..2 * 365 * 24 * 60_i64).prop_map(|minute| 1_700_000_000 + minute * 60);
     let schedules = prop::collection::btree_set(prop::sample::select(vec!["a", "b", "c"]), 0..3);
     let three = Count::Most(NonZeroU32::new(3).unwrap());
-    (taken, any::<bool>(), 0..20_u8, 0..20_u8, schedules).prop_map(
-        move |(taken, flawed, held, verified, schedules)| Candidate {
+    (any_moment(), any::<bool>(), 0..20_u8, 0..20_u8, schedules, any_tags()).prop_map(
+        move |(taken, flawed, held, verified, schedules, tags)| Candidate {
             held: (held == 0).then(|| "why".to_owned()),
             verified: verified == 0,
             flawed,
             schedules: schedules.into_iter().map(|name| (name.to_owned(), three)).collect(),
-            ..point(Timestamp::from_second(taken).unwrap())
+            tags,
+            ..point(taken)
         },
     )
 }
 
-fn any_count() -> impl Strategy<Value = Option<u32>> {
-    prop_oneof![9 => (1..9_u32).prop_map(Some), 1 => Just(None)]
+fn any_now() -> impl Strategy<Value = Zoned> {
+    let zones = vec!["UTC", "Europe/Berlin", "America/St_Johns", "Pacific/Apia"];
+    // Once in a while most of the points are of the future.
+    let moment = prop_oneof![3 => Just(now().timestamp()), 1 => any_moment()];
+    let zone = prop::sample::select(zones).prop_map(|zone| TimeZone::get(zone).unwrap());
+    (moment, zone).prop_map(|(now, zone)| now.to_zoned(zone))
+}
+
+/// Years, months, days and hours.
+type Length = (i16, i16, i64, i64);
+
+/// Rules in words that need nothing of what is tested.
+#[derive(Clone, Debug)]
+struct Asked {
+    counts: BTreeMap<Period, Option<u32>>,
+    within: BTreeMap<Period, Length>,
+    tags: BTreeSet<String>,
+    at_least: Option<Length>,
+}
+
+fn any_rules() -> impl Strategy<Value = Asked> {
+    let period = || prop::sample::select(Period::ALL.to_vec());
+    let count = prop_oneof![9 => (1..9_u32).prop_map(Some), 1 => Just(None)];
+    let length = || {
+        let parts = prop_oneof![
+            (0..2_i16, 0..8_i16, 0..40_i64, 0..30_i64),
+            (Just(0), 0..8_i16, Just(0), Just(0)),
+            (Just(0), Just(0), 0..99_i64, Just(0)),
+        ];
+        parts.prop_filter("it has no length", |length| *length != (0, 0, 0, 0))
+    };
+    let counts = prop::collection::btree_map(period(), count, 0..4);
+    let within = prop::collection::btree_map(period(), length(), 0..3);
+    (counts, within, any_tags(), prop::option::of(length()))
+        .prop_map(|(counts, within, tags, at_least)| Asked { counts, within, tags, at_least })
+}
+
+impl Asked {
+    fn rules(&self) -> Rules {
+        let most = |most| Count::Most(NonZeroU32::new(most).unwrap());
+        let count = |count: Option<u32>| count.map_or(Count::Unlimited, most);
+        let reach = |(years, months, days, hours): Length| -> Reach {
+            let parts = [(i64::from(years), 'y'), (months.into(), 'm'), (days, 'd'), (hours, 'h')];
+            let parts = parts.iter().filter(|(number, _)| *number > 0);
+            let parts: Vec<_> = parts.map(|(number, unit)| format!("{number}{unit}")).collect();
+            parts.concat().parse().unwrap()
+        };
+        Rules {
+            counts: self.counts.iter().map(|(period, most)| (*period, count(*most))).collect(),
+            within: self.within.iter().map(|(period, length)| (*period, reach(*length))).collect(),
+            tags: self.tags.clone(),
+            at_least: self.at_least.map(reach),
+        }
+    }
+}
+
+/// So long before a moment: by the calendar, in which a day that a month lacks is its last, then by hours.
+fn back(moment: &Zoned, (years, months, days, hours): Length) -> Timestamp {
+    let mut before = moment.timestamp();
+    if (years, months, days) != (0, 0, 0) {
+        let month = (moment.year() - years) * 12 + i16::from(moment.month()) - 1 - months;
+        let first = jiff::civil::date(month / 12, i8::try_from(month % 12 + 1).unwrap(), 1);
+        let day = i64::from(moment.day().min(first.days_in_month())) - 1;
+        let date = first.checked_add((day - days).days()).unwrap();
+        let zone = moment.time_zone().clone();
+        before = date.to_datetime(moment.time()).to_zoned(zone).unwrap().timestamp();
+    }
+    before.checked_sub(hours.hours()).unwrap()
 }
 
 /// By the words of the rules, point by point, and not by going through them in order.
-fn naive(points: &[Candidate], rules: &Rules, zone: &TimeZone) -> Vec<bool> {
-    let local = |point: &Candidate| point.taken.to_zoned(zone.clone());
-    let name = |point: &Candidate, period| match period {
-        Period::Each => String::new(),
-        Period::Hourly => local(point).strftime("%Y-%m-%d %H %z").to_string(),
-        Period::Daily => local(point).strftime("%Y-%m-%d").to_string(),
-        Period::Weekly => local(point).strftime("%G-%V").to_string(),
-        Period::Monthly => local(point).strftime("%Y-%m").to_string(),
-        Period::Yearly => local(point).strftime("%Y").to_string(),
-    };
-    let stays = |index: usize| {
-        let this = &points[index];
-        let newer = |other: usize| {
-            let taken = |index: usize| (points[index].taken, std::cmp::Reverse(index));
-            taken(other) > taken(index)
+struct Naive<'a> {
+    points: &'a [Candidate],
+    asked: &'a Asked,
+    now: &'a Zoned,
+    /// In which hour, day, week, month and year each point was taken.
+    periods: BTreeMap<Period, Vec<String>>,
+}
+
+impl<'a> Naive<'a> {
+    fn new(points: &'a [Candidate], asked: &'a Asked, now: &'a Zoned) -> Self {
+        let named = |(period, form): (Period, &str)| {
+            let names = points.iter().enumerate().map(|(index, it)| match period {
+                Period::Each => index.to_string(),
+                _ => it.taken.to_zoned(now.time_zone().clone()).strftime(form).to_string(),
+            });
+            (period, names.collect())
         };
-        let like: Vec<usize> =
-            (0..points.len()).filter(|other| points[*other].flawed == this.flawed).collect();
-        let by_count = rules.counts.iter().any(|(period, count)| {
-            let own = name(this, *period);
-            let before: Vec<usize> = like.iter().copied().filter(|other| newer(*other)).collect();
-            let is_newest = *period == Period::Each
-                || before.iter().all(|other| name(&points[*other], *period) != own);
-            let names = |of: &[usize]| {
-                if *period == Period::Each {
-                    return of.len();
-                }
-                of.iter().map(|other| name(&points[*other], *period)).collect::<BTreeSet<_>>().len()
-            };
-            let most = match count {
-                Count::Most(most) => most.get() as usize,
-                Count::Unlimited => usize::MAX,
-            };
-            let is_oldest = before.len() + 1 == like.len();
-            (is_newest && names(&before) < most) || (is_oldest && names(&like) < most)
-        });
-        let by_schedule = this.schedules.iter().any(|(schedule, count)| {
-            let has = |other: &usize| points[*other].schedules.iter().any(|it| it.0 == *schedule);
-            let newer = like.iter().filter(|other| newer(**other) && has(other)).count();
+        let forms = ["", "%Y-%m-%d %H %z", "%Y-%m-%d", "%G-%V", "%Y-%m", "%Y"];
+        let periods = Period::ALL.into_iter().zip(forms).map(named).collect();
+        Self { points, asked, now, periods }
+    }
+
+    fn stays(&self, index: usize) -> bool {
+        let (this, asked) = (&self.points[index], self.asked);
+        let young = asked.at_least.is_some_and(|reach| this.taken >= back(self.now, reach));
+        let no_rules = asked.counts.is_empty() && asked.within.is_empty() && asked.tags.is_empty();
+        self.is_future(index)
+            || (no_rules && this.schedules.is_empty())
+            || young
+            || this.held.is_some()
+            || !this.tags.is_disjoint(&asked.tags)
+            || asked.counts.iter().any(|(period, most)| self.by_count(index, *period, *most))
+            || asked.within.iter().any(|(period, reach)| self.by_reach(index, *period, *reach))
+            || self.by_schedule(index)
+            || self.in_any_case(index)
+    }
+
+    fn is_future(&self, index: usize) -> bool {
+        self.points[index].taken > self.now.timestamp()
+    }
+
+    // Taken later than this, and not later than now; of the same moment, the first that was given is newer.
+    fn newer(&self, index: usize) -> impl Iterator<Item = usize> {
+        let taken = |index: usize| (self.points[index].taken, std::cmp::Reverse(index));
+        (0..self.points.len()).filter(move |it| !self.is_future(*it) && taken(*it) > taken(index))
+    }
+
+    // Those that lack something, or those that lack nothing, as this one does.
+    fn alike(&self, index: usize) -> impl Fn(&usize) -> bool {
+        move |other| {
+            self.points[*other].flawed == self.points[index].flawed && !self.is_future(*other)
+        }
+    }
+
+    fn by_count(&self, index: usize, period: Period, most: Option<u32>) -> bool {
+        let names = &self.periods[&period];
+        let before: Vec<usize> = self.newer(index).filter(self.alike(index)).collect();
+        let like: Vec<usize> = (0..self.points.len()).filter(self.alike(index)).collect();
+        let [newer, all] =
+            [&before, &like].map(|of| of.iter().map(|it| &names[*it]).collect::<BTreeSet<_>>());
+        let most = most.map_or(usize::MAX, |most| most.try_into().unwrap());
+        let is_oldest = before.len() + 1 == like.len();
+        (!newer.contains(&names[index]) && newer.len() < most) || (is_oldest && all.len() < most)
+    }
+
+    fn by_reach(&self, index: usize, period: Period, reach: Length) -> bool {
+        let names = &self.periods[&period];
+        let like = (0..self.points.len()).filter(self.alike(index));
+        let newest = like.map(|it| self.points[it].taken).max().unwrap();
+        let limit = back(&newest.to_zoned(self.now.time_zone().clone()), reach);
+        let mut newer = self.newer(index).filter(self.alike(index));
+        self.points[index].taken >= limit && newer.all(|it| names[it] != names[index])
+    }
+
+    fn by_schedule(&self, index: usize) -> bool {
+        self.points[index].schedules.iter().any(|(schedule, count)| {
+            let has = |it: &usize| self.points[*it].schedules.iter().any(|it| it.0 == *schedule);
+            let newer = self.newer(index).filter(self.alike(index)).filter(has).count();
             newer < count.most()
-        });
-        let unasked = rules.is_empty() && this.schedules.is_empty();
-        let others = |what: &dyn Fn(&Candidate) -> bool| {
-            (0..points.len()).any(|other| newer(other) && what(&points[other]))
-        };
-        let newest = !others(&|_| true) || (!this.flawed && !others(&|other| !other.flawed));
-        let verified = this.verified && !others(&|other| other.verified);
-        by_count || by_schedule || unasked || newest || verified || this.held.is_some()
-    };
-    (0..points.len()).map(stays).collect()
+        })
+    }
+
+    fn in_any_case(&self, index: usize) -> bool {
+        let this = &self.points[index];
+        let none = |is: fn(&Candidate) -> bool| !self.newer(index).any(|it| is(&self.points[it]));
+        let (newest, newest_sound) = (none(|_| true), !this.flawed && none(|it| !it.flawed));
+        newest || newest_sound || (this.verified && none(|it| it.verified))
+    }
+}
+
+// Whether it is true of a point that it stays for this.
+fn holds(reason: &Reason, this: &Candidate, asked: &Asked, now: &Zoned) -> bool {
+    match reason {
+        Reason::Count(period) | Reason::Oldest(period) => asked.counts.contains_key(period),
+        Reason::Within(period) => asked.within.contains_key(period),
+        Reason::Tag(tag) => this.tags.contains(tag) && asked.tags.contains(tag),
+        Reason::Schedule(schedule) => this.schedules.iter().any(|(it, _)| it == schedule),
+        Reason::Held(why) => this.held.as_ref() == Some(why),
+        Reason::Verified => this.verified,
+        Reason::Young => asked.at_least.is_some_and(|reach| this.taken >= back(now, reach)),
+        Reason::Newest => this.taken <= now.timestamp(),
+        Reason::Future => this.taken > now.timestamp(),
+        Reason::NoRule => asked.rules().is_empty() && this.schedules.is_empty(),
+        _ => false, // Nothing here is alarming.
+    }
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4096))]
     #[test]
     fn what_stays_is_what_the_rules_say(
         points in prop::collection::vec(any_point(), 1..60),
-        counts in prop::collection::btree_map(0..6_usize, any_count(), 1..5),
-        zone in prop::sample::select(vec!["UTC", "Europe/Berlin", "America/St_Johns", "Pacific/Apia"]),
+        asked in any_rules(),
+        now in any_now(),
     ) {
-        let count = |count: Option<u32>| {
-            count.map_or(Count::Unlimited, |count| Count::Most(NonZeroU32::new(count).unwrap()))
-        };
-        let counts = counts.into_iter().map(|(period, most)| (Period::ALL[period], count(most)));
-        let rules = Rules { counts: counts.collect(), ..Rules::default() };
-        let zone = TimeZone::get(zone).unwrap();
-        let plan = rules.plan(&points, &now().with_time_zone(zone.clone()));
+        let plan = asked.rules().plan(&points, &now);
         prop_assert_eq!(plan.alarm, None);
-        let stays: Vec<bool> = plan.reasons.iter().map(|reasons| !reasons.is_empty()).collect();
-        prop_assert_eq!(stays, naive(&points, &rules, &zone), "{:?}", plan);
+        let naive = Naive::new(&points, &asked, &now);
+        let expected: Vec<usize> = (0..points.len()).filter(|index| naive.stays(*index)).collect();
+        prop_assert_eq!(kept(&plan), expected, "{:?}", plan);
+        for (reasons, this) in plan.reasons.iter().zip(&points) {
+            let wrong = reasons.iter().find(|reason| !holds(reason, this, &asked, &now));
+            prop_assert_eq!(wrong, None, "{:?}", this);
+        }
+    }
+
+    #[test]
+    fn what_must_not_go_stays_whatever_the_rules_say(
+        points in prop::collection::vec(any_point(), 1..60),
+        asked in any_rules(),
+        now in any_now(),
+    ) {
+        let rules = asked.rules();
+        let stays = kept(&rules.plan(&points, &now));
+        prop_assert!(!stays.is_empty());
+        let past = |it: &Candidate| it.taken <= now.timestamp();
+        let newest = |what: &dyn Fn(&Candidate) -> bool| {
+            let like = (0..points.len()).filter(|it| past(&points[*it]) && what(&points[*it]));
+            like.max_by_key(|it| (points[*it].taken, std::cmp::Reverse(*it)))
+        };
+        let newest = [newest(&|_| true), newest(&|it| !it.flawed), newest(&|it| it.verified)];
+        let always = |it: &usize| points[*it].held.is_some() || !past(&points[*it]);
+        for index in newest.into_iter().flatten().chain((0..points.len()).filter(always)) {
+            prop_assert!(stays.contains(&index), "{}: {:?}", index, points[index]);
+        }
+        // Asked again, what stayed stays.
+        let left: Vec<Candidate> = stays.iter().map(|index| points[*index].clone()).collect();
+        prop_assert_eq!(kept(&rules.plan(&left, &now)).len(), left.len());
     }
 }

@@ -26,7 +26,8 @@ pub struct ChannelConfig {
     /// An address that is asked at the beginning and the end of each run, and tells somebody where that does
     /// not happen.
     pub ping: Option<PingConfig>,
-    /// Of what; of failure, recovery and staleness, or of runs where it is a `ping`.
+    /// Of what; of failure, recovery, staleness and a retention that has stopped, or of runs where it is a
+    /// `ping`.
     pub on: Option<BTreeSet<Occurrence>>,
     /// Of which policies; of all by default.
     #[serde(default)]
@@ -111,12 +112,14 @@ impl ChannelConfig {
 
     /// Whether it is for this.
     pub(crate) fn wants(&self, kind: Occurrence, policy: &str) -> bool {
-        use Occurrence::{Failure, Recovery, RunFailed, RunStarted, RunSucceeded, Staleness};
+        use Occurrence::{
+            Failure, Recovery, RetentionStopped, RunFailed, RunStarted, RunSucceeded, Staleness,
+        };
         let is_for = self.policies.is_empty() || self.policies.iter().any(|name| name == policy);
-        let usual = if self.ping.is_some() {
-            [RunStarted, RunSucceeded, RunFailed]
+        let usual: &[Occurrence] = if self.ping.is_some() {
+            &[RunStarted, RunSucceeded, RunFailed]
         } else {
-            [Failure, Recovery, Staleness]
+            &[Failure, Recovery, RetentionStopped, Staleness]
         };
         is_for && self.on.as_ref().map_or(usual.contains(&kind), |on| on.contains(&kind))
     }
@@ -146,7 +149,7 @@ fn behind(kind: Occurrence) -> &'static str {
         Occurrence::RunStarted => "/start",
         Occurrence::RunFailed | Occurrence::Failure | Occurrence::Staleness => "/fail",
         Occurrence::RunSucceeded | Occurrence::Recovery => "",
-        Occurrence::Test => "/log",
+        Occurrence::Test | Occurrence::RetentionStopped => "/log",
     }
 }
 

@@ -8,6 +8,7 @@ use catalog::{JobName, NewNotice, RunOutcome, RunRow};
 use format::ids::PointId;
 use jiff::Timestamp;
 use repository::error::chain;
+use scheduler::retention::Alarm;
 use tokio::time::Instant;
 
 use super::{Service, Setup};
@@ -79,6 +80,19 @@ impl Setup {
     ) -> Vec<NewNotice> {
         let notice = Notice::of_run(run, ended, &host(), now);
         notice.map(|notice| self.notices(&notice)).unwrap_or_default()
+    }
+
+    /// What whoever wants to know is told where no point goes any more.
+    pub(super) fn of_stopped_retention(
+        &self,
+        run: &RunRow,
+        alarm: Alarm,
+        now: Timestamp,
+    ) -> Vec<NewNotice> {
+        let Some(job) = run.job() else { return Vec::new() };
+        let kind = (Occurrence::RetentionStopped, run.task);
+        let notice = Notice::of(kind, &job, &host(), now);
+        self.notices(&Notice { error: Some(format!("{alarm}; {}", alarm.remedy())), ..notice })
     }
 
     fn notices(&self, notice: &Notice) -> Vec<NewNotice> {

@@ -6,7 +6,7 @@ mod upkeep;
 
 use std::sync::Arc;
 
-use catalog::{Again, Catalog, Event, Happening, RunEnd, RunOutcome, RunRow, Task};
+use catalog::{Again, Catalog, Event, Happening, NewNotice, RunEnd, RunOutcome, RunRow, Task};
 use format::ids::PointId;
 use format::manifest::Occasion;
 use jiff::{SignedDuration, Timestamp};
@@ -177,11 +177,16 @@ impl Work {
     }
 
     async fn report(&self, happening: Happening) {
+        self.report_telling(happening, Vec::new()).await;
+    }
+
+    /// The same, and has somebody told of it.
+    async fn report_telling(&self, happening: Happening, notices: Vec<NewNotice>) {
         let application = self.run.application.clone();
         let policy = self.run.occasion.as_ref().map(|occasion| occasion.policy.clone());
         let event = Event { moment: self.now(), application, policy, happening };
         self.metrics.happened(&event);
-        if let Err(error) = self.catalog.record_event(event).await {
+        if let Err(error) = self.catalog.record_event_telling(event, notices).await {
             tracing::error!("this cannot be written down: {}", chain(&error));
         }
     }

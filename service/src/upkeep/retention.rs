@@ -7,7 +7,7 @@ use format::ids::PointId;
 use format::manifest::Level;
 use jiff::{Timestamp, Zoned};
 use scheduler::Schedule;
-use scheduler::retention::{Alarm, Candidate, Plan, Reason, Rules};
+use scheduler::retention::{Alarm, Candidate, Plan, Reason, Rules, SUSPICIOUS};
 use serde::Serialize;
 
 use super::{ForgetPlan, Upkeep};
@@ -25,6 +25,9 @@ pub struct Judged {
     pub alarm: Option<Alarm>,
     /// Its points, the newest first.
     pub points: Vec<JudgedPoint>,
+    /// Its newest point, where that is unlike the others and is not marked yet.
+    #[serde(skip)]
+    pub(super) suspect: Option<PointId>,
 }
 
 /// What rules say of one point.
@@ -50,7 +53,7 @@ impl Upkeep {
         let all = self.engine.points(None).await?;
         let is_meant = |row: &&PointRow| application.is_none_or(|name| name == row.application);
         let groups = grouped(all.iter().filter(is_meant));
-        let judge = |group| judged(group, |rows| plan(rows, rules, &[], now));
+        let judge = |group| judged(group, now, |rows| plan(rows, rules, &[], now));
         let groups: Vec<_> = groups.into_iter().map(judge).collect();
         Ok(plan_of(all, groups))
     }
@@ -73,7 +76,7 @@ impl Upkeep {
         };
         let groups = grouped(all.iter().filter(is_its));
         let judge = |group| {
-            judged(group, |rows| {
+            judged(group, now, |rows| {
                 let mut plan = plan(rows, &policy.keep, &policy.schedules, now);
                 if look == Look::Nobody {
                     plan.stop_if_most_go();
@@ -126,16 +129,22 @@ fn plan(rows: &[PointRow], rules: &Rules, schedules: &[Schedule], now: &Zoned) -
 
 fn judged(
     ((application, host), rows): ((String, String), Vec<PointRow>),
+    now: &Zoned,
     plan: impl FnOnce(&[PointRow]) -> Plan,
 ) -> Judged {
     let Plan { reasons, alarm } = plan(&rows);
+    let newest = rows.iter().find(|row| row.taken <= now.timestamp());
+    let suspect = newest.filter(|row| {
+        alarm.is_some_and(Alarm::is_of_newest) && !row.annotations.tags.contains(SUSPICIOUS)
+    });
+    let suspect = suspect.map(|row| row.point);
     let point = |(row, reasons): (PointRow, Vec<Reason>)| JudgedPoint {
         point: row.point,
         taken: row.taken,
         reasons,
     };
     let points = rows.into_iter().zip(reasons).map(point).collect();
-    Judged { application, host, alarm, points }
+    Judged { application, host, alarm, points, suspect }
 }
 
 fn candidate(row: &PointRow) -> Candidate {

@@ -6,10 +6,11 @@ use catalog::Happening;
 use format::annotation::Note;
 use format::ids::PointId;
 use format::manifest::Occasion;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use repository::error::chain;
+use scheduler::retention::Alarm;
 
-use super::{Done, Work};
+use super::{Done, Setup, Work};
 use crate::backup::{BackupRequest, Errand, Pending, Subject};
 use crate::config::PolicyConfig;
 use crate::deadline::Deadline;
@@ -103,15 +104,32 @@ impl Work {
         let plan = plan?;
         forgotten?;
         for alarm in plan.groups.iter().filter_map(|group| group.alarm) {
-            let reason = alarm.to_string();
-            tracing::warn!(application, "no point of it goes: {reason}");
-            self.report(Happening::Alarm { reason }).await;
+            self.stop_retention(&setup, alarm).await?;
         }
         if !plan.points.is_empty() {
             // A `usize` is never wider than 64 bits.
             let count = plan.points.len() as u64;
             self.report(Happening::Forgotten { count }).await;
         }
+        Ok(())
+    }
+}
+
+impl Work {
+    // Each run finds it so until a person has looked. Whoever wants to know is told once a day.
+    async fn stop_retention(&self, setup: &Setup, alarm: Alarm) -> Result<(), ServiceError> {
+        let reason = alarm.to_string();
+        let application = self.run.application.as_deref();
+        tracing::warn!(application, "no point of it goes: {reason}");
+        let now = self.now();
+        let day_ago = now.checked_sub(REMINDER).unwrap_or(now);
+        let is_known = match self.run.job() {
+            Some(job) => self.catalog.has_alarmed_since(&job, day_ago).await?,
+            None => true,
+        };
+        let notices =
+            if is_known { Vec::new() } else { setup.of_stopped_retention(&self.run, alarm, now) };
+        self.report_telling(Happening::Alarm { reason }, notices).await;
         Ok(())
     }
 }
@@ -127,3 +145,6 @@ fn request(application: &str, occasion: &Occasion, policy: &PolicyConfig) -> Bac
         ..BackupRequest::of(subject)
     }
 }
+
+/// After how long it is told again that no point goes.
+const REMINDER: SignedDuration = SignedDuration::from_hours(24);
