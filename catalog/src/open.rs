@@ -25,6 +25,15 @@ pub(crate) async fn writer(path: &Path) -> Result<SqliteConnection, CatalogError
     Ok(connection)
 }
 
+/// An empty catalog that nobody keeps, with the schema of this version. Errors name `path`.
+pub(crate) async fn new_in_memory(path: &Path) -> Result<SqliteConnection, CatalogError> {
+    let opened = SqliteConnectOptions::new().in_memory(true).connect().await;
+    let mut connection =
+        opened.map_err(|source| CatalogError::of(path, "make another in memory", source))?;
+    migrate(path, &mut connection).await?;
+    Ok(connection)
+}
+
 /// Connections that cannot write; they are made when they are first needed.
 pub(crate) fn readers(path: &Path) -> SqlitePool {
     SqlitePoolOptions::new()

@@ -1,13 +1,13 @@
 //! Reading everything there is, to find what is damaged.
 
 use futures::TryStreamExt as _;
-use sqlx::SqlitePool;
 use sqlx::sqlite::SqliteRow;
+use sqlx::{SqliteExecutor, SqlitePool};
 
 use crate::error::CatalogError;
 use crate::{
-    Catalog, annotation, application, audit, event, job, notice, pin, point, request, run, seen,
-    token,
+    Catalog, annotation, application, audit, event, job, notice, open, pin, point, request, run,
+    seen, token,
 };
 
 impl Catalog {
@@ -16,6 +16,14 @@ impl Catalog {
     /// # Errors
     /// [`CatalogError::Damaged`] when something cannot be read, or is nothing that this program writes.
     pub async fn read_through(&self) -> Result<(), CatalogError> {
+        // First, for the rows are found by the names of their columns.
+        let ours = columns(&mut open::new_in_memory(&self.path).await?).await;
+        let theirs = columns(&self.readers).await;
+        let are_same = ours.and_then(|ours| Ok(ours == theirs?));
+        if !are_same.map_err(|source| self.failed("read its schema", source))? {
+            let source = "its tables are not those that it was made with".into();
+            return Err(CatalogError::Damaged { path: self.path.clone(), source });
+        }
         let read = read_all(&self.readers).await;
         let verdict = read.map_err(|source| self.failed("read itself", source))?;
         if verdict == "ok" {
@@ -23,6 +31,22 @@ impl Catalog {
         }
         Err(CatalogError::Damaged { path: self.path.clone(), source: verdict.into() })
     }
+}
+
+/// A table and one of its columns, as bytes, because the names may be damaged: what it holds, whether it may
+/// be null, and its place in the primary key.
+type Column = (Vec<u8>, Vec<u8>, Vec<u8>, i64, i64);
+
+// Not the text of the schema, which another version of SQLite may write otherwise.
+async fn columns(connection: impl SqliteExecutor<'_>) -> sqlx::Result<Vec<Column>> {
+    sqlx::query_as(
+        "SELECT CAST(tables.name AS BLOB), CAST(columns.name AS BLOB), CAST(columns.type AS BLOB),
+                columns.\"notnull\", columns.pk
+         FROM sqlite_schema AS tables, pragma_table_info(tables.name) AS columns
+         WHERE tables.type = 'table' ORDER BY 1, columns.cid",
+    )
+    .fetch_all(connection)
+    .await
 }
 
 async fn read_all(readers: &SqlitePool) -> sqlx::Result<String> {

@@ -188,3 +188,22 @@ async fn a_flipped_bit_is_answered_and_never_worse() {
 }
 
 const FLIPS: usize = 300;
+
+#[tokio::test]
+async fn a_name_in_the_schema_that_is_another_is_damage() {
+    let names: [[&[u8]; 2]; 2] = [
+        [b"happening   TEXT", b"happenine   TEXT"],
+        // This one is no text at all.
+        [b"not_before TEXT", b"not\xffbefore TEXT"],
+    ];
+    for [found, other] in names {
+        let world = World::new();
+        filled(&world).await.close().await;
+        let mut bytes = fs::read(world.path()).unwrap();
+        let at = bytes.windows(found.len()).position(|window| window == found).unwrap();
+        bytes[at..at + other.len()].copy_from_slice(other);
+        fs::write(world.path(), bytes).unwrap();
+        let condition = Condition::of(&world.path()).await.unwrap();
+        assert!(matches!(condition, Condition::Damaged { .. }), "{condition:?}");
+    }
+}
