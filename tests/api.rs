@@ -39,6 +39,8 @@ struct Served {
     service: Option<Running>,
     address: SocketAddr,
     client: Client,
+    /// What the service says of its API.
+    document: Value,
 }
 
 impl Served {
@@ -53,9 +55,10 @@ impl Served {
         let client = tls::certify(&world.path("tls.crt"), &world.path("tls.key"));
         // Nobody listens there, a moment ago at least.
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let mut served = Self { world, service: None, address, client };
+        let mut served = Self { world, service: None, address, client, document: Value::Null };
         served.configure("tls.crt");
         served.begin();
+        served.document = served.get("/api/v1/openapi.json");
         served
     }
 
@@ -119,8 +122,13 @@ impl Served {
         answer.json()
     }
 
+    /// Asks for something; what is accepted, and the answer to it, are as the document says.
     fn post(&self, path: &str, body: &Value) -> Answer {
-        self.ask(&Request::new("POST", path).json(body))
+        let answer = self.ask(&Request::new("POST", path).json(body));
+        if answer.status == 202 {
+            document::accepted(&self.document, path, body, &answer);
+        }
+        answer
     }
 
     /// Asks from elsewhere.

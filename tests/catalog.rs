@@ -7,6 +7,10 @@
     reason = "a test that cannot go on panics"
 )]
 
+#[path = "catalog/besides.rs"]
+mod besides;
+#[path = "catalog/newer.rs"]
+mod newer;
 #[path = "catalog/rebuild.rs"]
 mod rebuild;
 
@@ -57,7 +61,10 @@ fn a_catalog_that_is_no_database_is_reported_and_can_be_removed() {
 }
 
 fn with_points() -> World {
-    let world = World::new();
+    points_in(World::new())
+}
+
+fn points_in(world: World) -> World {
     fs::create_dir(world.path("data")).unwrap();
     for round in 0..3 {
         fs::write(world.path("data/file"), format!("round {round}")).unwrap();

@@ -10,12 +10,16 @@
 
 #[path = "serve/health.rs"]
 mod health;
+#[path = "serve/leftovers.rs"]
+mod leftovers;
 #[path = "serve/process.rs"]
 mod process;
 #[path = "serve/resume.rs"]
 mod resume;
 #[path = "serve/steps.rs"]
 mod steps;
+#[path = "serve/stop.rs"]
+mod stop;
 #[path = "serve/time.rs"]
 mod time;
 
@@ -26,7 +30,10 @@ use tests::containers::{BUSYBOX, Container, belongs_to, bind, unique};
 use tests::directory::Directory;
 use tests::lab;
 
-/// A container that writes a file on btrfs now and then, under policies that its label names.
+/// What an application does now and then unless it is said otherwise.
+const LOG: &str = "date >> /data/log";
+
+/// A container that writes on btrfs now and then, under policies that its label names.
 struct Application {
     name: String,
     container: Container,
@@ -35,15 +42,20 @@ struct Application {
 
 impl Application {
     fn start(policies: &str) -> Self {
-        let directory = Directory::inside(&lab::btrfs());
+        Self::with(&lab::btrfs(), policies, LOG)
+    }
+
+    /// One that does this, on the filesystem of `parent`.
+    fn with(parent: &Path, policies: &str, work: &str) -> Self {
+        let directory = Directory::inside(parent);
         let volume = directory.volume("data");
         fs::write(volume.join("file"), "content").unwrap();
         let name = unique("served");
         let (mount, label) =
             (bind(&volume, "/data"), format!("--label=stillpoint.policy={policies}"));
-        let script = "while true; do date >> /data/log; sleep 0.1; done";
+        let script = format!("while true; do {work}; sleep 0.1; done");
         let options = [belongs_to(&name), label, mount];
-        let command = [BUSYBOX, "sh", "-c", script].map(str::to_owned);
+        let command = [BUSYBOX, "sh", "-c", script.as_str()].map(str::to_owned);
         let container = Container::run(&name, options.iter().chain(&command));
         Self { name, container, _directory: directory }
     }

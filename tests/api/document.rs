@@ -1,11 +1,17 @@
 //! The OpenAPI document, held against the answers.
 
 use std::collections::BTreeSet;
+use std::io::{BufRead as _, BufReader};
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
-use tests::http::Request;
+use tests::http::{Answer, Request, connect};
 
 use super::Served;
+
+const RUNS: &str = "/api/v1/runs";
+const RESTORES: &str = "/api/v1/restores";
+const PROBLEM: &str = "application/problem+json";
 
 /// Whether a value is what a schema says, with nothing missing and nothing besides.
 fn conforms(value: &Value, schema: &Value, document: &Value) -> Result<(), String> {
@@ -33,7 +39,15 @@ fn conforms(value: &Value, schema: &Value, document: &Value) -> Result<(), Strin
     if !types.iter().any(|known| known == kind) {
         return Err(format!("{value} is no {types:?}"));
     }
+    if let Some(known) = schema["enum"].as_array()
+        && !known.contains(value)
+    {
+        return Err(format!("{value} is none of {known:?}"));
+    }
     match value {
+        Value::String(text) if schema["format"] == "date-time" => {
+            text.parse::<Timestamp>().map(drop).map_err(|error| error.to_string())
+        }
         Value::Array(items) => {
             items.iter().try_for_each(|item| conforms(item, &schema["items"], document))
         }
@@ -51,6 +65,55 @@ fn conforms(value: &Value, schema: &Value, document: &Value) -> Result<(), Strin
         }
         _ => Ok(()),
     }
+}
+
+fn assert_conforms(value: &Value, schema: &Value, document: &Value) {
+    conforms(value, schema, document).unwrap_or_else(|why| panic!("{why}: {value} is no {schema}"));
+}
+
+/// The schema itself, where this is the name of one.
+fn resolved<'a>(schema: &'a Value, document: &'a Value) -> &'a Value {
+    match schema["$ref"].as_str() {
+        Some(reference) => document.pointer(&reference[1..]).unwrap(),
+        None => schema,
+    }
+}
+
+fn request_schema<'a>(document: &'a Value, path: &str) -> &'a Value {
+    let content = &document["paths"][path]["post"]["requestBody"]["content"];
+    resolved(&content["application/json"]["schema"], document)
+}
+
+/// The schema of the answer to whoever gets this.
+fn answer_schema<'a>(document: &'a Value, path: &str) -> &'a Value {
+    let content = &document["paths"][path]["get"]["responses"]["200"]["content"];
+    resolved(&content["application/json"]["schema"], document)
+}
+
+/// What somebody asked for, and what was answered to that, are as the document says.
+pub(super) fn accepted(document: &Value, path: &str, body: &Value, answer: &Answer) {
+    let path = if path.ends_with("/cancel") { "/api/v1/runs/{run}/cancel" } else { path };
+    let operation = &document["paths"][path]["post"];
+    let content = &operation["responses"]["202"]["content"];
+    assert_conforms(&answer.json(), &content["application/json"]["schema"], document);
+    if operation.get("requestBody").is_some() {
+        assert_conforms(body, request_schema(document, path), document);
+    }
+}
+
+/// An answer says why not, as the document has it for its status.
+fn assert_refused(
+    document: &Value,
+    (method, path): (&str, &str),
+    (status, answer): (u16, &Answer),
+) {
+    assert_eq!(answer.status, status, "{method} {path}: {answer:?}");
+    assert_eq!(answer.header("content-type"), Some(PROBLEM), "{answer:?}");
+    let responses = &document["paths"][path][method]["responses"];
+    let class = format!("{}XX", status / 100);
+    let response = responses.get(status.to_string()).unwrap_or(&responses[class.as_str()]);
+    assert_conforms(&answer.json(), &response["content"][PROBLEM]["schema"], document);
+    assert_eq!(answer.json()["status"], status);
 }
 
 #[test]
@@ -96,10 +159,133 @@ fn answers_are_as_the_document_says() {
     let list = &document["paths"]["/api/v1/runs"]["get"]["responses"]["200"]["content"];
     let schema = &list["application/json"]["schema"];
     let mut page = served.get("/api/v1/runs");
-    page["items"][0]["id"] = json!("one");
-    assert!(conforms(&page, schema, &document).is_err());
+    assert_conforms(&page, schema, &document);
+    for (name, wrong) in
+        [("id", json!("one")), ("queued", json!("yesterday")), ("colour", json!("red"))]
+    {
+        let mut page = page.clone();
+        page["items"][0][name] = wrong;
+        assert!(conforms(&page, schema, &document).is_err(), "{name}");
+    }
     page["items"] = json!([{}]);
     assert!(conforms(&page, schema, &document).is_err());
+}
+
+#[test]
+fn what_is_asked_for_is_as_the_document_says() {
+    let served = Served::start();
+    let document = &served.document;
+    let backup = json!({
+        "task": "backup", "application": "files", "repository": "main", "tags": ["first"],
+        "full": true, "read_data": false, "reason": "before the upgrade",
+    });
+    let restore = json!({
+        "point": "latest", "application": "files", "repository": "main",
+        "to": served.world.path("target"), "in_place": false, "delete": false, "reason": null,
+    });
+    for (path, body) in [(RUNS, &backup), (RESTORES, &restore)] {
+        // The answer to this is held against the document, too.
+        let run = served.ended(&served.post(path, body));
+        assert_eq!(run["outcome"], "succeeded", "{run}");
+        let schema = request_schema(document, path);
+        let known: BTreeSet<_> = schema["properties"].as_object().unwrap().keys().collect();
+        let sent: BTreeSet<_> = body.as_object().unwrap().keys().collect();
+        assert_eq!(sent, known, "{path}: all that can be asked for");
+        for required in schema["required"].as_array().unwrap() {
+            let mut less = body.clone();
+            less.as_object_mut().unwrap().remove(required.as_str().unwrap());
+            assert!(conforms(&less, schema, document).is_err(), "{path}: {less}");
+            assert_eq!(served.post(path, &less).status, 422, "{path}: {less}");
+        }
+    }
+    for (name, wrong) in [("task", json!("dance")), ("tags", json!("x")), ("colour", json!("red"))]
+    {
+        let mut body = backup.clone();
+        body[name] = wrong;
+        assert!(conforms(&body, request_schema(document, RUNS), document).is_err(), "{body}");
+        assert_eq!(served.post(RUNS, &body).status, 422, "{body}");
+    }
+    for task in ["prune", "check", "verify"] {
+        let answer = served.post(RUNS, &json!({ "task": task, "application": null }));
+        assert_eq!(answer.status, 202, "{answer:?}");
+    }
+}
+
+#[test]
+fn refusals_and_what_waits_are_as_the_document_says() {
+    let served = Served::start();
+    let document = &served.document;
+    let body = json!({ "task": "backup", "application": "files" });
+    let run = served.ended(&served.post(RUNS, &body));
+    let ended = format!("{RUNS}/{}/cancel", run["id"]);
+    let token = served.token(&["theirs", "--role", "operator", "--app", "other"]);
+    let post = Request::new("POST", RUNS).json(&body);
+    let restore = json!({ "point": "latest", "application": "files", "to": "relative" });
+    let get = |path: &str| served.ask(&Request::new("GET", &format!("{RUNS}{path}")));
+    let nothing = json!({});
+    for (method, path, status, answer) in [
+        ("get", "", 400, get("?limit=0")),
+        ("post", "", 400, served.ask(&Request::new("POST", RUNS).body("{ \"task\": "))),
+        ("post", "", 401, served.ask_from_elsewhere(&post)),
+        ("post", "", 403, served.ask_from_elsewhere(&post.clone().token(&token))),
+        ("get", "/{run}", 404, get("/4711")),
+        ("post", "/{run}/cancel", 404, served.post(&format!("{RUNS}/4711/cancel"), &nothing)),
+        ("post", "/{run}/cancel", 409, served.post(&ended, &nothing)),
+        ("post", "", 422, served.post(RUNS, &json!({ "task": "dance" }))),
+    ] {
+        let path = format!("{RUNS}{path}");
+        assert_refused(document, (method, path.as_str()), (status, &answer));
+    }
+    assert_refused(document, ("post", RESTORES), (422, &served.post(RESTORES, &restore)));
+    // Faster than they are made.
+    let mut waiting = Vec::new();
+    let refused = loop {
+        let answer = served.post(RUNS, &body);
+        if answer.status != 202 {
+            break answer;
+        }
+        waiting.push(answer);
+        assert!(waiting.len() < 1000, "nobody says that it is too much");
+    };
+    assert_refused(document, ("post", RUNS), (429, &refused));
+    let last = waiting.last().unwrap().header("location").unwrap();
+    let called_off = served.post(&format!("{last}/cancel"), &nothing);
+    assert_eq!((called_off.status, &called_off.json()["outcome"]), (202, &json!("cancelled")));
+    let page = get("?limit=200").json();
+    assert_conforms(&page, answer_schema(document, RUNS), document);
+    let states = page["items"].as_array().unwrap().iter().map(|run| run["state"].as_str().unwrap());
+    let states: BTreeSet<_> = states.collect();
+    assert!(states.contains("waiting") && states.contains("ended"), "{states:?}");
+}
+
+#[test]
+fn what_is_told_as_it_happens_is_as_the_document_says() {
+    let served = Served::start();
+    let document = &served.document;
+    let body = json!({ "task": "backup", "application": "files" });
+    served.ended(&served.post(RUNS, &body));
+    // The stream itself is text; what it carries is what can be asked for.
+    let run = answer_schema(document, "/api/v1/runs/{run}");
+    let events = answer_schema(document, "/api/v1/events");
+    let event = &events["properties"]["items"]["items"];
+    let stream = connect(&served.socket()).unwrap();
+    let request = Request::new("GET", "/api/v1/events/stream").header("Last-Event-ID", "0");
+    request.send(&stream).unwrap();
+    let mut lines = BufReader::new(stream).lines().map(Result::unwrap);
+    let (mut kind, mut kinds) = (String::new(), BTreeSet::new());
+    while kinds.len() < 2 {
+        let line = lines.next().unwrap();
+        if let Some(name) = line.strip_prefix("event: ") {
+            name.clone_into(&mut kind);
+        }
+        let Some(data) = line.strip_prefix("data: ") else { continue };
+        let told: Value = serde_json::from_str(data).unwrap();
+        let (schema, other) = if kind == "run" { (run, event) } else { (event, run) };
+        assert_conforms(&told, schema, document);
+        assert!(conforms(&told, other, document).is_err(), "{told}");
+        kinds.insert(kind.clone());
+    }
+    assert_eq!(kinds, BTreeSet::from(["event".to_owned(), "run".to_owned()]));
 }
 
 #[test]

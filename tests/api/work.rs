@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::process::Command;
+use std::thread;
 
 use serde_json::{Value, json};
 use tests::chance::Chance;
@@ -63,6 +64,50 @@ fn a_backup_is_made_once_and_restored() {
     }
     let point = served.get(&format!("/api/v1/points/{}", run["point"].as_str().unwrap()));
     assert!(point[0]["verified"].is_string(), "{point}");
+}
+
+#[test]
+fn a_restore_is_done_once_under_its_key() {
+    let served = Served::start();
+    served.ended(&served.post("/api/v1/runs", &backup("files")));
+    let body = |name: &str| {
+        let to = served.world.path(name);
+        json!({ "point": "latest", "application": "files", "to": to })
+    };
+    let request = |key: &str, body: &Value| {
+        Request::new("POST", "/api/v1/restores").header("Idempotency-Key", key).json(body)
+    };
+    let first = served.ask(&request("one", &body("target")));
+    let run = served.ended(&first);
+    assert_eq!(run["outcome"], "succeeded", "{run}");
+    let again = served.ask(&request("one", &body("target")));
+    assert_eq!((again.status, again.header("location")), (202, first.header("location")));
+    assert_eq!(again.json()["outcome"], "succeeded", "{again:?}");
+    let mut in_place = body("target");
+    in_place["in_place"] = json!(true);
+    let runs = Request::new("POST", "/api/v1/runs").header("Idempotency-Key", "one");
+    for other in
+        [request("one", &body("elsewhere")), request("one", &in_place), runs.json(&backup("files"))]
+    {
+        let refused = served.ask(&other);
+        assert_eq!(refused.status, 422, "{refused:?}");
+        let problem = refused.json();
+        assert!(problem["detail"].as_str().unwrap().contains("Idempotency-Key"), "{problem}");
+    }
+    assert!(!served.world.path("elsewhere").exists());
+    // Whoever asks at the same time gets the same run, too.
+    let same = request("two", &body("second"));
+    let answers: Vec<Answer> = thread::scope(|scope| {
+        let asked: Vec<_> = (0..8).map(|_| scope.spawn(|| served.ask(&same))).collect();
+        asked.into_iter().map(|asked| asked.join().unwrap()).collect()
+    });
+    for answer in &answers {
+        let run = served.ended(answer);
+        assert_eq!(run["outcome"], "succeeded", "{run}");
+        assert_eq!(answer.header("location"), answers[0].header("location"));
+    }
+    assert_eq!(served.get("/api/v1/restores")["items"].as_array().unwrap().len(), 2);
+    assert_eq!(served.get("/api/v1/runs?task=backup")["items"].as_array().unwrap().len(), 1);
 }
 
 #[test]

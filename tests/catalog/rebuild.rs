@@ -15,7 +15,8 @@ use tests::directory::run;
 use tests::many_points;
 use tests::world::{Running, World};
 
-use super::{backup, with_points};
+use super::besides::{Besides, add_besides};
+use super::{backup, points_in, with_points};
 
 /// What happens to the file of a catalog.
 #[derive(Clone, Copy, Debug)]
@@ -61,7 +62,10 @@ fn knowledge(world: &World) -> (Value, Value) {
 }
 
 fn annotated() -> World {
-    let world = with_points();
+    annotate(with_points())
+}
+
+fn annotate(world: World) -> World {
     world.stillpoint(["hold", "latest", "--app", "application 1", "--reason", "audit"]).succeeded();
     world.stillpoint(["tag", "latest", "--app", "application 0", "--add", "good"]).succeeded();
     world
@@ -69,10 +73,11 @@ fn annotated() -> World {
 
 #[test]
 fn whatever_becomes_of_the_catalog_a_rebuild_brings_it_back() {
-    let world = annotated();
+    let world = add_besides(annotated());
     world.stillpoint(["catalog", "backup"]).succeeded();
-    let before = knowledge(&world);
+    let (before, besides) = (knowledge(&world), Besides::of(&world));
     assert_eq!(before.1.as_array().map(Vec::len), Some(3));
+    assert_eq!((&before.0[0]["tags"], &before.0[1]["held"]), (&json!(["good"]), &json!("audit")));
     let all = [Harm::Deleted, Harm::Emptied, Harm::Cut, Harm::Overwritten, Harm::RowChanged];
     for what in all.into_iter().chain([Harm::HalfReplaced]) {
         harm(&catalog(&world), what);
@@ -92,7 +97,41 @@ fn whatever_becomes_of_the_catalog_a_rebuild_brings_it_back() {
         assert_eq!(knowledge(&world), before, "{what:?}");
         let happened = world.json(["runs"])["events"][0]["kind"].clone();
         assert_eq!(happened, "catalog_replaced", "{what:?}");
+        besides.assert_kept(&world);
     }
+}
+
+#[test]
+fn a_bit_that_flips_where_a_page_begins_is_told_and_mended() {
+    let world = add_besides(annotate(points_in(World::with_key_file())));
+    let backup = world.json(["catalog", "backup"]);
+    let (before, besides) = (knowledge(&world), Besides::of(&world));
+    // Each catalog to come has these pages, for it is made from this.
+    let pages = fs::metadata(backup["path"].as_str().unwrap()).unwrap().len() / PAGE_BYTES;
+    assert!(pages > 10, "{pages} pages");
+    for page in 0..pages {
+        // The first page begins behind the head of the file.
+        let place = if page == 0 { FILE_HEAD_BYTES } else { page * PAGE_BYTES };
+        flip(&catalog(&world), place);
+        let damaged = fs::read(catalog(&world)).unwrap();
+        world.stillpoint(["points"]).failed(1, "is damaged").failed(1, "catalog rebuild");
+        assert!(fs::read(catalog(&world)).unwrap() == damaged, "page {page} was written to");
+        let rebuilt = world.json(["catalog", "rebuild"]);
+        assert_eq!(rebuilt["condition"], "damaged", "page {page}: {rebuilt}");
+        let aside = fs::read(rebuilt["set_aside"].as_str().unwrap()).unwrap();
+        assert!(aside == damaged, "page {page} is not what was set aside");
+        assert_eq!(world.json(["points"]), before.0, "page {page}");
+    }
+    assert_eq!(knowledge(&world), before);
+    besides.assert_kept(&world);
+}
+
+/// Flips the lowest bit of the byte at a place.
+fn flip(path: &Path, place: u64) {
+    let file = fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, place).unwrap();
+    file.write_all_at(&[byte[0] ^ 1], place).unwrap();
 }
 
 #[test]
@@ -147,9 +186,9 @@ fn a_repository_that_cannot_be_read_is_named_and_the_others_are_read() {
 
 #[test]
 fn a_service_goes_on_with_the_backup_and_its_catalog_is_not_taken_away() {
-    let mut world = annotated();
+    let mut world = add_besides(annotated());
     world.stillpoint(["catalog", "backup"]).succeeded();
-    let before = knowledge(&world);
+    let (before, besides) = (knowledge(&world), Besides::of(&world));
     harm(&catalog(&world), Harm::Overwritten);
     world.set("DOCKER_HOST", format!("unix://{}", world.path("no-engine").display()));
     let service = world.start(["serve"]);
@@ -158,11 +197,13 @@ fn a_service_goes_on_with_the_backup_and_its_catalog_is_not_taken_away() {
         assert!(begun.elapsed() < Duration::from_secs(30), "{:#?}", service.kill());
     }
     assert_eq!(knowledge(&world), before);
+    besides.assert_kept(&world);
     harm(&catalog(&world), Harm::Overwritten);
     world.stillpoint(["catalog", "rebuild"]).failed(1, service.id().to_string());
     service.kill();
     world.stillpoint(["catalog", "rebuild"]).succeeded();
     assert_eq!(knowledge(&world), before);
+    besides.assert_kept(&world);
 }
 
 #[test]
@@ -231,3 +272,7 @@ fn ten_thousand_points() {
     let size = fs::metadata(catalog(&world)).unwrap().len();
     println!("the catalog has {} MiB", size >> 20);
 }
+
+/// What SQLite has by default.
+const PAGE_BYTES: u64 = 4096;
+const FILE_HEAD_BYTES: u64 = 100;

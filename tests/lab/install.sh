@@ -35,6 +35,7 @@ need mkfs.btrfs btrfs-progs
 need mkfs.xfs xfsprogs
 need mkfs.ext4 e2fsprogs
 need setfacl acl
+need systemd-analyze systemd
 need setfattr attr
 need curl curl
 # A dynamic busybox would find no libraries in an image of its own.

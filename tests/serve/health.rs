@@ -1,12 +1,13 @@
 //! What a service says of itself to whoever asks on this machine.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use tests::http::{get, get_at, value};
+use serde_json::{Value, json};
+use tests::http::{Request, get, get_at, value};
 use tests::world::{Running, World};
 
 use super::configuration;
@@ -130,6 +131,37 @@ fn the_address_follows_the_configuration_and_is_loopback() {
 }
 
 #[test]
+fn the_metrics_address_answers_nothing_of_the_api() {
+    let world = world();
+    let address = free();
+    configure(&world, Some(address));
+    let _service = serve(&world);
+    for path in ["/livez", "/readyz", "/metrics"] {
+        wait_for(200, || get_at(address, path));
+    }
+    for path in ["points", "runs", "runs/1", "policies", "events/stream", "openapi.json", ""] {
+        let (status, body) = get_at(address, &format!("/api/v1/{path}")).unwrap();
+        assert_eq!(status, 404, "{path}: {body}");
+    }
+    // Nobody says there who asks, so nothing is done for him.
+    for (path, body) in [
+        ("runs", json!({ "task": "verify" })),
+        ("restores", json!({ "point": "latest", "application": "files", "to": world.path("to") })),
+        ("runs/1/cancel", json!({})),
+    ] {
+        let request = Request::new("POST", &format!("/api/v1/{path}")).json(&body);
+        let answer = request.ask(TcpStream::connect(address).unwrap()).unwrap();
+        assert_eq!(answer.status, 404, "{path}: {answer:?}");
+    }
+    for list in ["runs?task=verify", "restores"] {
+        let (status, body) = get(&socket(&world), &format!("/api/v1/{list}")).unwrap();
+        assert_eq!(status, 200, "{list}: {body}");
+        let page: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(page["items"], json!([]), "{list}");
+    }
+}
+
+#[test]
 fn a_socket_is_not_taken_from_another_service() {
     let mut world = world();
     let service = serve(&world);
@@ -156,7 +188,7 @@ fn the_log_is_json_where_that_is_wanted() {
         assert!(begun.elapsed() < PATIENCE, "{}", log());
     }
     for line in log().lines() {
-        let object: serde_json::Value = serde_json::from_str(line).unwrap();
+        let object: Value = serde_json::from_str(line).unwrap();
         assert!(object["timestamp"].is_string() && object["level"].is_string(), "{line}");
         assert!(object["message"].is_string(), "{line}");
     }
