@@ -241,13 +241,19 @@ fn rules_say_which_points_stay() {
     let dry = world.json(["forget", "--keep-last", "1", "--dry-run"]);
     assert!(dry["groups"][0]["alarm"]["shrank"]["now"].is_number(), "{dry}");
     // Later it looks usual, and is remembered until a person says that it is right.
-    for _ in 0..3 {
+    for _ in 0..5 {
         world.json(["backup", "--path", "source", "--name", "site"]);
         world.stillpoint(["forget", "--keep-last", "1"]).succeeded();
     }
     let dry = world.json(["forget", "--keep-last", "1", "--dry-run"]);
     assert!(dry["groups"][0]["alarm"]["suspicious"]["taken"].is_string(), "{dry}");
-    assert_eq!(listed(&world).len(), 8);
+    assert_eq!(listed(&world).len(), 10);
+    for refused in [
+        &["backup", "--path", "source", "--tag", "accepted"][..],
+        &["forget", "latest", "--tag", "x"],
+    ] {
+        assert_eq!(world.stillpoint(refused).code, Some(2), "{refused:?}");
+    }
     world.stillpoint(["tag", "latest", "--add", "accepted"]).succeeded();
     world.stillpoint(["forget", "--keep-last", "1"]).succeeded();
     assert_eq!(listed(&world).len(), 2, "the newest, and the one that is held");

@@ -64,10 +64,14 @@ pub enum Happening {
         /// How many.
         points: u64,
     },
-    /// Points should have gone, and nothing goes, because the newest is not like those before it.
+    /// No point of an application goes by any rule, because one is unlike those before it, or most would go
+    /// at once.
     Alarm {
         /// What is unlike.
         reason: String,
+        /// Whether people were told of it, where there is anybody to tell.
+        #[serde(default)]
+        told: bool,
     },
     /// A run met what may pass, and waits for that.
     PutOff {
@@ -112,15 +116,15 @@ pub enum Happening {
 }
 
 impl Catalog {
-    /// Whether [`Happening::Alarm`] happened to a job at this moment or later.
-    pub async fn has_alarmed_since(
+    /// Whether people were told of a [`Happening::Alarm`] of a job at this moment or later.
+    pub async fn has_told_of_alarm_since(
         &self,
         job: &JobName,
         moment: Timestamp,
     ) -> Result<bool, CatalogError> {
         sqlx::query_scalar(
             "SELECT EXISTS (SELECT 1 FROM events WHERE application IS ? AND policy = ? AND moment >= ?
-                            AND happening ->> 'kind' = 'alarm')",
+                            AND happening ->> 'kind' = 'alarm' AND happening ->> 'told')",
         )
         .bind(&job.application)
         .bind(&job.policy)

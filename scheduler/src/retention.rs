@@ -8,9 +8,8 @@
 //! rules.
 //!
 //! Whatever the rules say, these stay: points that are held, the newest one that was verified, the newest
-//! one that was accepted, those that are younger than `keep-at-least`, and the newest of all. Where the
-//! newest point is nothing like those before it, everything stays until a person accepts it: see [`Alarm`].
-//! Points of the future, which a wrong clock has made, stay and take the place of no other.
+//! one that was accepted, those that are younger than `keep-at-least`, and the newest of all. Where a point
+//! is nothing like those before it, everything stays until a person accepts it: see [`judge`]. Points of the future, which a wrong clock has made, stay and take the place of no other.
 
 mod alarm;
 mod period;
@@ -33,7 +32,7 @@ use thiserror::Error;
 use self::written::Written;
 use crate::Schedule;
 
-pub use self::alarm::{ACCEPTED, Alarm, SUSPICIOUS};
+pub use self::alarm::{ACCEPTED, Alarm, Judgement, SUSPICIOUS, is_reserved, judge};
 pub use self::period::Period;
 pub use self::reach::{ParseReachError, Reach};
 
@@ -172,9 +171,19 @@ impl Rules {
         wanted
     }
 
-    /// What becomes of points, in whatever order they come. `now` says what time it is, and in which
-    /// zone days begin.
+    /// What becomes of points, in whatever order they come, when these are all there are of an application.
+    /// `now` says what time it is, and in which zone days begin.
     pub fn plan(&self, points: &[Candidate], now: &Zoned) -> Plan {
+        self.plan_in_spite_of(judge(points, now.timestamp()).alarm, points, now)
+    }
+
+    /// The same for some of the points of an application, of which all were judged.
+    pub fn plan_in_spite_of(
+        &self,
+        alarm: Option<Alarm>,
+        points: &[Candidate],
+        now: &Zoned,
+    ) -> Plan {
         let mut order: Vec<usize> = (0..points.len()).collect();
         order.sort_by_key(|index| std::cmp::Reverse(points.get(*index).map(|point| point.taken)));
         let in_order = order.into_iter().filter_map(|index| Some((index, points.get(index)?)));
@@ -200,7 +209,6 @@ impl Rules {
             }
         }
         self.in_any_case(&newest_first, now, &mut keeping);
-        let alarm = Alarm::of(&newest_first.iter().map(|(_, point)| *point).collect::<Vec<_>>());
         if alarm.is_some() {
             keeping.reasons.iter_mut().for_each(|reasons| reasons.push(Reason::Alarm));
         }

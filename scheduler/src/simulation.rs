@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -15,7 +15,7 @@ use crate::retention::{Candidate, Count, Reason, Rules};
 use crate::timing::{Slot, Timing};
 
 /// What there would be in the end.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
 pub struct Simulation {
     /// How many points would have been made.
     pub made: u64,
@@ -23,8 +23,10 @@ pub struct Simulation {
     pub most: usize,
     /// Those that there would be in the end, the newest first.
     pub points: Vec<SimulatedPoint>,
-    /// Those that would have gone, in the order in which they would have.
-    pub gone: Vec<GonePoint>,
+    /// How many would have gone.
+    pub went: u64,
+    /// The last of these, 10,000 at the most, in the order in which they would have gone.
+    pub gone: VecDeque<GonePoint>,
 }
 
 /// A point that there would be.
@@ -66,7 +68,7 @@ pub fn simulate(
     (from, until): (Timestamp, Timestamp),
 ) -> Result<Simulation, TooManyPoints> {
     let mut points: Vec<Made> = Vec::new();
-    let mut simulation = Simulation { made: 0, most: 0, points: Vec::new(), gone: Vec::new() };
+    let mut simulation = Simulation::default();
     let (mut handled, mut now) = (from, from);
     let done = BTreeSet::new();
     loop {
@@ -83,7 +85,13 @@ pub fn simulate(
             if points.len() > POINTS_MAX {
                 return Err(TooManyPoints);
             }
-            simulation.gone.extend(thin_out(&mut points, rules, now, timing));
+            for gone in thin_out(&mut points, rules, now, timing) {
+                simulation.went += 1;
+                simulation.gone.push_back(gone);
+            }
+            while simulation.gone.len() > GONE_MAX {
+                simulation.gone.pop_front();
+            }
         }
         match due.next.filter(|next| *next <= until) {
             Some(next) => now = next,
@@ -114,7 +122,8 @@ fn thin_out(
     timing: &Timing,
 ) -> Vec<GonePoint> {
     let candidates: Vec<_> = points.iter().map(|made| made.candidate.clone()).collect();
-    let plan = rules.plan(&candidates, &now.to_zoned(timing.zone.time_zone()));
+    // Nobody knows how large they will be.
+    let plan = rules.plan_in_spite_of(None, &candidates, &now.to_zoned(timing.zone.time_zone()));
     let mut gone = Vec::new();
     let before = std::mem::take(points);
     for (made, reasons) in before.into_iter().zip(plan.reasons) {
@@ -143,3 +152,5 @@ fn candidate(taken: Timestamp, tags: &[String], schedules: Vec<(String, Count)>)
 
 /// After each run, every point is looked at.
 const POINTS_MAX: usize = 5_000;
+/// More than every hour of a year; every minute of ten years would fill the memory.
+const GONE_MAX: usize = 10_000;

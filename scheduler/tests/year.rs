@@ -16,13 +16,15 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use scheduler::queue::{Limits, Priority, Queue, Ticket};
-use scheduler::retention::{Candidate, Rules};
+use scheduler::retention::{Candidate, Rules, SUSPICIOUS, judge};
 use scheduler::timing::Timing;
 
 const APPLICATIONS: usize = 1000;
 const VOLUMES: usize = 16;
 /// Of so many applications, these two lose nearly all of their volumes, and a single one.
 const STRUCK: usize = 250;
+/// When.
+const LOSS: &str = "2026-12-01T00:00Z";
 const LOSES_MOST: usize = 1;
 const LOSES_ONE: usize = 2;
 /// Every so manieth application is backed up by the hour.
@@ -202,6 +204,9 @@ impl Estate {
         };
         application.points.insert(0, candidate);
         application.made += 1;
+        for suspect in judge(&application.points, now).suspects {
+            application.points[suspect].tags.insert(SUSPICIOUS.to_owned());
+        }
         let plan =
             rules.plan(&application.points, &now.to_zoned(application.timing.zone.time_zone()));
         if plan.alarm.is_some() {
@@ -231,7 +236,7 @@ impl Estate {
 fn every_slot_has_a_run_or_is_missed_and_what_stays_is_what_is_wanted() {
     let (from, until) = (at("2026-01-01T00:00Z"), at("2027-01-01T00:00Z"));
     let mut estate = Estate::new(from);
-    estate.run_until(at("2026-07-01T00:00Z"));
+    estate.run_until(at(LOSS));
     for (number, application) in estate.applications.iter_mut().enumerate() {
         match number % STRUCK {
             LOSES_MOST => application.lose(VOLUMES - 1),
@@ -254,6 +259,8 @@ fn every_slot_has_a_run_or_is_missed_and_what_stays_is_what_is_wanted() {
         assert!(stay >= least, "{number}: {stay} points");
         if number % STRUCK == LOSES_MOST {
             assert!(application.alarms > 0, "{number} lost nearly all of its volumes, unnoticed");
+            let before = application.points.iter().filter(|point| point.taken < at(LOSS)).count();
+            assert!(before >= least, "{number}: what was there before went");
         } else {
             assert!(stay <= most, "{number}: {stay} points");
             assert_eq!(application.alarms, 0, "{number}");

@@ -204,6 +204,7 @@ fn differences(now: &Config, new: &Config) -> Vec<Difference> {
     found.extend(in_table("repositories", &now.repositories, &new.repositories));
     found.extend(in_table("applications", &now.applications, &new.applications));
     found.extend(in_table("hooks", &now.hooks, &new.hooks));
+    found.extend(single("service", now.service == new.service));
     found.extend(single("metrics", now.metrics == new.metrics));
     found.extend(single("api", now.api == new.api));
     found.extend(in_table("notifications", &now.notifications, &new.notifications));
@@ -264,16 +265,17 @@ mod tests {
         let new = config(
             "[policies.c]\nschedules = [\"hourly\"]\n[policies.d]\nschedules = [\"daily\"]\n\
              [policies.a]\nschedules = ['daily']\n[repositories.main]\nurl = \"/a\"\n\
-             [metrics]\nlisten = \"127.0.0.1:1\"",
+             [metrics]\nlisten = \"127.0.0.1:1\"\n[service]\nruns = 3",
         );
         let named: Vec<_> = differences(&now, &new)
             .into_iter()
             .map(|it| (it.table, it.name.unwrap_or_default(), it.change))
             .collect();
         let policy = |name: &str, change| ("policies", name.to_owned(), change);
-        let metrics = ("metrics", String::new(), Change::Changed);
+        let table = |name| (name, String::new(), Change::Changed);
         let expected = [
-            metrics,
+            table("service"),
+            table("metrics"),
             policy("b", Change::Removed),
             policy("c", Change::Changed),
             policy("d", Change::Added),

@@ -7,7 +7,7 @@ mod policy;
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+use std::num::NonZeroU8;
 use std::path::{Path, PathBuf};
 
 use catalog::Task;
@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use platform::driver::Driver;
 use platform::host::{Declared, DeclaredProcess, Host};
 use repository::location::Location;
+use scheduler::retention::is_reserved;
 use scheduler::zone::Zone;
 use serde::Deserialize;
 
@@ -80,16 +81,16 @@ impl RepositoryConfig {
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServiceConfig {
-    /// How many runs go on at once.
-    pub runs: NonZeroUsize,
+    /// How many runs go on at once. With one, a prune of hours holds up every backup.
+    pub runs: NonZeroU8,
     /// How many of them work on one repository.
-    pub runs_per_repository: NonZeroUsize,
+    pub runs_per_repository: NonZeroU8,
 }
 
 // Two backups keep two cores busy.
 impl Default for ServiceConfig {
     fn default() -> Self {
-        let two = NonZeroUsize::MIN.saturating_add(1);
+        let two = NonZeroU8::MIN.saturating_add(1);
         Self { runs: two, runs_per_repository: two }
     }
 }
@@ -249,6 +250,10 @@ impl Config {
             }
             if policy.repositories.len() > 1 {
                 return Err(ConfigError::SeveralRepositories(name.clone()));
+            }
+            if let Some(tag) = policy.tags.iter().find(|tag| is_reserved(tag)) {
+                let (policy, tag) = (name.clone(), tag.clone());
+                return Err(ConfigError::ReservedTag { policy, tag });
             }
             if let Some(key) = policy.meaningless() {
                 let (policy, task) = (name.clone(), policy.task);

@@ -34,8 +34,7 @@ pub enum Occurrence {
     Staleness,
     /// It has succeeded again.
     Recovery,
-    /// Points should have gone, and nothing goes until a person has looked: see
-    /// [`Alarm`](scheduler::retention::Alarm).
+    /// No point goes by any rule until a person has looked: see [`Alarm`](scheduler::retention::Alarm).
     RetentionStopped,
     /// A run begins.
     RunStarted,

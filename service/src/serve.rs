@@ -322,10 +322,10 @@ fn introduce(instance: &mut Instance, setup: &Setup) {
 }
 
 // A thousand applications are more than a host has. What tidies up may take hours, and leaves place for a
-// backup.
+// backup where there is more than one.
 fn limits(config: &Config) -> Limits {
     let ServiceConfig { runs, runs_per_repository } = config.service;
-    let (runs, per_repository) = (runs.get(), runs_per_repository.get());
+    let (runs, per_repository) = (runs.get().into(), runs_per_repository.get().into());
     Limits { runs, per_repository, upkeep: 1, overtaken: 100, waiting: 1000 }
 }
 

@@ -120,11 +120,11 @@ impl Upkeep {
     /// Forgets the points of a plan. Nobody sees them from then on; their space comes back with
     /// the next prune.
     ///
-    /// A newest point that is unlike those before it is marked: nothing of its application goes by any plan
-    /// until somebody accepts it.
+    /// Points that are unlike those before them are marked first: nothing of their application goes by any
+    /// rule until somebody accepts them.
     pub async fn forget(&self, plan: &ForgetPlan) -> Result<(), ServiceError> {
-        for point in plan.groups.iter().filter_map(|group| group.suspect) {
-            self.engine.note_if_possible(point, Note::Tag { tag: SUSPICIOUS.to_owned() }).await;
+        for point in plan.groups.iter().flat_map(|group| &group.suspects) {
+            self.engine.note(*point, Note::Tag { tag: SUSPICIOUS.to_owned() }).await?;
         }
         let points: Vec<PointId> = plan.points.iter().map(|row| row.point).collect();
         if points.is_empty() {

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use service::retention::is_reserved;
 
 use super::{DeadlineArguments, FreezeArguments, HookArguments};
 
@@ -37,7 +38,7 @@ pub(crate) struct BackupArguments {
     #[command(flatten)]
     pub(crate) selection: SelectionArguments,
     /// Give the restore point a tag
-    #[arg(long, value_name = "TAG", conflicts_with = "dry_run")]
+    #[arg(long, value_name = "TAG", value_parser = free_tag, conflicts_with = "dry_run")]
     pub(crate) tag: Vec<String>,
     #[command(flatten)]
     pub(crate) deadline: DeadlineArguments,
@@ -70,4 +71,12 @@ pub(crate) struct SelectionArguments {
     /// Do not go into other filesystems
     #[arg(short = 'x', long)]
     pub(crate) one_file_system: bool,
+}
+
+// What a person says of a point that he has looked at is not said in advance.
+fn free_tag(text: &str) -> Result<String, String> {
+    if is_reserved(text) {
+        return Err("`stillpoint tag` gives this one to points that there are".to_owned());
+    }
+    Ok(text.to_owned())
 }

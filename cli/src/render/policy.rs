@@ -26,12 +26,11 @@ impl Answer for Simulation {
         };
         let rows: Vec<_> = self.points.iter().map(row).collect();
         table::write(out, ["TAKEN (UTC)", "SCHEDULES", "STAYS FOR"], &rows)?;
-        let Self { made, most, points, gone } = self;
-        let (stay, gone) = (points.len(), gone.len());
+        let Self { made, most, points, went, gone: _ } = self;
         writeln!(
             out,
-            "{made} points made, {most} at once at the most, {stay} in the end; {gone} went when no rule kept \
-             them any more, each of which --json has with when and what had kept it"
+            "{made} points made, {most} at once at the most, {} in the end; {went} went, and --json says when",
+            points.len()
         )
     }
 }

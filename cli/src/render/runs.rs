@@ -68,7 +68,7 @@ fn happened(happening: &Happening) -> String {
             format!("{} were given back, in {packs} packs", bytes(*size))
         }
         Happening::Verified { points } => format!("{points} points were read and verified"),
-        Happening::Alarm { reason } => format!("no point goes: {reason}"),
+        Happening::Alarm { reason, .. } => format!("no point goes: {reason}"),
         Happening::PutOff { error, until } => {
             format!("a run waits until {}: {error}", moment(*until))
         }

@@ -1,12 +1,13 @@
-//! A newest point that is nothing like those before it: somebody may have deleted or encrypted
-//! everything, and the older points are what is left.
+//! Points that are nothing like those before them: somebody may have deleted or encrypted everything, and
+//! the older points are what is left.
 //!
 //! A few points later everything looks usual again. So whoever carries a plan out gives such a point the
 //! tag [`SUSPICIOUS`], and nothing goes until a person gives it, or a newer one, the tag [`ACCEPTED`].
 
+use std::cmp::Reverse;
 use std::fmt;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::Candidate;
@@ -16,12 +17,19 @@ pub const SUSPICIOUS: &str = "suspicious";
 /// The tag of a point that is as it should be, whatever those before it were like.
 pub const ACCEPTED: &str = "accepted";
 
+/// Whether a tag means something here, so that it is given to points one by one.
+pub fn is_reserved(tag: &str) -> bool {
+    [SUSPICIOUS, ACCEPTED].contains(&tag)
+}
+
 /// Why nothing goes for now.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Alarm {
-    /// The newest point is less than half as large as those before it.
+    /// A point is less than half as large as those before it.
     Shrank {
+        /// When it was taken.
+        taken: Timestamp,
         /// The median of those before it, in bytes.
         before: u64,
         /// Its own size.
@@ -34,37 +42,68 @@ pub enum Alarm {
         /// Of how many.
         of: usize,
     },
-    /// More than half of the newest point is new, and ten times as much as before.
+    /// More than half of a point is new, and ten times as much as before.
     Rewritten {
+        /// When it was taken.
+        taken: Timestamp,
         /// How many bytes were new before, in the median.
         before: u64,
         /// How many are.
         now: u64,
     },
-    /// An earlier point was nothing like those before it, and nobody has accepted that.
+    /// A point was nothing like those before it, and nobody has accepted that.
     Suspicious {
         /// When the newest such point was taken.
         taken: Timestamp,
     },
 }
 
+/// What the points of an application say of one another.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Judgement {
+    /// Why nothing goes.
+    pub alarm: Option<Alarm>,
+    /// The places, in the list, of points that are unlike those before them and are not marked yet.
+    pub suspects: Vec<usize>,
+}
+
+/// Judges all points of one application on one host, in whatever order they come and whoever has made
+/// them: what is new in one of them is not new any more in the next, which another policy has made.
+///
+/// The newest few are looked at, for whoever should have marked one may have died. Points that lack
+/// something are not, and are no measure; nor is what was before an accepted one. Where there are not
+/// enough to compare with, nothing is said.
+pub fn judge(points: &[Candidate], now: Timestamp) -> Judgement {
+    let mut order: Vec<(usize, &Candidate)> = points.iter().enumerate().collect();
+    order.sort_by_key(|(_, point)| Reverse(point.taken));
+    let accepted = order.iter().position(|(_, point)| point.tags.contains(ACCEPTED));
+    let mut since = order.iter().take(accepted.unwrap_or(order.len()));
+    let marked = since.find(|(_, point)| point.tags.contains(SUSPICIOUS));
+    let mut judgement = Judgement::default();
+    let comparable: Vec<_> = order
+        .iter()
+        .take(accepted.map_or(order.len(), |place| place + 1))
+        .filter(|(_, point)| !point.flawed && point.taken <= now)
+        .collect();
+    let enough = if accepted.is_some() { 1 } else { COMPARED };
+    for (place, (index, point)) in comparable.iter().enumerate().take(JUDGED) {
+        let earlier = comparable.iter().skip(place + 1).take(COMPARED);
+        let earlier: Vec<_> = earlier.map(|(_, point)| *point).collect();
+        if earlier.len() < enough || now.duration_since(point.taken) > RECENT {
+            continue;
+        }
+        let Some(alarm) = Alarm::of(point, &earlier) else { continue };
+        judgement.alarm = judgement.alarm.or(Some(alarm));
+        if !point.tags.contains(SUSPICIOUS) {
+            judgement.suspects.push(*index);
+        }
+    }
+    let suspicious = marked.map(|(_, point)| Alarm::Suspicious { taken: point.taken });
+    judgement.alarm = judgement.alarm.or(suspicious);
+    judgement
+}
+
 impl Alarm {
-    /// By points from the newest to the oldest. Where there are not enough to compare with, nothing is
-    /// said. What was before an accepted point is no measure for what comes after it.
-    pub(super) fn of(points: &[&Candidate]) -> Option<Self> {
-        let accepted = points.iter().position(|point| point.tags.contains(ACCEPTED));
-        let since = points.iter().take(accepted.unwrap_or(points.len()));
-        let mut suspicious = since.filter(|point| point.tags.contains(SUSPICIOUS));
-        let comparable = points.get(..=accepted.unwrap_or(points.len())).unwrap_or(points);
-        Self::of_newest(comparable)
-            .or_else(|| suspicious.next().map(|point| Self::Suspicious { taken: point.taken }))
-    }
-
-    /// Whether it is the newest point that is unlike the others.
-    pub fn is_of_newest(self) -> bool {
-        matches!(self, Self::Shrank { .. } | Self::Rewritten { .. })
-    }
-
     /// What a person can do about it, in one sentence.
     pub fn remedy(self) -> &'static str {
         match self {
@@ -77,30 +116,37 @@ impl Alarm {
         }
     }
 
-    fn of_newest(points: &[&Candidate]) -> Option<Self> {
-        let (newest, earlier) = points.split_first()?;
-        let earlier = earlier.get(..COMPARED)?;
+    // Whether a point is unlike those before it.
+    fn of(point: &Candidate, earlier: &[&Candidate]) -> Option<Self> {
+        let (taken, now) = (point.taken, point.bytes);
         let before = median(earlier.iter().map(|point| point.bytes));
-        if newest.bytes < before / 2 && before >= BYTES_MIN {
-            return Some(Self::Shrank { before, now: newest.bytes });
+        if now < before / 2 && before >= BYTES_MIN {
+            return Some(Self::Shrank { taken, before, now });
         }
-        let changed = median(earlier.iter().map(|point| point.changed));
-        let is_most = newest.changed > newest.bytes / 2 && newest.changed >= BYTES_MIN;
-        (is_most && newest.changed / 10 > changed)
-            .then_some(Self::Rewritten { before: changed, now: newest.changed })
+        let before = median(earlier.iter().map(|point| point.changed));
+        let is_most = point.changed > now / 2 && point.changed >= BYTES_MIN;
+        (is_most && point.changed / 10 > before).then_some(Self::Rewritten {
+            taken,
+            before,
+            now: point.changed,
+        })
     }
 }
 
 impl fmt::Display for Alarm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Shrank { before, now } => {
-                write!(f, "the newest point has {now} bytes, and those before it had {before}")
+            Self::Shrank { taken, before, now } => {
+                write!(
+                    f,
+                    "the point of {taken:.0} has {now} bytes, and those before it had {before}"
+                )
             }
             Self::Most { go, of } => write!(f, "{go} of {of} points would go at once"),
-            Self::Rewritten { before, now } => {
-                write!(f, "{now} bytes of the newest point are new, and {before} were before")
-            }
+            Self::Rewritten { taken, before, now } => write!(
+                f,
+                "{now} bytes of the point of {taken:.0} are new, and {before} were before"
+            ),
             Self::Suspicious { taken } => {
                 write!(f, "the point of {taken:.0} is unlike those before it, and was not accepted")
             }
@@ -114,8 +160,12 @@ fn median(numbers: impl Iterator<Item = u64>) -> u64 {
     numbers.get(numbers.len() / 2).copied().unwrap_or_default()
 }
 
-/// How many points the newest is compared with.
+/// How many points one is compared with.
 const COMPARED: usize = 3;
+/// How many of the newest are looked at.
+const JUDGED: usize = 4;
+/// Older ones were looked at in their time; since then the rules may have taken those between.
+const RECENT: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// Less than this is no loss to stop for.
 const BYTES_MIN: u64 = 1 << 20;
 

@@ -10,6 +10,7 @@ use catalog::{
     Deed, DeedEnd, HistoryFilter, Request, RequestKey, RunId, RunOutcome, RunRow, Task, Wanted,
 };
 use jiff::Timestamp;
+use scheduler::retention::is_reserved;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use utoipa::{IntoParams, ToSchema};
@@ -253,6 +254,10 @@ impl NewRun {
         let is_backup = self.task == NewTask::Backup;
         if is_backup != self.application.is_some() {
             let detail = "`application` is for a backup, which needs one";
+            return Err(Problem::unprocessable(detail));
+        }
+        if let Some(tag) = self.tags.iter().find(|tag| is_reserved(tag)) {
+            let detail = format!("the tag `{tag}` is given to points one by one");
             return Err(Problem::unprocessable(detail));
         }
         if !is_backup && (self.full || !self.tags.is_empty()) {

@@ -101,6 +101,16 @@ pub enum ConfigError {
     /// A policy names more than one repository.
     #[error("policy `{0}` names several repositories, and a backup goes to one so far")]
     SeveralRepositories(String),
+    /// A policy would give all of its points a tag that says something of single ones.
+    #[error(
+        "policy `{policy}` gives its points the tag `{tag}`, which people give to single points"
+    )]
+    ReservedTag {
+        /// The policy.
+        policy: String,
+        /// The tag.
+        tag: String,
+    },
     /// What holds for applications of the host was said of one that is not.
     #[error("application `{0}` is on Docker, which knows its directories and processes itself")]
     NotOnHost(String),

@@ -141,8 +141,7 @@ impl Metrics {
             "Restore points that nothing keeps",
             self.forgotten.clone(),
         );
-        let help =
-            "Times that nothing was forgotten, because the newest point is unlike those before it";
+        let help = "Times that nothing was forgotten, because a point is unlike those before it";
         to.register("retention_alarms", help, self.alarms.clone());
         let help = "Times that what nothing keeps could not be forgotten";
         to.register("retention_failures", help, self.not_forgotten.clone());

@@ -7,7 +7,7 @@ use format::ids::PointId;
 use format::manifest::Level;
 use jiff::{Timestamp, Zoned};
 use scheduler::Schedule;
-use scheduler::retention::{Alarm, Candidate, Plan, Reason, Rules, SUSPICIOUS};
+use scheduler::retention::{Alarm, Candidate, Judgement, Plan, Reason, Rules, judge};
 use serde::Serialize;
 
 use super::{ForgetPlan, Upkeep};
@@ -25,9 +25,9 @@ pub struct Judged {
     pub alarm: Option<Alarm>,
     /// Its points, the newest first.
     pub points: Vec<JudgedPoint>,
-    /// Its newest point, where that is unlike the others and is not marked yet.
+    /// Points of the application that are unlike those before them, and are not marked yet.
     #[serde(skip)]
-    pub(super) suspect: Option<PointId>,
+    pub(crate) suspects: Vec<PointId>,
 }
 
 /// What rules say of one point.
@@ -53,7 +53,11 @@ impl Upkeep {
         let all = self.engine.points(None).await?;
         let is_meant = |row: &&PointRow| application.is_none_or(|name| name == row.application);
         let groups = grouped(all.iter().filter(is_meant));
-        let judge = |group| judged(group, now, |rows| plan(rows, rules, &[], now));
+        let judge = |(of, rows): (_, Vec<PointRow>)| {
+            let (alarm, suspects) = look_through(&rows, now);
+            let plan = plan(&rows, (rules, &[]), alarm, now);
+            judged((of, rows), plan, suspects)
+        };
         let groups: Vec<_> = groups.into_iter().map(judge).collect();
         Ok(plan_of(all, groups))
     }
@@ -74,16 +78,17 @@ impl Upkeep {
                 && row.host == self.engine.host
                 && row.occasion.as_ref().is_some_and(|occasion| occasion.policy == name)
         };
-        let groups = grouped(all.iter().filter(is_its));
-        let judge = |group| {
-            judged(group, now, |rows| {
-                let mut plan = plan(rows, &policy.keep, &policy.schedules, now);
-                if look == Look::Nobody {
-                    plan.stop_if_most_go();
-                }
-                plan
-            })
+        // Whether something happened to an application is said by all of its points.
+        let all_of = grouped(all.iter());
+        let judge = |(of, rows): (_, Vec<PointRow>)| {
+            let (alarm, suspects) = look_through(all_of.get(&of).unwrap_or(&rows), now);
+            let mut plan = plan(&rows, (&policy.keep, &policy.schedules), alarm, now);
+            if look == Look::Nobody {
+                plan.stop_if_most_go();
+            }
+            judged((of, rows), plan, suspects)
         };
+        let groups = grouped(all.iter().filter(is_its));
         let groups: Vec<_> = groups.into_iter().map(judge).collect();
         Ok(plan_of(all, groups))
     }
@@ -118,33 +123,40 @@ fn plan_of(all: Vec<PointRow>, groups: Vec<Judged>) -> ForgetPlan {
     ForgetPlan { points, stay, groups, why: "no rule keeps it".to_owned() }
 }
 
-fn plan(rows: &[PointRow], rules: &Rules, schedules: &[Schedule], now: &Zoned) -> Plan {
+// What all points of an application say of one another: why none goes, and which are to be marked.
+fn look_through(rows: &[PointRow], now: &Zoned) -> (Option<Alarm>, Vec<PointId>) {
+    let candidates: Vec<_> = rows.iter().map(candidate).collect();
+    let Judgement { alarm, suspects } = judge(&candidates, now.timestamp());
+    let suspects = suspects.into_iter().filter_map(|index| Some(rows.get(index)?.point));
+    (alarm, suspects.collect())
+}
+
+fn plan(
+    rows: &[PointRow],
+    (rules, schedules): (&Rules, &[Schedule]),
+    alarm: Option<Alarm>,
+    now: &Zoned,
+) -> Plan {
     let wanted = |row: &PointRow| match &row.occasion {
         Some(occasion) if !schedules.is_empty() => rules.wanted(&occasion.schedules, schedules),
         _ => Vec::new(),
     };
     let candidate = |row| Candidate { schedules: wanted(row), ..candidate(row) };
-    rules.plan(&rows.iter().map(candidate).collect::<Vec<_>>(), now)
+    rules.plan_in_spite_of(alarm, &rows.iter().map(candidate).collect::<Vec<_>>(), now)
 }
 
 fn judged(
     ((application, host), rows): ((String, String), Vec<PointRow>),
-    now: &Zoned,
-    plan: impl FnOnce(&[PointRow]) -> Plan,
+    Plan { reasons, alarm }: Plan,
+    suspects: Vec<PointId>,
 ) -> Judged {
-    let Plan { reasons, alarm } = plan(&rows);
-    let newest = rows.iter().find(|row| row.taken <= now.timestamp());
-    let suspect = newest.filter(|row| {
-        alarm.is_some_and(Alarm::is_of_newest) && !row.annotations.tags.contains(SUSPICIOUS)
-    });
-    let suspect = suspect.map(|row| row.point);
     let point = |(row, reasons): (PointRow, Vec<Reason>)| JudgedPoint {
         point: row.point,
         taken: row.taken,
         reasons,
     };
     let points = rows.into_iter().zip(reasons).map(point).collect();
-    Judged { application, host, alarm, points, suspect }
+    Judged { application, host, alarm, points, suspects }
 }
 
 fn candidate(row: &PointRow) -> Candidate {

@@ -26,8 +26,18 @@ fn hourly(sizes: &[(u64, u64)]) -> Vec<Candidate> {
 fn plan(points: &[Candidate]) -> Plan {
     let count = Count::Most(2.try_into().unwrap());
     let rules = Rules { counts: BTreeMap::from([(Period::Each, count)]), ..Rules::default() };
-    let now = Timestamp::new(1_800_000_000, 0).unwrap().to_zoned(TimeZone::UTC);
+    let now = points.iter().map(|point| point.taken).max().unwrap().to_zoned(TimeZone::UTC);
     rules.plan(points, &now)
+}
+
+/// As whoever carries a plan out does; answers how many.
+fn mark(points: &mut [Candidate]) -> usize {
+    let now = points.iter().map(|point| point.taken).max().unwrap();
+    let suspects = judge(points, now).suspects;
+    for index in &suspects {
+        points[*index].tags.insert(SUSPICIOUS.to_owned());
+    }
+    suspects.len()
 }
 
 /// Adds one point after another, as a service does that forgets after each; answers how many there are in the
@@ -39,13 +49,9 @@ fn lived(sizes: &[(u64, u64)], accepted: Option<usize>) -> (Vec<Candidate>, Opti
         points.push(point);
         let plan = plan(&points);
         alarm = plan.alarm;
-        if let Some(newest) = points.last_mut() {
-            if alarm.is_some_and(Alarm::is_of_newest) {
-                newest.tags.insert(SUSPICIOUS.to_owned());
-            }
-            if accepted == Some(number) {
-                newest.tags.insert(ACCEPTED.to_owned());
-            }
+        mark(&mut points);
+        if accepted == Some(number) {
+            points.last_mut().unwrap().tags.insert(ACCEPTED.to_owned());
         }
         let mut stays = plan.reasons.iter().map(|reasons| !reasons.is_empty());
         points.retain(|_| stays.next().unwrap());
@@ -62,10 +68,7 @@ fn what_was_there_before_a_fall_stays_until_somebody_accepts_it() {
     let mut points = hourly(&sizes[..4]);
     for point in hourly(&sizes).split_off(4) {
         let planned = plan(&points);
-        let newest = points.last_mut().unwrap();
-        if planned.alarm.is_some_and(Alarm::is_of_newest) {
-            newest.tags.insert(SUSPICIOUS.to_owned());
-        }
+        mark(&mut points);
         assert!(planned.alarm.is_some(), "{planned:?}");
         assert!(planned.reasons.iter().all(|reasons| reasons.contains(&Reason::Alarm)));
         points.push(point);
@@ -99,11 +102,38 @@ fn a_second_fall_after_an_accepted_one_is_another() {
 
 #[test]
 fn one_that_was_rewritten_whole_is_remembered_too() {
-    let mut points = hourly(&[USUAL, USUAL, USUAL, (100, 99), USUAL, USUAL, USUAL]);
+    let mut points = hourly(&[USUAL, USUAL, USUAL, (100, 99), USUAL, USUAL, USUAL, USUAL]);
     assert!(matches!(plan(&points[..4]).alarm, Some(Alarm::Rewritten { .. })));
-    assert_eq!(plan(&points).alarm, None, "nobody has marked it");
+    // Whoever should have marked it has died. The next ones do, for a while.
+    assert_eq!(mark(&mut points[..7].to_vec()), 1);
+    assert_eq!(mark(&mut points.clone()), 0);
     points[3].tags.insert(SUSPICIOUS.to_owned());
     let alarm = plan(&points).alarm.unwrap();
     assert_eq!(alarm, Alarm::Suspicious { taken: points[3].taken });
     assert!(alarm.to_string().contains("was not accepted"), "{alarm}");
+}
+
+#[test]
+fn right_after_an_accepted_one_a_fall_is_seen_too() {
+    let mut points = hourly(&[(100, 1), (100, 1), (100, 1), (40, 1), (5, 1)]);
+    points[3].tags.insert(ACCEPTED.to_owned());
+    assert!(matches!(plan(&points).alarm, Some(Alarm::Shrank { now, .. }) if now == 5 << 20));
+}
+
+#[test]
+fn what_lacks_something_stops_nothing_and_is_no_measure() {
+    let mut points = hourly(&[USUAL, USUAL, USUAL, (5, 1), USUAL, USUAL]);
+    points[3].flawed = true;
+    assert_eq!(plan(&points[..4]).alarm, None);
+    assert_eq!(plan(&points).alarm, None);
+}
+
+#[test]
+fn a_mark_of_the_future_counts_and_so_does_an_acceptance() {
+    let mut points = hourly(&[USUAL, USUAL, USUAL, USUAL, USUAL]);
+    let now = points[3].taken;
+    points[4].tags.insert(SUSPICIOUS.to_owned());
+    assert!(judge(&points, now).alarm.is_some());
+    points[4].tags.insert(ACCEPTED.to_owned());
+    assert_eq!(judge(&points, now), Judgement::default());
 }

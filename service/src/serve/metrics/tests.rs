@@ -60,7 +60,7 @@ fn filled() -> Metrics {
     for happening in [
         Happening::Missed { first: at(1), last: at(3), count: 3 },
         Happening::Forgotten { count: 4 },
-        Happening::Alarm { reason: "smaller".into() },
+        Happening::Alarm { reason: "smaller".into(), told: true },
         Happening::Pruned { packs: 1, bytes: 5 },
         Happening::Verified { points: 6 },
         Happening::PutOff { error: "away".into(), until: at(200) },

@@ -103,8 +103,10 @@ impl Work {
         upkeep.close().await;
         let plan = plan?;
         forgotten?;
-        for alarm in plan.groups.iter().filter_map(|group| group.alarm) {
-            self.stop_retention(&setup, alarm).await?;
+        for group in &plan.groups {
+            if let Some(alarm) = group.alarm {
+                self.stop_retention(&setup, (alarm, !group.suspects.is_empty())).await?;
+            }
         }
         if !plan.points.is_empty() {
             // A `usize` is never wider than 64 bits.
@@ -113,23 +115,26 @@ impl Work {
         }
         Ok(())
     }
-}
 
-impl Work {
-    // Each run finds it so until a person has looked. Whoever wants to know is told once a day.
-    async fn stop_retention(&self, setup: &Setup, alarm: Alarm) -> Result<(), ServiceError> {
-        let reason = alarm.to_string();
-        let application = self.run.application.as_deref();
+    // Each run finds it so until a person has looked. Whoever wants to know is told when it begins, and once a
+    // day from then on.
+    async fn stop_retention(
+        &self,
+        setup: &Setup,
+        (alarm, is_new): (Alarm, bool),
+    ) -> Result<(), ServiceError> {
+        let (application, reason) = (self.run.application.as_deref(), alarm.to_string());
         tracing::warn!(application, "no point of it goes: {reason}");
         let now = self.now();
         let day_ago = now.checked_sub(REMINDER).unwrap_or(now);
         let is_known = match self.run.job() {
-            Some(job) => self.catalog.has_alarmed_since(&job, day_ago).await?,
-            None => true,
+            Some(job) => self.catalog.has_told_of_alarm_since(&job, day_ago).await?,
+            None => false,
         };
+        let told = is_new || !is_known;
         let notices =
-            if is_known { Vec::new() } else { setup.of_stopped_retention(&self.run, alarm, now) };
-        self.report_telling(Happening::Alarm { reason }, notices).await;
+            if told { setup.of_stopped_retention(&self.run, alarm, now) } else { Vec::new() };
+        self.report_telling(Happening::Alarm { reason, told }, notices).await;
         Ok(())
     }
 }
