@@ -71,36 +71,44 @@ pub struct Judgement {
 /// them: what is new in one of them is not new any more in the next, which another policy has made.
 ///
 /// The newest few are looked at, for whoever should have marked one may have died. Points that lack
-/// something are not, and are no measure; nor is what was before an accepted one. Where there are not
-/// enough to compare with, nothing is said.
+/// something are compared with one another, and no measure for the others; nor is what was before an accepted
+/// one. Where there are not enough to compare with, nothing is said.
 pub fn judge(points: &[Candidate], now: Timestamp) -> Judgement {
     let mut order: Vec<(usize, &Candidate)> = points.iter().enumerate().collect();
     order.sort_by_key(|(_, point)| Reverse(point.taken));
     let accepted = order.iter().position(|(_, point)| point.tags.contains(ACCEPTED));
     let mut since = order.iter().take(accepted.unwrap_or(order.len()));
     let marked = since.find(|(_, point)| point.tags.contains(SUSPICIOUS));
-    let mut judgement = Judgement::default();
-    let comparable: Vec<_> = order
-        .iter()
-        .take(accepted.map_or(order.len(), |place| place + 1))
-        .filter(|(_, point)| !point.flawed && point.taken <= now)
-        .collect();
+    let measure = order.iter().take(accepted.map_or(order.len(), |place| place + 1));
     let enough = if accepted.is_some() { 1 } else { COMPARED };
-    for (place, (index, point)) in comparable.iter().enumerate().take(JUDGED) {
-        let earlier = comparable.iter().skip(place + 1).take(COMPARED);
-        let earlier: Vec<_> = earlier.map(|(_, point)| *point).collect();
-        if earlier.len() < enough || now.duration_since(point.taken) > RECENT {
-            continue;
-        }
-        let Some(alarm) = Alarm::of(point, &earlier) else { continue };
-        judgement.alarm = judgement.alarm.or(Some(alarm));
-        if !point.tags.contains(SUSPICIOUS) {
-            judgement.suspects.push(*index);
-        }
+    let mut judgement = Judgement::default();
+    for flawed in [false, true] {
+        let is_alike =
+            |(_, point): &&(usize, &Candidate)| point.flawed == flawed && point.taken <= now;
+        let comparable: Vec<_> = measure.clone().copied().filter(|it| is_alike(&it)).collect();
+        judgement.look_through(&comparable, enough, now);
     }
     let suspicious = marked.map(|(_, point)| Alarm::Suspicious { taken: point.taken });
     judgement.alarm = judgement.alarm.or(suspicious);
     judgement
+}
+
+impl Judgement {
+    // Points from the newest to the oldest.
+    fn look_through(&mut self, points: &[(usize, &Candidate)], enough: usize, now: Timestamp) {
+        for (place, (index, point)) in points.iter().enumerate().take(JUDGED) {
+            let earlier = points.iter().skip(place + 1).take(COMPARED);
+            let earlier: Vec<_> = earlier.map(|(_, point)| *point).collect();
+            if earlier.len() < enough || now.duration_since(point.taken) > RECENT {
+                continue;
+            }
+            let Some(alarm) = Alarm::of(point, &earlier) else { continue };
+            self.alarm = self.alarm.or(Some(alarm));
+            if !point.tags.contains(SUSPICIOUS) {
+                self.suspects.push(*index);
+            }
+        }
+    }
 }
 
 impl Alarm {
