@@ -9,7 +9,8 @@
 //!
 //! Whatever the rules say, these stay: points that are held, the newest one that was verified, the newest
 //! one that was accepted, those that are younger than `keep-at-least`, and the newest of all. Where a point
-//! is nothing like those before it, everything stays until a person accepts it: see [`judge`]. Points of the future, which a wrong clock has made, stay and take the place of no other.
+//! is nothing like those before it, everything stays until a person accepts it: see [`judge`]. Points of
+//! the future, which a wrong clock has made, stay and take the place of no other.
 
 mod alarm;
 mod period;

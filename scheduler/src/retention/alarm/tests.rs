@@ -131,7 +131,9 @@ fn what_lacks_something_stops_nothing_and_is_no_measure() {
 #[test]
 fn points_that_all_lack_something_are_judged_all_the_same() {
     let mut points = hourly(&[USUAL, USUAL, USUAL, (5, 1)]);
-    points.iter_mut().for_each(|point| point.flawed = true);
+    for point in &mut points {
+        point.flawed = true;
+    }
     assert!(matches!(plan(&points).alarm, Some(Alarm::Shrank { .. })));
 }
 

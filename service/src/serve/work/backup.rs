@@ -116,8 +116,8 @@ impl Work {
         Ok(())
     }
 
-    // Each run finds it so until a person has looked. Whoever wants to know is told when it begins, and once a
-    // day from then on.
+    // Each run finds it so until a person has looked. Whoever wants to know is told when it begins, and once
+    // a day from then on.
     async fn stop_retention(
         &self,
         setup: &Setup,
