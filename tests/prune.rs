@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use tests::compare::assert_same;
+use tests::directory::bytes_of;
 use tests::every_kind::noise;
 use tests::world::World;
 
@@ -35,15 +36,6 @@ fn three_points() -> (World, Vec<String>, Vec<PathBuf>) {
         copies.push(copy);
     }
     (world, points, copies)
-}
-
-fn bytes_of(directory: &Path) -> u64 {
-    let entries = fs::read_dir(directory).unwrap().map(Result::unwrap);
-    let bytes = |path: PathBuf| match fs::metadata(&path).unwrap() {
-        metadata if metadata.is_dir() => bytes_of(&path),
-        metadata => metadata.len(),
-    };
-    entries.map(|entry| bytes(entry.path())).sum()
 }
 
 /// How many packs there are that have been written whole.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use service::history::{History, State};
 use service::key::NewKey;
 use service::serve::{Order, Setup, serve};
 use service::{Happening, PointRow, Task, Zone, keys};
-use tests::directory::Directory;
+use tests::directory::{Directory, bytes_of};
 use tests::driven::DrivenClock;
 use tests::http::{self, value};
 use tests::lab;
@@ -174,16 +174,6 @@ fn assert_metrics(metrics: &str, history: &History) {
     assert!(succeeded >= due && succeeded < due + 43200.0, "{metrics}");
     let newest = count("stillpoint_newest_point_timestamp_seconds", &[]);
     assert!(newest >= due, "{metrics}");
-}
-
-/// How many bytes the files below a directory have.
-fn bytes_of(directory: &Path) -> u64 {
-    let entries = fs::read_dir(directory).unwrap().map(Result::unwrap);
-    let bytes = |path: PathBuf| match fs::metadata(&path).unwrap() {
-        metadata if metadata.is_dir() => bytes_of(&path),
-        metadata => metadata.len(),
-    };
-    entries.map(|entry| bytes(entry.path())).sum()
 }
 
 // Much of what was sent belonged to points that are no more; how much depends on the runs that were missed.

@@ -76,6 +76,17 @@ impl Drop for Directory {
     }
 }
 
+/// How many bytes the files below a directory have.
+pub fn bytes_of(directory: &Path) -> u64 {
+    let entries =
+        fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry"));
+    let bytes = |path: PathBuf| match fs::metadata(&path).expect("it is there") {
+        metadata if metadata.is_dir() => bytes_of(&path),
+        metadata => metadata.len(),
+    };
+    entries.map(|entry| bytes(entry.path())).sum()
+}
+
 /// A new filesystem in a file, mounted; dropping it removes it.
 #[must_use = "the filesystem is removed when this is dropped"]
 #[derive(Debug)]
