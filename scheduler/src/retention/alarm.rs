@@ -77,17 +77,16 @@ pub fn judge(points: &[Candidate], now: Timestamp) -> Judgement {
     let mut order: Vec<(usize, &Candidate)> = points.iter().enumerate().collect();
     order.sort_by_key(|(_, point)| Reverse(point.taken));
     let accepted = order.iter().position(|(_, point)| point.tags.contains(ACCEPTED));
-    let mut since = order.iter().take(accepted.unwrap_or(order.len()));
-    let marked = since.find(|(_, point)| point.tags.contains(SUSPICIOUS));
-    let measure = order.iter().take(accepted.map_or(order.len(), |place| place + 1));
+    let (since, before) = order.split_at(accepted.unwrap_or(order.len()));
+    // The accepted point itself is a measure.
+    let comparable = since.iter().chain(before.first()).filter(|(_, point)| point.taken <= now);
+    let (flawed, sound): (Vec<_>, Vec<_>) = comparable.partition(|(_, point)| point.flawed);
     let enough = if accepted.is_some() { 1 } else { COMPARED };
     let mut judgement = Judgement::default();
-    for flawed in [false, true] {
-        let is_alike =
-            |(_, point): &&(usize, &Candidate)| point.flawed == flawed && point.taken <= now;
-        let comparable: Vec<_> = measure.clone().copied().filter(|it| is_alike(&it)).collect();
-        judgement.look_through(&comparable, enough, now);
+    for alike in [sound, flawed] {
+        judgement.look_through(&alike, enough, now);
     }
+    let marked = since.iter().find(|(_, point)| point.tags.contains(SUSPICIOUS));
     let suspicious = marked.map(|(_, point)| Alarm::Suspicious { taken: point.taken });
     judgement.alarm = judgement.alarm.or(suspicious);
     judgement
@@ -95,7 +94,7 @@ pub fn judge(points: &[Candidate], now: Timestamp) -> Judgement {
 
 impl Judgement {
     // Points from the newest to the oldest.
-    fn look_through(&mut self, points: &[(usize, &Candidate)], enough: usize, now: Timestamp) {
+    fn look_through(&mut self, points: &[&(usize, &Candidate)], enough: usize, now: Timestamp) {
         for (place, (index, point)) in points.iter().enumerate().take(JUDGED) {
             let earlier = points.iter().skip(place + 1).take(COMPARED);
             let earlier: Vec<_> = earlier.map(|(_, point)| *point).collect();

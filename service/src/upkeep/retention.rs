@@ -73,22 +73,23 @@ impl Upkeep {
         look: Look,
     ) -> Result<ForgetPlan, ServiceError> {
         let all = self.engine.points(None).await?;
-        let is_its = |row: &&PointRow| {
-            application.is_none_or(|name| name == row.application)
-                && row.host == self.engine.host
-                && row.occasion.as_ref().is_some_and(|occasion| occasion.policy == name)
+        let is_meant = |row: &&PointRow| {
+            application.is_none_or(|name| name == row.application) && row.host == self.engine.host
         };
-        // Whether something happened to an application is said by all of its points.
-        let all_of = grouped(all.iter());
-        let judge = |(of, rows): (_, Vec<PointRow>)| {
-            let (alarm, suspects) = look_through(all_of.get(&of).unwrap_or(&rows), now);
+        let is_its =
+            |row: &PointRow| row.occasion.as_ref().is_some_and(|occasion| occasion.policy == name);
+        let judge = |(of, mut rows): (_, Vec<PointRow>)| {
+            // Whether something happened to an application is said by all of its points.
+            let (alarm, suspects) = look_through(&rows, now);
+            rows.retain(is_its);
             let mut plan = plan(&rows, (&policy.keep, &policy.schedules), alarm, now);
             if look == Look::Nobody {
                 plan.stop_if_most_go();
             }
             judged((of, rows), plan, suspects)
         };
-        let groups = grouped(all.iter().filter(is_its));
+        let mut groups = grouped(all.iter().filter(is_meant));
+        groups.retain(|_, rows| rows.iter().any(is_its));
         let groups: Vec<_> = groups.into_iter().map(judge).collect();
         Ok(plan_of(all, groups))
     }
